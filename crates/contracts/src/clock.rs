@@ -1,0 +1,14 @@
+//! Time, injected.
+
+use crate::Timestamp;
+use async_trait::async_trait;
+use std::time::Duration;
+
+/// Tells the time and waits. The runtime and the simulator take one, so that a test can own both.
+#[async_trait]
+pub trait Clock: Send + Sync + 'static {
+    /// The instant now, UTC.
+    fn now(&self) -> Timestamp;
+    /// Returns once `duration` has passed on this clock. Cancel by dropping.
+    async fn sleep(&self, duration: Duration);
+}

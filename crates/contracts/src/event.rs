@@ -1,0 +1,61 @@
+//! One audit event on its way.
+
+use crate::{Identity, OwnQueryPolicy, Timestamp};
+use bytes::Bytes;
+use std::sync::Arc;
+use vrl::value::Value;
+
+/// Where an event comes from: the same for all events of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The source component's name in the pipeline.
+    pub source: String,
+    /// The provider id, for example `pactflow`.
+    pub provider: &'static str,
+    /// The stream's name, for example the tenant's host.
+    pub stream: String,
+    /// What the pipeline wants done with own queries.
+    pub own_query_policy: OwnQueryPolicy,
+}
+
+/// One audit event. Raw bytes until a transform looks; then also a value that consecutive transforms share.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// Source, provider, stream.
+    pub origin: Arc<Origin>,
+    /// The provider's id, or the fingerprint's hex where it has none. `%headwater.id`.
+    pub id: String,
+    /// The identity in the ledger.
+    pub identity: Identity,
+    /// When it happened, if the record says so readably. `%headwater.time`.
+    pub time: Option<Timestamp>,
+    /// When headwater read it. `%headwater.observed_time`.
+    pub observed: Timestamp,
+    /// Whether headwater's own reading caused it. `%headwater.own_query`.
+    pub own_query: bool,
+    /// A remark on a record that imitates headwater's own. `%headwater.suspicious`.
+    pub suspicious: Option<&'static str>,
+    /// How long after its time it appeared, if in a range that had been covered before. `%headwater.late`.
+    pub late: Option<chrono::Duration>,
+    /// The provider's JSON, byte for byte.
+    pub raw: Bytes,
+    /// What the transforms made of it; `None` until the first has looked.
+    pub value: Option<Value>,
+    /// Metadata beside `%headwater` that transforms have set; `None` until one did.
+    pub metadata: Option<Value>,
+    /// Position in its [`crate::Batch`]; events derived from one share it.
+    pub index: u32,
+}
+
+impl Event {
+    /// Appends the event as compact JSON: the value if a transform made one, else the raw bytes as they are.
+    pub fn write_json(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
+        match &self.value {
+            Some(value) => serde_json::to_writer(out, value),
+            None => {
+                out.extend_from_slice(&self.raw);
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The words every part of headwater shares: events, requests, scans, batches, and the traits of the
+//! components. No I/O, no async runtime, and nothing of ours below it.
+//!
+//! | trait | who writes one | who calls it |
+//! |---|---|---|
+//! | [`Source`], [`Scan`] | a source plugin: one audit API | the scan driver of the runtime |
+//! | [`Transform`] | the VRL stage | a lane of the runtime |
+//! | [`Sink`] | a destination | the sink driver of the runtime |
+//! | [`Clock`] | the runtime (system), the testkit (fake) | everything that needs the time |
+
+mod batch;
+mod clock;
+mod coverage;
+mod error;
+mod event;
+mod identity;
+mod options;
+mod own_query;
+mod plugin;
+mod request;
+mod secret;
+mod sink;
+mod source;
+mod transform;
+
+pub use batch::{Batch, Outcome, Tally};
+pub use clock::Clock;
+pub use coverage::{Coverage, Covered, Span};
+pub use error::ReadError;
+pub use event::{Event, Origin};
+pub use identity::Identity;
+pub use options::{
+    BatchOptions, ByteSize, OnReject, Period, RateLimit, Rescan, Retry, SinkOptions, SourceOptions, StartAt, Tls,
+};
+pub use own_query::{Echo, OwnQueryPolicy, OwnRequest, OwnRequests};
+pub use plugin::{Auth, BuiltSource, Cadence, ConfigError, SinkConfig, SourceConfig};
+pub use request::{Method, PageEnd, Rejection, Request};
+pub use secret::Secret;
+pub use sink::{Delivery, Rejected, Sink, SinkError};
+pub use source::{Gap, Next, Plan, Record, Scan, Source, StreamView, Unreadable};
+pub use transform::{Emit, Port, Transform};
+
+/// An instant, UTC. The ledger keeps milliseconds of it.
+pub type Timestamp = chrono::DateTime<chrono::Utc>;

@@ -1,0 +1,398 @@
+//! Values that people write in YAML, and the options that every source and every sink takes.
+
+use crate::Timestamp;
+use chrono::TimeDelta;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de::Error as _};
+use std::{borrow::Cow, fmt, path::PathBuf, time::Duration};
+use url::Url;
+
+/// A duration such as `500ms`, `30s`, `5m`, `1h30m`, `7d`, `2w`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Period(pub TimeDelta);
+
+impl Period {
+    /// `n` seconds.
+    pub const fn seconds(n: i64) -> Self {
+        Self(TimeDelta::seconds(n))
+    }
+
+    /// `n` minutes.
+    pub const fn minutes(n: i64) -> Self {
+        Self(TimeDelta::minutes(n))
+    }
+
+    /// `n` hours.
+    pub const fn hours(n: i64) -> Self {
+        Self(TimeDelta::hours(n))
+    }
+
+    /// `n` days.
+    pub const fn days(n: i64) -> Self {
+        Self(TimeDelta::days(n))
+    }
+
+    /// The same for `std`; periods are never negative.
+    pub fn to_std(self) -> Duration {
+        self.0.to_std().unwrap_or_default()
+    }
+
+    /// Reads `1h30m`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut total = TimeDelta::zero();
+        let mut rest = text.trim();
+        let problem =
+            || format!("`{text}` is not a duration: write a number and a unit, such as `30s`, `5m`, `1h30m` or `7d`");
+        if rest.is_empty() {
+            return Err(problem());
+        }
+        while !rest.is_empty() {
+            let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+            let number: i64 = rest[..digits].parse().map_err(|_| problem())?;
+            rest = &rest[digits..];
+            let letters = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
+            let step = match &rest[..letters] {
+                "ms" => TimeDelta::try_milliseconds(number),
+                "s" => TimeDelta::try_seconds(number),
+                "m" => TimeDelta::try_minutes(number),
+                "h" => TimeDelta::try_hours(number),
+                "d" => TimeDelta::try_days(number),
+                "w" => TimeDelta::try_weeks(number),
+                _ => return Err(problem()),
+            };
+            total = step.and_then(|step| total.checked_add(&step)).ok_or_else(|| format!("`{text}` is too long"))?;
+            rest = rest[letters..].trim_start();
+        }
+        Ok(Self(total))
+    }
+}
+
+impl fmt::Display for Period {
+    /// The largest units that say it exactly: `26h`, `1d2h30m`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut ms = self.0.num_milliseconds();
+        if ms == 0 {
+            return f.write_str("0s");
+        }
+        for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)] {
+            if ms / size != 0 {
+                write!(f, "{}{unit}", ms / size)?;
+                ms %= size;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl<'de> Deserialize<'de> for Period {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+impl JsonSchema for Period {
+    fn schema_name() -> Cow<'static, str> {
+        "Period".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "description": "A duration such as `30s`, `5m`, `1h30m`, `7d`.", "pattern": r"^(\d+(ms|s|m|h|d|w) ?)+$" })
+    }
+}
+
+/// A size such as `64KiB`, `10MiB`, `1GB`, or plain bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ByteSize(pub u64);
+
+impl ByteSize {
+    /// `n` times 1024 bytes.
+    pub const fn kib(n: u64) -> Self {
+        Self(n * 1024)
+    }
+
+    /// `n` times 1024 KiB.
+    pub const fn mib(n: u64) -> Self {
+        Self(n * 1024 * 1024)
+    }
+
+    /// Reads `10MiB`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let problem = || {
+            format!("`{text}` is not a size: write bytes, or a number and a unit, such as `64KiB`, `10MiB` or `1GB`")
+        };
+        let trimmed = text.trim();
+        let digits = trimmed.len() - trimmed.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let number: u64 = trimmed[..digits].parse().map_err(|_| problem())?;
+        let unit: u64 = match trimmed[digits..].trim() {
+            "" | "B" => 1,
+            "kB" | "KB" => 1_000,
+            "KiB" => 1 << 10,
+            "MB" => 1_000_000,
+            "MiB" => 1 << 20,
+            "GB" => 1_000_000_000,
+            "GiB" => 1 << 30,
+            _ => return Err(problem()),
+        };
+        number.checked_mul(unit).map(Self).ok_or_else(problem)
+    }
+}
+
+impl<'de> Deserialize<'de> for ByteSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = ByteSize;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a size such as `10MiB`")
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<ByteSize, E> {
+                ByteSize::parse(text).map_err(E::custom)
+            }
+            fn visit_u64<E: serde::de::Error>(self, bytes: u64) -> Result<ByteSize, E> {
+                Ok(ByteSize(bytes))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+impl JsonSchema for ByteSize {
+    fn schema_name() -> Cow<'static, str> {
+        "ByteSize".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "description": "A size such as `64KiB`, `10MiB`, or plain bytes.", "oneOf": [{ "type": "integer", "minimum": 0 }, { "type": "string", "pattern": r"^\d+ ?([kKMG]i?B|B)?$" }] })
+    }
+}
+
+/// Where a first run begins: RFC 3339, `earliest` (whatever the provider still holds), `now`, or an age such as `7d`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartAt {
+    /// Everything the provider still holds.
+    Earliest,
+    /// Nothing from before the first run.
+    Now,
+    /// This long before the first run.
+    Ago(Period),
+    /// From this instant on.
+    At(Timestamp),
+}
+
+impl StartAt {
+    /// The instant meant, on a first run at `now`. `earliest` is the epoch.
+    pub fn resolve(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::Earliest => Timestamp::UNIX_EPOCH,
+            Self::Now => now,
+            Self::Ago(period) => now - period.0,
+            Self::At(instant) => instant,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for StartAt {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ok(match text.as_str() {
+            "earliest" => Self::Earliest,
+            "now" => Self::Now,
+            other => match other.parse::<Timestamp>() {
+                Ok(instant) => Self::At(instant),
+                Err(_) => Self::Ago(Period::parse(other).map_err(|_| {
+                    D::Error::custom(format!(
+                        "`{other}` is no start: write an RFC 3339 time, `earliest`, `now`, or an age such as `7d`"
+                    ))
+                })?),
+            },
+        })
+    }
+}
+
+impl JsonSchema for StartAt {
+    fn schema_name() -> Cow<'static, str> {
+        "StartAt".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "description": "RFC 3339 time, `earliest`, `now`, or an age such as `7d`." })
+    }
+}
+
+/// So many requests per so long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimit {
+    /// Number of requests.
+    pub requests: u32,
+    /// In this time.
+    pub per: Period,
+}
+
+/// Re-reads the last `span` of the log once per `every`, to find events that appeared late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rescan {
+    /// How often.
+    pub every: Period,
+    /// How far back.
+    pub span: Period,
+}
+
+/// Backoff between attempts: doubling from `initial` to `max`, with jitter, without end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retry {
+    /// First wait. Default: `1s`.
+    pub initial: Period,
+    /// Longest wait. Default: `5m`.
+    pub max: Period,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { initial: Period::seconds(1), max: Period::minutes(5) }
+    }
+}
+
+/// TLS towards a server.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// PEM file of certificate authorities to trust beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// PEM file of a client certificate chain.
+    pub cert_file: Option<PathBuf>,
+    /// PEM file of the client certificate's key.
+    pub key_file: Option<PathBuf>,
+    /// Whether to verify the server's certificate. Default: `true`.
+    pub verify: Option<bool>,
+}
+
+/// The options that every audit source takes, beside its own. Absent ones take the plugin's defaults.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SourceOptions {
+    /// Where the first run begins. Default: `7d`.
+    pub start_at: Option<StartAt>,
+    /// Time between two polls of a stream that is caught up.
+    pub poll_interval: Option<Period>,
+    /// How much of what was read before each poll reads again, to find events that appeared late.
+    pub overlap: Option<Period>,
+    /// How long after its time an event may appear before its range counts as complete.
+    pub settle: Option<Period>,
+    /// Longer re-reads, less often.
+    pub rescan: Option<Vec<Rescan>>,
+    /// Events per page.
+    pub page_size: Option<u32>,
+    /// Ceiling for requests to this endpoint, shared by all components that use its host.
+    pub rate_limit: Option<RateLimit>,
+    /// Backoff between attempts.
+    pub retry: Option<Retry>,
+    /// Longest wait for an answer to begin, and for each further piece of it. Default: `60s`.
+    pub timeout: Option<Period>,
+    /// HTTP proxy.
+    pub proxy: Option<Url>,
+    /// TLS towards the endpoint.
+    pub tls: Option<Tls>,
+}
+
+impl SourceOptions {
+    /// Names of these options in YAML.
+    pub const KEYS: &'static [&'static str] = &[
+        "start_at",
+        "poll_interval",
+        "overlap",
+        "settle",
+        "rescan",
+        "page_size",
+        "rate_limit",
+        "retry",
+        "timeout",
+        "proxy",
+        "tls",
+    ];
+}
+
+/// How a sink gathers events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BatchOptions {
+    /// Most events in one delivery. Default: 1000.
+    pub max_events: usize,
+    /// Most raw bytes in one delivery. Default: `1MiB`.
+    pub max_bytes: ByteSize,
+    /// Longest wait for more events once there is one. Default: `0s`: send what is there.
+    pub timeout: Period,
+}
+
+impl Default for BatchOptions {
+    fn default() -> Self {
+        Self { max_events: 1000, max_bytes: ByteSize::mib(1), timeout: Period::seconds(0) }
+    }
+}
+
+/// What happens to events that a destination refuses for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnReject {
+    /// They go to the dead letters with the destination's reason.
+    #[default]
+    DeadLetter,
+    /// The run stops; nothing is skipped.
+    Block,
+}
+
+/// The options that every sink takes, beside its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SinkOptions {
+    /// How events are gathered.
+    pub batch: BatchOptions,
+    /// Backoff between attempts.
+    pub retry: Retry,
+    /// What happens to refused events.
+    pub on_reject: OnReject,
+}
+
+impl SinkOptions {
+    /// Names of these options in YAML.
+    pub const KEYS: &'static [&'static str] = &["batch", "retry", "on_reject"];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn durations_and_sizes_read_as_people_write_them() {
+        assert_eq!(Period::parse("1h30m"), Ok(Period::minutes(90)));
+        assert_eq!(Period::parse("7d"), Ok(Period::days(7)));
+        assert!(Period::parse("7").is_err() && Period::parse("d").is_err() && Period::parse("").is_err());
+        assert!(Period::parse("99999999999999999d").is_err());
+        assert_eq!(ByteSize::parse("10MiB"), Ok(ByteSize::mib(10)));
+        assert!(ByteSize::parse("10 parsecs").is_err());
+        assert_eq!(Period::hours(26).to_string(), "1d2h");
+    }
+
+    proptest! {
+        #[test]
+        fn a_printed_period_reads_back(ms in 0i64..10_000_000_000) {
+            let period = Period(TimeDelta::milliseconds(ms));
+            prop_assert_eq!(Period::parse(&period.to_string()), Ok(period));
+        }
+
+        #[test]
+        fn no_text_panics(text in ".{0,20}") {
+            let _ = Period::parse(&text);
+            let _ = ByteSize::parse(&text);
+        }
+    }
+}

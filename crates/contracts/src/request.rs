@@ -1,0 +1,191 @@
+//! What a source asks for, and what it is told of the answer.
+
+use crate::{ReadError, Timestamp};
+use std::time::Duration;
+
+/// HTTP methods that audit APIs use for reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// `GET`
+    Get,
+    /// `POST`, for APIs whose query travels in a body.
+    Post,
+}
+
+impl Method {
+    /// `GET` or `POST`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+        }
+    }
+}
+
+/// One request, relative to the source's endpoint. The runtime adds origin, credentials and `User-Agent`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// Path below the endpoint, starting with `/`.
+    pub path: String,
+    /// Query parameters, not encoded; the runtime percent-encodes everything but unreserved characters.
+    pub query: Vec<(String, String)>,
+    /// `Accept`.
+    pub accept: &'static str,
+    /// JSON body of a `POST`.
+    pub body: Option<serde_json::Value>,
+}
+
+impl Request {
+    /// `GET path`, accepting JSON.
+    pub fn get(path: impl Into<String>) -> Self {
+        Self { method: Method::Get, path: path.into(), query: Vec::new(), accept: "application/json", body: None }
+    }
+
+    /// Adds a query parameter.
+    #[must_use]
+    pub fn query(mut self, name: &str, value: impl ToString) -> Self {
+        self.query.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Sets `Accept`.
+    #[must_use]
+    pub fn accept(mut self, accept: &'static str) -> Self {
+        self.accept = accept;
+        self
+    }
+}
+
+/// The end of a page whose elements have all been handed to [`crate::Scan::record`].
+#[derive(Debug, Clone, Copy)]
+pub struct PageEnd<'a> {
+    /// The page without its elements: the array is left as `[]`. JSON.
+    pub envelope: &'a [u8],
+    /// Number of elements.
+    pub records: u64,
+    /// The server's clock when it answered (`Date`), or our best estimate where it sent none.
+    pub server_time: Timestamp,
+}
+
+/// An answer other than 2xx.
+#[derive(Debug, Clone)]
+pub struct Rejection {
+    /// HTTP status.
+    pub status: u16,
+    /// `Retry-After`, in either form.
+    pub retry_after: Option<Duration>,
+    /// `Content-Type`, empty if none.
+    pub content_type: String,
+    /// The first 64 KiB of the body.
+    pub body: Vec<u8>,
+}
+
+impl Rejection {
+    /// What any JSON API means by this status; `denied_hint` says what a person should do about 401 and 403.
+    pub fn classify(&self, denied_hint: &str) -> ReadError {
+        let reason = match self.message() {
+            Some(message) => format!("HTTP {}: {message}", self.status),
+            None => format!("HTTP {}", self.status),
+        };
+        match self.status {
+            429 => ReadError::Throttled { retry_after: self.retry_after, reason },
+            503 if self.retry_after.is_some() => ReadError::Throttled { retry_after: self.retry_after, reason },
+            401 | 403 => ReadError::Denied(format!("{reason}; {denied_hint}")),
+            300..=399 => ReadError::Denied(format!(
+                "{reason}: a redirect, which is refused so that credentials stay with the configured endpoint; check `endpoint` and the credentials"
+            )),
+            408 | 425 | 500..=599 => ReadError::Transient(reason),
+            _ => ReadError::Malformed(reason),
+        }
+    }
+
+    /// The message inside the error body, whatever its shape: problem details, `errors`, `error`, `message`,
+    /// `error_msg`, or plain text. At most 300 characters; `None` for HTML and empty bodies.
+    pub fn message(&self) -> Option<String> {
+        let text = match serde_json::from_slice::<serde_json::Value>(&self.body) {
+            Ok(body) => json_message(&body)?,
+            Err(_) => {
+                let text = std::str::from_utf8(&self.body).ok()?.trim();
+                if text.is_empty() || text.starts_with('<') || self.content_type.contains("html") {
+                    return None;
+                }
+                text.to_owned()
+            }
+        };
+        Some(text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect())
+    }
+}
+
+fn json_message(body: &serde_json::Value) -> Option<String> {
+    use serde_json::Value;
+    let words = |value: &Value| -> Option<String> {
+        match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Array(items) => {
+                let texts: Vec<String> = items.iter().filter_map(json_message).collect();
+                (!texts.is_empty()).then(|| texts.join("; "))
+            }
+            Value::Object(map) if map.values().all(Value::is_array) && !map.is_empty() => Some(
+                map.iter()
+                    .map(|(key, list)| format!("{key}: {}", json_message(list).unwrap_or_default()))
+                    .collect::<Vec<_>>()
+                    .join("; "),
+            ),
+            Value::Object(_) => json_message(value),
+            _ => None,
+        }
+    };
+    match body {
+        Value::String(text) => Some(text.clone()),
+        Value::Array(_) => words(body),
+        Value::Object(map) => {
+            let main = ["detail", "title", "message", "error_msg", "error_description", "error", "errors"]
+                .iter()
+                .find_map(|key| map.get(*key).and_then(words))?;
+            let reference = map.get("reference").or_else(|| map.get("errorId")).and_then(Value::as_str);
+            Some(match reference {
+                Some(reference) => format!("{main} (reference {reference})"),
+                None => main,
+            })
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rejection(status: u16, body: &str) -> Rejection {
+        Rejection { status, retry_after: None, content_type: String::new(), body: body.as_bytes().to_vec() }
+    }
+
+    #[test]
+    fn every_known_error_shape_gives_its_message() {
+        let check = |body: &str, expected: Option<&str>| {
+            assert_eq!(rejection(400, body).message().as_deref(), expected, "{body}")
+        };
+        check(r#"{"errors":["a","b"]}"#, Some("a; b"));
+        check(r#"{"error":"a"}"#, Some("a"));
+        check(r#"{"errors":{"name":["is missing"]}}"#, Some("name: is missing"));
+        check(r#"{"error":{"message":"a"},"reference":"r1"}"#, Some("a (reference r1)"));
+        check(r#"{"title":"t","status":400,"detail":"d","errors":[{"detail":"x"}]}"#, Some("d"));
+        check(r#"{"error_msg":"a"}"#, Some("a"));
+        check("plain", Some("plain"));
+        check("<html>no</html>", None);
+        check("", None);
+        check("17", None);
+    }
+
+    #[test]
+    fn the_status_says_what_to_do() {
+        let class = |status| rejection(status, "").classify("ask an administrator").class();
+        assert_eq!(class(429), "throttled");
+        assert_eq!(class(503), "transient");
+        assert_eq!(class(401), "denied");
+        assert_eq!(class(302), "denied");
+        assert_eq!(class(400), "malformed");
+    }
+}

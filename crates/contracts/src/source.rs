@@ -1,0 +1,148 @@
+//! The contract of a source plugin: sans-IO.
+//!
+//! A plugin is pure: it plans scans, builds requests, reads pages, tells identities. The runtime sends, waits,
+//! authenticates, retries, and keeps the ledger, once for all sources.
+//!
+//! ```text
+//! plan(view) ──► Scan ──request()──► [runtime: budget, credentials, HTTP] ──► record(raw) for every element
+//!                 ▲                                                             │
+//!                 └──────────── Next::More ◄───────── page(end) ◄───────────────┘
+//!                                        └─► Complete: coverage, state · Restart · Split
+//! ```
+
+use crate::{Coverage, Echo, Identity, OwnRequests, PageEnd, ReadError, Rejection, Request, Span, Timestamp};
+use serde_json::Value;
+
+/// What a plugin may know when it plans: the committed ledger of one stream, and the time.
+#[derive(Debug)]
+pub struct StreamView<'a> {
+    /// Name of the stream, one of [`Source::streams`].
+    pub stream: &'a str,
+    /// The server's clock, as far as it is known (`Date` of the last answer, carried on by our own).
+    pub now: Timestamp,
+    /// Where the first run begins: `start_at`, resolved once and kept for ever.
+    pub start: Timestamp,
+    /// What complete scans have covered.
+    pub coverage: &'a Coverage,
+    /// What the plugin last had committed; `None` on a first run. Its fields are a file format.
+    pub state: Option<&'a Value>,
+    /// When each of the last requests of this stream was sent, ascending, for as far back as the plugin's
+    /// [`Source::budget_window`] asks. For budgets that outlive a restart.
+    pub calls: &'a [Timestamp],
+}
+
+/// What to do now.
+#[derive(Default)]
+pub struct Plan {
+    /// Scans that are due, run one after the other in this order. After the last, the plugin is asked again: an
+    /// empty list means caught up.
+    pub scans: Vec<Box<dyn Scan>>,
+    /// When to ask again if no scan is due.
+    pub wake: Option<Timestamp>,
+    /// Ranges that the provider no longer holds and that were never read. Reported loudly.
+    pub gaps: Vec<Gap>,
+}
+
+/// A range that can no longer be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// The range.
+    pub span: Span,
+    /// Why, and what to do about it.
+    pub reason: String,
+}
+
+/// One audit API.
+pub trait Source: Send + Sync + 'static {
+    /// Names of the remote logs this source reads. Stable across restarts: the ledger is keyed by them.
+    fn streams(&self) -> Vec<String>;
+
+    /// The scans that are due. Pure: same view, same plan.
+    fn plan(&self, view: &StreamView<'_>) -> Plan;
+
+    /// Identities of events older than this may be forgotten: no scan will meet them again.
+    fn horizon(&self, now: Timestamp) -> Timestamp;
+
+    /// How far back [`StreamView::calls`] must reach.
+    fn budget_window(&self) -> chrono::Duration {
+        chrono::Duration::zero()
+    }
+
+    /// How long an own request may wait for its echo before it is forgotten.
+    fn echo_window(&self) -> chrono::Duration {
+        chrono::Duration::days(1)
+    }
+}
+
+/// An element of a page, as far as the runtime must know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The provider's id, or the fingerprint's hex where it has none.
+    pub id: String,
+    /// Its identity.
+    pub identity: Identity,
+    /// When it happened, if it says so readably.
+    pub time: Option<Timestamp>,
+    /// Whether our own reading caused it.
+    pub echo: Echo,
+    /// `false` for a record that another scan is responsible for (outside this scan's range): it counts as read and
+    /// suppressed.
+    pub wanted: bool,
+}
+
+/// An element that is not a record. It goes to the dead letters, identified by its bytes; the page goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// Where a scan goes after a page.
+pub enum Next {
+    /// Ask for the next page.
+    More,
+    /// The whole range has been read.
+    Complete,
+    /// The chain broke (expired token, moved rows): the scan has gone back to its start and asks for the first page
+    /// again. Identities make the repetition cheap and exact. The reason is logged.
+    Restart(String),
+    /// This range must be read in pieces: these scans replace this one, in order.
+    Split(Vec<Box<dyn Scan>>),
+}
+
+/// One complete read of a range of a stream, page by page: a state machine without sockets.
+///
+/// For each page the runtime calls `request`, then either `record` for every element as it streams in and `page` at
+/// the end, or `rejected`. A page that breaks off is asked for again: `request` is then called again, and its
+/// elements pass `record` again.
+pub trait Scan: Send {
+    /// The range that completing this scan covers. Asked when it is complete.
+    fn span(&self) -> Span;
+
+    /// Path of object keys to the array of elements in a page; empty if the page is the array.
+    fn elements(&self) -> &'static [&'static str];
+
+    /// The request for the page the scan stands at.
+    fn request(&mut self) -> Request;
+
+    /// Reads one element: one JSON value, exactly as received. `sent` are the own requests not matched so far.
+    fn record(&mut self, raw: &[u8], sent: &OwnRequests) -> Result<Record, Unreadable>;
+
+    /// Reads the end of a page.
+    fn page(&mut self, end: &PageEnd<'_>) -> Result<Next, ReadError>;
+
+    /// Reads an answer that is no page. The default for most APIs is [`Rejection::classify`].
+    fn rejected(&mut self, rejection: &Rejection) -> Result<Next, ReadError>;
+
+    /// What to commit with everything read up to the last page; `None` leaves the stream's state as it is. Asked after
+    /// each page (progress within a scan) and at its end.
+    fn state(&self) -> Option<Value>;
+
+    /// One line for a person: what this scan reads.
+    fn describe(&self) -> String;
+
+    /// How much of the range has been read, 0 to 1, if it can be told.
+    fn progress(&self) -> Option<f64> {
+        None
+    }
+}

@@ -1,0 +1,111 @@
+//! The durable record of what has been read: per stream its coverage, cursor, delivered identities and own requests.
+//!
+//! One rule: nothing enters the ledger before every sink has acknowledged it, and what enters together enters
+//! atomically. Blocking: the runtime calls it from its blocking pool.
+
+use headwater_contracts::{Coverage, Identity, OwnRequest, Span, Tally, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// Names one remote log: the source component and its stream.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct StreamKey {
+    /// The component's name in the pipeline.
+    pub source: String,
+    /// The stream's name, one of the source's.
+    pub stream: String,
+}
+
+/// An identity with the event time it is filed under, milliseconds since the epoch (0 if the event has none). The
+/// same event always has the same time, so both together are the key; filing by time keeps commits of recent
+/// events next to each other on disk, however long the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Filed {
+    /// Event time, ms.
+    pub time: i64,
+    /// The identity.
+    pub identity: Identity,
+}
+
+/// What the ledger knows of a stream, but for the identities.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StreamRecord {
+    /// Where its first run began.
+    pub start: Timestamp,
+    /// What complete scans have covered.
+    pub coverage: Coverage,
+    /// The source plugin's own state.
+    pub state: Option<Value>,
+    /// Own requests that no record has been matched with, ascending by `sent`.
+    pub own_requests: Vec<OwnRequest>,
+    /// When requests were sent, matched or not, ascending, as far back as the last `forget_requests_before`.
+    pub calls: Vec<Timestamp>,
+    /// The account since the stream's first run.
+    pub tally: Tally,
+}
+
+/// One atomic step of a stream.
+#[derive(Debug, Clone, Default)]
+pub struct Commit {
+    /// Events settled: delivered, dropped by rule, or dead-lettered.
+    pub settled: Vec<Filed>,
+    /// Ids of own requests whose echo is among them.
+    pub consumed: Vec<String>,
+    /// The plugin's new state, if it changed.
+    pub state: Option<Value>,
+    /// A range that a complete scan has read, with the number of events newly settled in it.
+    pub covered: Option<(Span, u64)>,
+    /// Forget identities of events older than this.
+    pub forget_before: Option<Timestamp>,
+    /// Forget own requests and calls sent before this.
+    pub forget_requests_before: Option<Timestamp>,
+    /// Added to the stream's account.
+    pub tally: Tally,
+}
+
+/// Why the ledger could not do it. None of these loses what had been committed.
+#[derive(Debug, Error)]
+pub enum LedgerError {
+    /// Another process has it open.
+    #[error("the ledger `{}` is in use by another process; two runs on one state would each deliver the same events. Stop the other one, or give this one its own `state.path`", path.display())]
+    InUse {
+        /// The ledger's file.
+        path: PathBuf,
+    },
+    /// The disk is full; nothing was changed.
+    #[error("no space left for the ledger `{}`: reading stops until there is; nothing is lost", path.display())]
+    Full {
+        /// The ledger's file.
+        path: PathBuf,
+    },
+    /// The file cannot be created, opened, read or written.
+    #[error("cannot {doing} the ledger `{}`: {reason}", path.display())]
+    Io {
+        /// The ledger's file.
+        path: PathBuf,
+        /// `open`, `read`, `write`.
+        doing: &'static str,
+        /// The system's reason, and what to do.
+        reason: String,
+    },
+}
+
+/// The store behind the guarantees. `commit` and `record_request` are durable when they return.
+pub trait Ledger: Send + Sync + 'static {
+    /// The record of a stream; a new stream is created, durably, with `start` as its beginning.
+    fn load(&self, stream: &StreamKey, start: Timestamp) -> Result<StreamRecord, LedgerError>;
+
+    /// For each identity, whether it has been settled already.
+    fn known(&self, stream: &StreamKey, identities: &[Filed]) -> Result<Vec<bool>, LedgerError>;
+
+    /// Writes down a request that is about to be sent.
+    fn record_request(&self, stream: &StreamKey, request: &OwnRequest) -> Result<(), LedgerError>;
+
+    /// Applies one step, all of it or nothing.
+    fn commit(&self, stream: &StreamKey, commit: &Commit) -> Result<(), LedgerError>;
+
+    /// Every stream with its record and the number of identities kept.
+    fn streams(&self) -> Result<Vec<(StreamKey, StreamRecord, u64)>, LedgerError>;
+}
