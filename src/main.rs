@@ -1,2 +1,84 @@
-//! placeholder
-fn main() {}
+//! `headwater`: audit events, from the source. See `headwater --help`.
+
+mod assemble;
+mod cli;
+mod commands;
+mod plugins;
+mod simulation;
+mod table;
+mod terminal;
+
+use clap::Parser;
+use cli::{Cli, Command, LedgerCommand};
+use std::{io, process::ExitCode};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Exit codes; 2 is clap's own for a wrong command line.
+pub(crate) mod exit {
+    pub(crate) const FAILED: u8 = 1;
+    pub(crate) const USAGE: u8 = 2;
+    /// `EX_CONFIG` of sysexits.h.
+    pub(crate) const CONFIG: u8 = 78;
+}
+
+/// A command's bad end: what to print on stderr, and the exit code.
+pub(crate) struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    /// Something failed while running.
+    pub(crate) fn run(message: impl ToString) -> Self {
+        Self { code: exit::FAILED, message: message.to_string() }
+    }
+
+    /// The command line asks for something that does not exist.
+    pub(crate) fn usage(message: impl ToString) -> Self {
+        Self { code: exit::USAGE, message: message.to_string() }
+    }
+
+    /// The configuration is wrong; `message` is the rendered diagnostics.
+    pub(crate) fn config(message: impl ToString) -> Self {
+        Self { code: exit::CONFIG, message: message.to_string() }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::run(error)
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(problem) = terminal::log(cli.log_format, &cli.log) {
+        eprintln!("error: {problem}");
+        return exit::USAGE.into();
+    }
+    // Fails only if a provider is installed already, and there is one place that installs one: here.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let outcome = match &cli.command {
+        Command::Run(args) => commands::run(args, cli.log_format),
+        Command::Validate { config } => commands::validate(config),
+        Command::Test { config } => commands::test(config),
+        Command::Graph { config, format } => commands::graph(config, *format),
+        Command::Simulate { providers, port, scenario } => commands::simulate(providers, *port, scenario),
+        Command::Schema => commands::schema(),
+        Command::Vrl { program, input, metadata, config } => {
+            commands::vrl(program, input, metadata.as_deref(), config)
+        }
+        Command::Ledger { command: LedgerCommand::Show { config, format } } => commands::show_ledger(config, *format),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { code, message }) => {
+            terminal::clear();
+            let text = message.trim_end();
+            eprintln!("{}{text}", if code == exit::CONFIG { "" } else { "error: " });
+            code.into()
+        }
+    }
+}

@@ -1,1 +1,53 @@
-//! placeholder
+//! YAML to a typed, checked pipeline, with the place of everything; and what is wrong with it, all at once.
+//!
+//! ```text
+//! files ─parse─► Node tree ─interpolate─► sections, merged ─decode, build─► Pipeline
+//!                     └──────── wiring: names, inputs, cycles, unused ────────┘
+//! ```
+//!
+//! The crate knows no plugin: the binary registers them in a [`Registry`]. It does not compile VRL: [`VrlText`] says
+//! where each byte of a program was written, and [`read`] lets the compiler add its problems to the others.
+
+mod component;
+mod decode;
+mod decode_error;
+mod deserializer;
+mod diagnostics;
+mod document;
+mod environment;
+mod graph;
+mod interpolate;
+mod keys;
+mod load;
+mod mask;
+mod node;
+mod offsets;
+mod parse;
+mod pipeline;
+mod registry;
+mod schema;
+mod secret;
+mod settings;
+mod shape;
+mod source_file;
+mod suggest;
+mod transform;
+mod unit_tests;
+mod vrl_text;
+mod wiring;
+
+pub use decode::{Decoder, Subject};
+pub use diagnostics::{Diagnostic, Diagnostics};
+pub use environment::{Environment, LoadOptions, ProcessEnvironment, SIMULATED, UNRESOLVED};
+pub use graph::{Graph, GraphEdge, GraphNode, Role};
+pub use load::{Loaded, load, read, read_texts};
+pub use node::{Content, Entry, Node, NodeId, Resolved, Scalar};
+pub use parse::parse;
+pub use pipeline::{
+    Api, DeadLetter, KafkaState, OnError, OutputRef, Pipeline, SinkSpec, SourceSpec, State, Table, TableSpec, TestEvent,
+    TestInput, TestOutput, Transform, TransformSpec, UNMATCHED, UnitTest,
+};
+pub use registry::Registry;
+pub use schema::json_schema;
+pub use source_file::{Location, SourceFile, Span};
+pub use vrl_text::VrlText;

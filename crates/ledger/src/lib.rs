@@ -2,6 +2,18 @@
 //!
 //! One rule: nothing enters the ledger before every sink has acknowledged it, and what enters together enters
 //! atomically. Blocking: the runtime calls it from its blocking pool.
+//!
+//! | store | for |
+//! |---|---|
+//! | [`FileLedger`] | production: one file, survives crashes, full disks and torn writes |
+//! | [`MemoryLedger`] | reads that leave no trace, and tests |
+
+mod file;
+mod memory;
+mod record;
+
+pub use file::FileLedger;
+pub use memory::MemoryLedger;
 
 use headwater_contracts::{Coverage, Identity, OwnRequest, Span, Tally, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -47,7 +59,7 @@ pub struct StreamRecord {
 }
 
 /// One atomic step of a stream.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Commit {
     /// Events settled: delivered, dropped by rule, or dead-lettered.
     pub settled: Vec<Filed>,
@@ -57,7 +69,8 @@ pub struct Commit {
     pub state: Option<Value>,
     /// A range that a complete scan has read, with the number of events newly settled in it.
     pub covered: Option<(Span, u64)>,
-    /// Forget identities of events older than this.
+    /// Forget identities of events older than this. The store may take its time over it: until it has, they stay
+    /// known, which is true. What was never settled is never known.
     pub forget_before: Option<Timestamp>,
     /// Forget own requests and calls sent before this.
     pub forget_requests_before: Option<Timestamp>,
@@ -74,7 +87,8 @@ pub enum LedgerError {
         /// The ledger's file.
         path: PathBuf,
     },
-    /// The disk is full; nothing was changed.
+    /// The disk is full. Nothing half-done is left behind, and the same call succeeds once there is space; until
+    /// then every call may answer this.
     #[error("no space left for the ledger `{}`: reading stops until there is; nothing is lost", path.display())]
     Full {
         /// The ledger's file.
@@ -93,14 +107,19 @@ pub enum LedgerError {
 }
 
 /// The store behind the guarantees. `commit` and `record_request` are durable when they return.
+///
+/// A stream exists from its first [`load`](Ledger::load) on; writing to one that was never loaded is an error.
+///
+/// After an error of `commit`, repeat the same commit, or give the stream up and `load` it again. A failing disk
+/// can leave open whether a commit arrived; the store finds out, and never applies the repeated one twice.
 pub trait Ledger: Send + Sync + 'static {
     /// The record of a stream; a new stream is created, durably, with `start` as its beginning.
     fn load(&self, stream: &StreamKey, start: Timestamp) -> Result<StreamRecord, LedgerError>;
 
-    /// For each identity, whether it has been settled already.
+    /// For each identity, in the order given, whether it has been settled already.
     fn known(&self, stream: &StreamKey, identities: &[Filed]) -> Result<Vec<bool>, LedgerError>;
 
-    /// Writes down a request that is about to be sent.
+    /// Writes down a request that is about to be sent. Writing the same one down again changes nothing.
     fn record_request(&self, stream: &StreamKey, request: &OwnRequest) -> Result<(), LedgerError>;
 
     /// Applies one step, all of it or nothing.

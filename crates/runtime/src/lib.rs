@@ -1,1 +1,32 @@
-//! placeholder
+//! The engine: it drives sans-IO sources over HTTP, takes their events through transforms to sinks, and moves the ledger
+//! over what every sink has acknowledged.
+//!
+//! ```text
+//! driver ─ plan, request, split, dedup ─► lane ─ transforms ─ sinks ─ acknowledgement ─► ledger
+//! ```
+//!
+//! It knows no plugin by name and no YAML.
+
+pub mod api;
+mod backoff;
+mod budget;
+mod clock;
+mod dead_letter;
+mod driver;
+mod failure;
+mod http;
+mod lane;
+mod run;
+mod sink_driver;
+mod splitter;
+mod status;
+mod topology;
+
+pub use clock::SystemClock;
+pub use dead_letter::{DeadLetter, DeadLetters};
+pub use driver::Ending;
+pub use http::{Answer, ExchangeError, HttpClient};
+pub use run::{RunError, RunOptions, Summary, run};
+pub use splitter::{ELEMENT_MAX, ENVELOPE_MAX, Page, SplitError, Splitter};
+pub use status::{Board, Phase, StreamStatus};
+pub use topology::{DeadLetterTarget, SinkSpec, SourceSpec, Topology, TransformSpec};

@@ -1,1 +1,69 @@
-//! placeholder
+//! The audit APIs that headwater reads, as faithful fakes over real HTTP, with faults.
+//!
+//! A [`Simulator`] serves one [`Provider`] on 127.0.0.1. A [`Scenario`] says what it holds and how it behaves; all time
+//! comes from the injected clock, so that a test can let days pass at once. The [`Ledger`] is the truth to compare
+//! with: nothing missing, nothing invented, byte for byte.
+//!
+//! # PactFlow: what can be simulated
+//!
+//! | # | behaviour | switch |
+//! |---|---|---|
+//! | 1 | each `GET /audit` is recorded; when the record appears; refused requests | [`PactFlowOptions::own_records`], [`PactFlowOptions::records_refused`] |
+//! | 2 | reading until no `next` never ends | [`PactFlowOptions::default_page_size`], [`PactFlowOptions::honours_page_size`], [`OtherReaders::second_collector_echoes`] |
+//! | 3 | `from` inclusive, exclusive | [`PactFlowOptions::from`] |
+//! | 4 | other readers: collector, person, imitator, thief | [`Scenario::others`] |
+//! | 5 | offsets across a change of summer time, equal instants | [`PactFlowOptions::zone`], [`Scenario::ties_per_mille`] |
+//! | 6 | late events, near and far; events appearing while pages are read | [`Scenario::late`], [`Scenario::late_per_mille`], [`Scenario::drift`] |
+//! | 7 | hostile links and redirects | [`PactFlowOptions::links`], [`Fault::Redirect`], [`PactFlowOptions::context_path`] |
+//! | 8 | expiry, unknown cursors | [`PactFlowOptions::retention_days`], [`PactFlowOptions::unknown_cursor`] |
+//! | 9 | refusals in every shape, throttling, broken, slow and missing answers | [`Scenario::faults`]: [`Fault`], [`ErrorBody`], [`RetryAfter`], healing by [`When`] |
+//! | 10 | null and missing members, unknown fields and types, no events | [`Scenario::odd_per_mille`], [`Scenario::history_events`], [`PactFlowOptions::system_account`] |
+//! | 11 | crash points of the client | [`Fault::Hang`] (sent, not received), [`Fault::CutBody`]; between emit, acknowledge and checkpoint the client's own test kills it |
+//!
+//! Of the parameters, `from`, `pageSize`, `since`, `sort`, `type` and `pageNumber` count; `userUuid` is ignored.
+//!
+//! # Mural: what can be simulated
+//!
+//! | # | behaviour | switch |
+//! |---|---|---|
+//! | 1 | daily extraction 24 to 48 hours late, stragglers | [`MuralOptions::extraction_hour`], [`MuralOptions::straggler_60h_per_mille`], [`MuralOptions::straggler_5d_per_mille`] |
+//! | 2 | extracted again with another `snapshotDate` | [`MuralOptions::reextracted_per_mille`] |
+//! | 3 | newest first, ties, `maxResults` | [`Scenario::ties_per_mille`], [`MuralOptions::max_results`] |
+//! | 4 | tokens of frozen results, expiry, ends of a chain | [`MuralOptions::token_ttl_s`], [`MuralOptions::final_token`], [`MuralOptions::repeating_chains`], [`MuralOptions::expired_token_status`] |
+//! | 5 | default window, wide windows, retention | [`MuralOptions::wide_window`], [`MuralOptions::retention_days`] |
+//! | 6 | unknown parameters are ignored | always |
+//! | 7 | quota shared with others; refusals | [`MuralOptions::quota`], [`MuralOptions::other_calls_per_day`], [`MuralOptions::quota_retry_after`], [`MuralOptions::quota_body`] |
+//! | 8 | `apikey` literally, missing scope, revoked key | always, [`Simulator::unprivileged_credential`], [`Fault::Status`] with [`When`] |
+//! | 9 | `ACCESS_AUDIT_LOG` by our key, another, a person | [`MuralOptions::records_readings`], [`Scenario::others`] |
+//! | 10 | missing and null members, unknown actions and types, both date formats | [`Scenario::odd_per_mille`], [`MuralOptions::dates`] |
+//! | 11 | pages of 50 000 entries, slow and broken bodies | [`Scenario::history_events`], [`Fault::Stall`], [`Fault::CutBody`], [`Fault::ShortBody`] |
+//!
+//! # Adding a provider
+//!
+//! A variant of [`Provider`], a module that implements the crate's `Api` trait (how a request is answered, how an event
+//! is written), its options in [`Scenario`], and a line in `server.rs`. Faults, time, other readers, streaming and the
+//! ledger are there already.
+
+mod api;
+mod dice;
+mod faults;
+mod ledger;
+mod log;
+mod mural;
+mod pactflow;
+mod people;
+mod presets;
+mod scenario;
+mod server;
+mod stream;
+mod template;
+mod time;
+mod world;
+
+pub use faults::{ErrorBody, Fault, FaultRule, RetryAfter, When};
+pub use ledger::{Ledger, Seen, Truth};
+pub use log::Kind;
+pub use mural::{Dates, FinalToken, MuralOptions, WideWindow};
+pub use pactflow::{FromMode, Links, OwnRecords, PactFlowOptions, UnknownCursor, Zone};
+pub use scenario::{Drift, LateEvent, OtherReaders, Provider, Scenario};
+pub use server::Simulator;

@@ -1,0 +1,138 @@
+//! Sources and sinks: the keys of a component split into those that all share and those of its plugin.
+
+use crate::{
+    Diagnostic, Diagnostics, Entry, Node, Registry, SinkSpec, SourceSpec, Span,
+    decode::{Decoder, Subject, missing_key, value_problem},
+    decode_error::scrub,
+    shape::Shape,
+    suggest,
+};
+use headwater_contracts::{ConfigError, SinkOptions, SourceOptions};
+
+/// What the builders of components share.
+pub(crate) struct Workshop<'a> {
+    pub(crate) registry: &'a Registry,
+    pub(crate) decoder: Decoder<'a>,
+}
+
+/// The `type` of a component, if it is one of `known`; what is wrong with it otherwise is reported.
+pub(crate) fn kind<'k>(
+    entry: &Entry,
+    what: &str,
+    known: &[&'k str],
+    diagnostics: &mut Diagnostics,
+) -> Option<&'k str> {
+    let node = &entry.value;
+    let subject = format!("{what} `{}`", entry.key);
+    if node.entries().is_empty() && node.scalar().is_none_or(|_| !node.is_null()) && !is_mapping(node) {
+        let problem = format!("{subject} takes a mapping, found {}", node.describe());
+        diagnostics.push(Diagnostic::at(&node.span, problem).hint("write `{ type: .. }`"));
+        return None;
+    }
+    let Some(value) = node.get("type") else {
+        diagnostics.push(missing_key("type", &subject, &entry.span).hint(format!("types: {}", known.join(", "))));
+        return None;
+    };
+    let text = value.scalar().map(|scalar| scalar.text.as_str()).unwrap_or_default();
+    let found = known.iter().find(|kind| **kind == text);
+    if found.is_none() && !value.scalar().is_some_and(|scalar| scalar.unset) {
+        let problem = format!("unknown {what} type {}", value.describe());
+        diagnostics.push(Diagnostic::at(&value.span, problem).maybe_hint(suggest::hint(text, "types", known)));
+    }
+    found.copied()
+}
+
+fn is_mapping(node: &Node) -> bool {
+    matches!(node.content, crate::Content::Mapping(_))
+}
+
+/// Reports keys that nobody takes. Returns the known keys that were probably meant.
+pub(crate) fn unknown_keys(node: &Node, subject: &str, known: &[&str], diagnostics: &mut Diagnostics) -> Vec<String> {
+    let mut meant = Vec::new();
+    for entry in node.entries().iter().filter(|entry| !known.contains(&entry.key.as_str())) {
+        let free = || known.iter().copied().filter(|key| node.entry(key).is_none());
+        meant.extend(suggest::closest(&entry.key, free()).map(ToOwned::to_owned));
+        diagnostics.push(
+            Diagnostic::at(&entry.span, format!("unknown key `{}` in {subject}", entry.key))
+                .maybe_hint(suggest::hint(&entry.key, "keys", known)),
+        );
+    }
+    meant
+}
+
+/// A component's keys, split.
+struct Split {
+    own: Node,
+    common: Node,
+    misspelt: Vec<String>,
+}
+
+fn split(node: &Node, subject: &str, shape: &Shape, fixed: &[&str], common: &[&str], diagnostics: &mut Diagnostics) -> Split {
+    let own_keys = shape.keys.iter().map(String::as_str);
+    let known: Vec<&str> = own_keys.chain(fixed.iter().copied()).chain(common.iter().copied()).collect();
+    let misspelt = if shape.open { Vec::new() } else { unknown_keys(node, subject, &known, diagnostics) };
+    let is_own = |key: &str| shape.keys.iter().any(|own| own == key);
+    let is_shared = |key: &str| fixed.contains(&key) || common.contains(&key);
+    Split {
+        own: node.subset(|key| is_own(key) || (shape.open && !is_shared(key))),
+        common: node.subset(|key| common.contains(&key)),
+        misspelt,
+    }
+}
+
+impl Workshop<'_> {
+    /// Builds a source, or reports everything that is wrong with it.
+    pub(crate) fn source(&self, entry: &Entry, diagnostics: &mut Diagnostics) -> Option<SourceSpec> {
+        let kind = kind(entry, "source", &self.registry.source_types(), diagnostics)?;
+        let plugin = self.registry.sources.get(kind)?;
+        let name = format!("source `{}`", entry.key);
+        let parts = split(&entry.value, &name, &plugin.shape, &["type"], SourceOptions::KEYS, diagnostics);
+        let subject = Subject { required: &plugin.shape.required, misspelt: &parts.misspelt, ..Subject::new(&name, &entry.span) };
+        let options: Option<SourceOptions> =
+            self.decoder.decode_all(&parts.common, Subject::new(&name, &entry.span), diagnostics);
+        let built = (plugin.build)(&self.decoder, &parts.own, subject, options.as_ref(), diagnostics)?;
+        let built = built.map_err(|error| report(&error, entry, &name, diagnostics)).ok()?;
+        Some(SourceSpec { name: entry.key.clone(), kind, options: options?, built, span: entry.span.clone() })
+    }
+
+    /// Builds a sink, or reports everything that is wrong with it. Its inputs are for the wiring to fill in.
+    pub(crate) fn sink(&self, entry: &Entry, diagnostics: &mut Diagnostics) -> Option<SinkSpec> {
+        let kind = kind(entry, "sink", &self.registry.sink_types(), diagnostics)?;
+        let plugin = self.registry.sinks.get(kind)?;
+        let name = format!("sink `{}`", entry.key);
+        let parts = split(&entry.value, &name, &plugin.shape, &["type", "inputs"], SinkOptions::KEYS, diagnostics);
+        let subject = Subject { required: &plugin.shape.required, misspelt: &parts.misspelt, ..Subject::new(&name, &entry.span) };
+        let options: Option<SinkOptions> =
+            self.decoder.decode_all(&parts.common, Subject::new(&name, &entry.span), diagnostics);
+        let sink = (plugin.build)(&self.decoder, &parts.own, subject, options.is_some(), diagnostics)?;
+        let sink = sink.map_err(|error| report(&error, entry, &name, diagnostics)).ok()?;
+        let (name, span) = (entry.key.clone(), entry.span.clone());
+        Some(SinkSpec { name, kind, options: options?, inputs: Vec::new(), sink, span })
+    }
+}
+
+/// Shows what a plugin found wrong at the option it names, or at the component.
+fn report(error: &ConfigError, entry: &Entry, subject: &str, diagnostics: &mut Diagnostics) {
+    let (node, found) = entry.value.find(&error.field);
+    if node.scalar().is_some_and(|scalar| scalar.unset) {
+        return;
+    }
+    let at_component = node.id == entry.value.id;
+    let span: &Span = if at_component { &entry.span } else { &node.span };
+    let place = match error.field.as_str() {
+        "" => subject.to_owned(),
+        field if found => format!("`{field}` of {subject}"),
+        field => format!("`{field}` (not given) of {subject}"),
+    };
+    diagnostics.push(value_problem(span, &place, &hidden(&error.problem, &entry.value)));
+}
+
+/// `text` without values of environment variables. Values of one or two characters occur in any text by chance.
+fn hidden(text: &str, node: &Node) -> String {
+    let below = node.entries().iter().map(|entry| &entry.value).chain(node.items());
+    let text = below.fold(text.to_owned(), |text, node| hidden(&text, node));
+    match node.scalar() {
+        Some(scalar) if scalar.text.len() > 2 => scrub(text, scalar),
+        _ => text,
+    }
+}

@@ -1,0 +1,148 @@
+//! Many files to one set of sections.
+
+use crate::{
+    Content, Diagnostic, Diagnostics, Entry, LoadOptions, Node, SourceFile, Span, interpolate::interpolate, parse, suggest,
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// The keys at the top of a file.
+pub(crate) const SECTIONS: &[&str] =
+    &["state", "api", "dead_letter", "sources", "transforms", "enrichment_tables", "sinks", "tests"];
+
+/// The sections of all files, merged; components in the order read.
+#[derive(Default)]
+pub(crate) struct Document {
+    pub(crate) state: Option<Entry>,
+    pub(crate) api: Option<Entry>,
+    pub(crate) dead_letter: Option<Entry>,
+    pub(crate) sources: Vec<Entry>,
+    pub(crate) transforms: Vec<Entry>,
+    pub(crate) tables: Vec<Entry>,
+    pub(crate) sinks: Vec<Entry>,
+    pub(crate) tests: Vec<Node>,
+    /// Whether every file could be read: if not, what is missing may stand in one that could not.
+    pub(crate) whole: bool,
+    /// Start of the first file, for what is missing altogether.
+    pub(crate) start: Option<Span>,
+}
+
+/// The files that `paths` mean: a folder is the `.yaml` and `.yml` files in it, by name.
+pub(crate) fn files(paths: &[PathBuf], diagnostics: &mut Diagnostics) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        match folder(path) {
+            Ok(found) if found.is_empty() => {
+                let problem = Diagnostic::new(format!("there is no configuration in the folder `{}`", path.display()));
+                diagnostics.push(problem.hint("its files end in `.yaml` or `.yml`"));
+            }
+            Ok(found) => files.extend(found),
+            Err(error) => {
+                diagnostics.push(Diagnostic::new(format!("cannot read the folder `{}`: {error}", path.display())));
+            }
+        }
+    }
+    files
+}
+
+fn folder(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(path)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|end| end == "yaml" || end == "yml") && path.is_file() {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Reads one file.
+pub(crate) fn open(path: &Path) -> Result<Arc<SourceFile>, Diagnostic> {
+    let shown = path.display();
+    let bytes = std::fs::read(path)
+        .map_err(|error| Diagnostic::new(format!("cannot read `{shown}`: {error}")).hint("check the path and its permissions"))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Diagnostic::new(format!("`{shown}` is not UTF-8 text: byte {at} is wrong")).hint("save it as UTF-8")
+    })?;
+    Ok(SourceFile::new(shown.to_string(), path.parent().unwrap_or(Path::new("")), &text))
+}
+
+impl Document {
+    /// Adds the sections of one file.
+    pub(crate) fn add(&mut self, file: &Arc<SourceFile>, options: &LoadOptions<'_>, diagnostics: &mut Diagnostics) {
+        let start = Span::new(file, 0, 0);
+        self.start.get_or_insert(start.clone());
+        let before = diagnostics.len();
+        let Some(mut root) = parse(file, diagnostics) else {
+            // An empty file says nothing; a broken one could have said anything.
+            self.whole &= diagnostics.len() == before;
+            return;
+        };
+        interpolate(&mut root, options, diagnostics);
+        if root.entries().is_empty() && !matches!(root.content, Content::Mapping(_)) {
+            let problem = Diagnostic::at(&root.span, format!("expected a mapping of sections, found {}", root.describe()));
+            diagnostics.push(problem.hint(format!("sections: {}", SECTIONS.join(", "))));
+            self.whole = false;
+            return;
+        }
+        let Content::Mapping(sections) = root.content else { return };
+        for section in sections {
+            self.section(section, diagnostics);
+        }
+    }
+
+    fn section(&mut self, section: Entry, diagnostics: &mut Diagnostics) {
+        match section.key.as_str() {
+            "state" => once(&mut self.state, section, diagnostics),
+            "api" => once(&mut self.api, section, diagnostics),
+            "dead_letter" => once(&mut self.dead_letter, section, diagnostics),
+            "sources" => components(&mut self.sources, section, diagnostics),
+            "transforms" => components(&mut self.transforms, section, diagnostics),
+            "enrichment_tables" => components(&mut self.tables, section, diagnostics),
+            "sinks" => components(&mut self.sinks, section, diagnostics),
+            "tests" => match section.value.content {
+                Content::Sequence(tests) => self.tests.extend(tests),
+                _ if section.value.is_null() => {}
+                _ => {
+                    let problem = format!("`tests` takes a list of tests, found {}", section.value.describe());
+                    diagnostics.push(Diagnostic::at(&section.value.span, problem));
+                }
+            },
+            other => diagnostics.push(
+                Diagnostic::at(&section.span, format!("unknown section `{other}`"))
+                    .maybe_hint(suggest::hint(other, "sections", SECTIONS)),
+            ),
+        }
+    }
+}
+
+fn once(slot: &mut Option<Entry>, section: Entry, diagnostics: &mut Diagnostics) {
+    match slot {
+        None => *slot = Some(section),
+        Some(first) => diagnostics.push(
+            Diagnostic::at(&section.span, format!("`{}` stands in two files", section.key))
+                .hint("keep one of them")
+                .note("the first one", &first.span),
+        ),
+    }
+}
+
+fn components(all: &mut Vec<Entry>, section: Entry, diagnostics: &mut Diagnostics) {
+    match section.value.content {
+        Content::Mapping(entries) => all.extend(entries),
+        _ if section.value.is_null() => {}
+        _ => {
+            let found = section.value.describe();
+            let problem = format!("`{}` takes a mapping from names to components, found {found}", section.key);
+            diagnostics.push(Diagnostic::at(&section.value.span, problem).hint("write `name: { type: .. }`"));
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Where variables come from, and what loading may touch.
+
+/// Environment variables.
+pub trait Environment {
+    /// The value of a variable, if it is set.
+    fn var(&self, name: &str) -> Option<String>;
+}
+
+/// The environment of this process. A variable that is not UTF-8 counts as not set.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ProcessEnvironment;
+
+impl Environment for ProcessEnvironment {
+    fn var(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+}
+
+impl<F: Fn(&str) -> Option<String>> Environment for F {
+    fn var(&self, name: &str) -> Option<String> {
+        self(name)
+    }
+}
+
+/// How to load.
+#[derive(Clone, Copy)]
+pub struct LoadOptions<'a> {
+    /// Where `${VAR}` and `{ env: VAR }` come from.
+    pub environment: &'a dyn Environment,
+    /// For `run --simulate`: variables and secrets that are not there become the text [`SIMULATED`].
+    pub lenient: bool,
+    /// Whether `{ env: X }`, `{ file: .. }` and `{ exec: .. }` are read. If not, each becomes [`UNRESOLVED`].
+    pub resolve_secrets: bool,
+}
+
+impl<'a> LoadOptions<'a> {
+    /// Everything must be there, and secrets are read.
+    pub fn strict(environment: &'a dyn Environment) -> Self {
+        Self { environment, lenient: false, resolve_secrets: true }
+    }
+}
+
+/// What a missing variable or secret becomes in lenient mode.
+pub const SIMULATED: &str = "simulated";
+/// What a secret becomes that is not to be read.
+pub const UNRESOLVED: &str = "unresolved";

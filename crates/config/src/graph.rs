@@ -1,0 +1,129 @@
+//! The pipeline as a picture: Mermaid and Graphviz.
+
+use crate::OutputRef;
+use std::{collections::HashMap, fmt::Write as _};
+
+/// What a component is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It reads an audit log.
+    Source,
+    /// It changes events.
+    Transform,
+    /// It writes events.
+    Sink,
+}
+
+impl Role {
+    /// As a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Transform => "transform",
+            Self::Sink => "sink",
+        }
+    }
+}
+
+/// A component.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GraphNode {
+    /// Its name.
+    pub name: String,
+    /// Its `type`.
+    pub kind: String,
+    /// What it is.
+    pub role: Role,
+}
+
+/// Events go from an output to a component.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GraphEdge {
+    /// The output.
+    pub from: OutputRef,
+    /// Name of the component that reads it.
+    pub to: String,
+}
+
+/// Components and edges: sources, transforms, sinks, each in the order written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Graph {
+    /// The components.
+    pub nodes: Vec<GraphNode>,
+    /// The edges, by reader.
+    pub edges: Vec<GraphEdge>,
+}
+
+impl Graph {
+    /// A Mermaid flowchart. Nodes are numbered, because a name such as `end` is a word of Mermaid.
+    pub fn to_mermaid(&self) -> String {
+        let numbers: HashMap<&str, usize> = self.nodes.iter().enumerate().map(|(n, node)| (node.name.as_str(), n)).collect();
+        let mut out = String::from("flowchart LR\n");
+        for (number, node) in self.nodes.iter().enumerate() {
+            let (open, close) = match node.role {
+                Role::Source => ("([", "])"),
+                Role::Transform => ("[", "]"),
+                Role::Sink => ("[(", ")]"),
+            };
+            let _ = writeln!(out, "  n{number}{open}\"{}<br/>{}\"{close}", plain(&node.name), plain(&node.kind));
+        }
+        for edge in &self.edges {
+            if let (Some(from), Some(to)) = (numbers.get(edge.from.component.as_str()), numbers.get(edge.to.as_str())) {
+                let label = if edge.from.port.is_empty() { String::new() } else { format!("|\"{}\"|", plain(&edge.from.port)) };
+                let _ = writeln!(out, "  n{from} -->{label} n{to}");
+            }
+        }
+        out
+    }
+
+    /// A Graphviz digraph.
+    pub fn to_dot(&self) -> String {
+        let mut out = String::from("digraph headwater {\n  rankdir=LR;\n");
+        for node in &self.nodes {
+            let shape = match node.role {
+                Role::Source => "ellipse",
+                Role::Transform => "box",
+                Role::Sink => "cylinder",
+            };
+            let (name, kind) = (plain(&node.name), plain(&node.kind));
+            let _ = writeln!(out, "  \"{name}\" [label=\"{name}\\n{kind}\", shape={shape}];");
+        }
+        for edge in &self.edges {
+            let label = if edge.from.port.is_empty() { String::new() } else { format!(" [label=\"{}\"]", plain(&edge.from.port)) };
+            let _ = writeln!(out, "  \"{}\" -> \"{}\"{label};", plain(&edge.from.component), plain(&edge.to));
+        }
+        out.push_str("}\n");
+        out
+    }
+}
+
+/// Without characters that mean something to either language.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ') { c } else { '?' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_pictures_show_components_and_ports() {
+        let node = |name: &str, kind: &str, role| GraphNode { name: name.into(), kind: kind.into(), role };
+        let edge = |component: &str, port: &str, to: &str| GraphEdge {
+            from: OutputRef { component: component.into(), port: port.into() },
+            to: to.into(),
+        };
+        let graph = Graph {
+            nodes: vec![node("a", "pactflow", Role::Source), node("end", "route", Role::Transform), node("o", "console", Role::Sink)],
+            edges: vec![edge("a", "", "end"), edge("end", "x", "o")],
+        };
+        assert_eq!(
+            graph.to_mermaid(),
+            "flowchart LR\n  n0([\"a<br/>pactflow\"])\n  n1[\"end<br/>route\"]\n  n2[(\"o<br/>console\")]\n  n0 --> n1\n  n1 -->|\"x\"| n2\n"
+        );
+        assert_eq!(
+            graph.to_dot(),
+            "digraph headwater {\n  rankdir=LR;\n  \"a\" [label=\"a\\npactflow\", shape=ellipse];\n  \"end\" [label=\"end\\nroute\", shape=box];\n  \"o\" [label=\"o\\nconsole\", shape=cylinder];\n  \"a\" -> \"end\";\n  \"end\" -> \"o\" [label=\"x\"];\n}\n"
+        );
+    }
+}

@@ -1,0 +1,86 @@
+//! Credentials written as plain text must not travel into a log with the line that a diagnostic shows.
+
+const SENSITIVE: &[&str] = &["token", "password", "secret", "api_key", "passphrase", "private_key"];
+
+/// `line`, with the plain values of keys that hold credentials as asterisks: as many as there were characters, so that
+/// columns stay. References (`${X}`, `{ env: X }`) stay readable.
+pub(crate) fn masked(line: &str) -> String {
+    let chars: Vec<char> = line.chars().collect();
+    let mut out = chars.clone();
+    let mut at = 0;
+    while at < chars.len() {
+        if chars[at] != ':' || !chars.get(at + 1).is_none_or(|c| c.is_whitespace()) || !sensitive(&chars[..at]) {
+            at += 1;
+            continue;
+        }
+        let start = (at + 1..chars.len()).find(|i| !chars[*i].is_whitespace()).unwrap_or(chars.len());
+        let (from, end) = value(&chars, start);
+        let text: String = chars[from..end].iter().collect();
+        if !text.starts_with(['{', '[', '#', '&', '*', '|', '>']) && !only_references(&text) {
+            out[from..end].fill('*');
+        }
+        at = end.max(at + 1);
+    }
+    out.into_iter().collect()
+}
+
+/// Whether the key that ends here is one of a credential.
+fn sensitive(before: &[char]) -> bool {
+    let word: String = before.iter().rev().skip_while(|c| matches!(c, '"' | '\'' | ' ')).collect::<Vec<_>>().into_iter().rev().collect();
+    let start = word.rfind(|c: char| !c.is_alphanumeric() && c != '_' && c != '-').map_or(0, |i| i + 1);
+    // `rfind` gives the start of an ASCII or longer separator; step to the next boundary.
+    let key = word.get(start..).unwrap_or(&word).to_ascii_lowercase().replace('-', "_");
+    SENSITIVE.iter().any(|name| key == *name || key.ends_with(&format!("_{name}")))
+}
+
+/// Bounds of the value that begins at `start`: inside its quotes, or up to what ends a plain scalar.
+fn value(chars: &[char], start: usize) -> (usize, usize) {
+    let Some(first) = chars.get(start) else { return (start, start) };
+    if matches!(first, '"' | '\'') {
+        let mut end = start + 1;
+        while end < chars.len() && chars[end] != *first {
+            end += if chars[end] == '\\' && *first == '"' { 2 } else { 1 };
+        }
+        return (start + 1, end.min(chars.len()));
+    }
+    let mut end = start;
+    let mut depth = 0_usize;
+    while end < chars.len() {
+        match chars[end] {
+            '{' => depth += 1,
+            '}' if depth > 0 => depth -= 1,
+            ',' | '}' | ']' if depth == 0 => break,
+            '#' if depth == 0 && end > start && chars[end - 1].is_whitespace() => break,
+            _ => {}
+        }
+        end += 1;
+    }
+    (start, end)
+}
+
+/// Whether the text is one `${NAME}` or `${NAME:?message}`: a default would be a credential in plain text.
+fn only_references(text: &str) -> bool {
+    let text = text.trim();
+    text.strip_prefix("${")
+        .and_then(|rest| rest.strip_suffix('}'))
+        .is_some_and(|inside| !inside.contains(":-") && !inside.contains('}'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::masked;
+
+    #[test]
+    fn plain_credentials_are_hidden_and_references_are_not() {
+        let check = |line: &str, expected: &str| assert_eq!(masked(line), expected);
+        check("  token: abc", "  token: ***");
+        check("  p: { client_secret: \"a b\", page_sise: 1 }", "  p: { client_secret: \"***\", page_sise: 1 }");
+        check("token: ${TOKEN}", "token: ${TOKEN}");
+        check("token: ${TOKEN:-abc}", "token: ************");
+        check("token: { env: X }", "token: { env: X }");
+        check("key_file: a.pem", "key_file: a.pem");
+        check("é_token: x", "é_token: *");
+        check("token:", "token:");
+        check("'password' : 'x", "'password' : '*");
+    }
+}

@@ -1,0 +1,293 @@
+//! A pipeline, typed and checked.
+
+use crate::{Graph, Span, VrlText};
+use headwater_contracts::{BuiltSource, Sink, SinkOptions, SourceOptions};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::{fmt, net::SocketAddr, path::PathBuf};
+
+/// Everything a configuration says. Components are in the order written.
+pub struct Pipeline {
+    /// Where the ledger is.
+    pub state: State,
+    /// Where the HTTP API listens; `None` switches it off.
+    pub api: Option<Api>,
+    /// Where rejected events go.
+    pub dead_letter: DeadLetter,
+    /// What is read.
+    pub sources: Vec<SourceSpec>,
+    /// What happens to events on their way.
+    pub transforms: Vec<TransformSpec>,
+    /// Tables that VRL programs look things up in.
+    pub enrichment_tables: Vec<TableSpec>,
+    /// Where events go.
+    pub sinks: Vec<SinkSpec>,
+    /// Unit tests of the transforms.
+    pub tests: Vec<UnitTest>,
+    /// Names of all components, each after those it reads from.
+    pub order: Vec<String>,
+    pub(crate) graph: Graph,
+}
+
+impl Pipeline {
+    /// Components and the edges between them.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+}
+
+/// Where the ledger is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// A folder, from the working directory if relative. Default: `./state`.
+    File {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A compacted topic of a Kafka cluster.
+    Kafka(KafkaState),
+}
+
+/// The ledger in Kafka.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KafkaState {
+    /// Brokers to begin with, `host:port`, separated by commas.
+    pub bootstrap_servers: String,
+    /// The topic. Default: `headwater-ledger`.
+    #[serde(default = "KafkaState::default_topic")]
+    pub topic: String,
+    /// Instances of the same group share the streams.
+    pub group: String,
+}
+
+impl KafkaState {
+    fn default_topic() -> String {
+        "headwater-ledger".to_owned()
+    }
+}
+
+/// The HTTP API.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Api {
+    /// Address and port to listen at, such as `127.0.0.1:8686`.
+    #[serde(deserialize_with = "address")]
+    #[schemars(with = "String")]
+    pub address: SocketAddr,
+}
+
+fn address<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| {
+        serde::de::Error::custom(format!("`{text}` is no address to listen at: write an IP address and a port, such as `127.0.0.1:8686`"))
+    })
+}
+
+/// Where rejected events go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeadLetter {
+    /// NDJSON files in this folder, from the working directory if relative. Default: `./state/dead-letter`.
+    Path(PathBuf),
+    /// The sink with this name.
+    Sink(String),
+}
+
+/// A source component.
+pub struct SourceSpec {
+    /// Its name.
+    pub name: String,
+    /// Its `type`.
+    pub kind: &'static str,
+    /// The options every source takes.
+    pub options: SourceOptions,
+    /// What its plugin built.
+    pub built: BuiltSource,
+    /// Where its name was written.
+    pub span: Span,
+}
+
+/// A sink component.
+pub struct SinkSpec {
+    /// Its name.
+    pub name: String,
+    /// Its `type`.
+    pub kind: &'static str,
+    /// The options every sink takes.
+    pub options: SinkOptions,
+    /// What it reads, globs expanded, none twice.
+    pub inputs: Vec<OutputRef>,
+    /// What its plugin built.
+    pub sink: Box<dyn Sink>,
+    /// Where its name was written.
+    pub span: Span,
+}
+
+/// An output of a component.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OutputRef {
+    /// The component.
+    pub component: String,
+    /// The port; empty for the main one.
+    pub port: String,
+}
+
+impl fmt::Display for OutputRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.component)?;
+        if self.port.is_empty() { Ok(()) } else { write!(f, ".{}", self.port) }
+    }
+}
+
+/// A transform component.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TransformSpec {
+    /// Its name.
+    pub name: String,
+    /// What it reads, globs expanded, none twice.
+    pub inputs: Vec<OutputRef>,
+    /// What it does.
+    pub transform: Transform,
+    /// Where its name was written.
+    pub span: Span,
+}
+
+/// What a transform does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transform {
+    /// Runs a program on each event.
+    Remap {
+        /// The program.
+        program: VrlText,
+        /// Whether `abort` drops the event by rule; otherwise the event goes on unchanged.
+        drop_on_abort: bool,
+        /// What happens to an event that the program fails on.
+        on_error: OnError,
+    },
+    /// Lets events pass that a condition holds for; drops the others by rule.
+    Filter {
+        /// The condition.
+        condition: VrlText,
+    },
+    /// Sends each event out of every port whose condition holds.
+    Route {
+        /// Ports and conditions, in the order written.
+        routes: Vec<(String, VrlText)>,
+        /// Whether events that no condition holds for leave by the port `_unmatched`; otherwise they are dropped by rule.
+        reroute_unmatched: bool,
+    },
+}
+
+impl Transform {
+    /// Its `type`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Remap { .. } => "remap",
+            Self::Filter { .. } => "filter",
+            Self::Route { .. } => "route",
+        }
+    }
+
+    /// The VRL texts in it: the program, or the conditions.
+    pub fn texts(&self) -> Vec<&VrlText> {
+        match self {
+            Self::Remap { program, .. } => vec![program],
+            Self::Filter { condition } => vec![condition],
+            Self::Route { routes, .. } => routes.iter().map(|(_, condition)| condition).collect(),
+        }
+    }
+}
+
+/// The port of a route transform for events that no condition holds for.
+pub const UNMATCHED: &str = "_unmatched";
+
+/// What happens to an event that a program fails on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnError {
+    /// It goes to the dead letters with the reason.
+    #[default]
+    DeadLetter,
+    /// The run stops; nothing is skipped.
+    Block,
+}
+
+/// An enrichment table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableSpec {
+    /// Its name in VRL.
+    pub name: String,
+    /// What it is.
+    pub table: Table,
+    /// Where its name was written.
+    pub span: Span,
+}
+
+/// What an enrichment table is. Paths are ready to open: relative ones start from the folder of the YAML file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Table {
+    /// Rows of a CSV file.
+    Csv {
+        /// The file.
+        path: PathBuf,
+        /// What stands between two fields. Default: `,`.
+        delimiter: u8,
+        /// Whether the first row names the columns; otherwise they are `0`, `1`, and so on. Default: `true`.
+        include_headers: bool,
+    },
+    /// A MaxMind database.
+    Mmdb {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// A unit test, in Vector's shape.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UnitTest {
+    /// Its name.
+    pub name: String,
+    /// Events that go in.
+    pub inputs: Vec<TestInput>,
+    /// What must come out.
+    pub outputs: Vec<TestOutput>,
+    /// Outputs that nothing may come out of.
+    pub no_outputs_from: Vec<OutputRef>,
+    /// Where the test was written.
+    pub span: Span,
+}
+
+/// An event that a unit test puts in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TestInput {
+    /// The transforms it goes into.
+    pub insert_at: Vec<String>,
+    /// The event.
+    pub event: TestEvent,
+    /// `%headwater` fields and others, by name.
+    pub metadata: serde_json::Map<String, serde_json::Value>,
+    /// Where it was written.
+    pub span: Span,
+}
+
+/// The body of an event that a unit test puts in.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TestEvent {
+    /// Fields.
+    Log(serde_json::Value),
+    /// The event's bytes, as a provider sends them.
+    Raw(String),
+    /// A program that makes the event.
+    Vrl(VrlText),
+}
+
+/// What a unit test expects.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TestOutput {
+    /// The outputs to look at.
+    pub extract_from: Vec<OutputRef>,
+    /// Conditions that at least one event must fulfil, all of them; without any, an event must come out.
+    pub conditions: Vec<VrlText>,
+    /// Where it was written.
+    pub span: Span,
+}

@@ -1,0 +1,81 @@
+//! `state`, `api`, `dead_letter` and `enrichment_tables`.
+
+use crate::{
+    Api, Content, DeadLetter, Diagnostic, Diagnostics, Entry, KafkaState, State, Table, TableSpec,
+    component::{Workshop, kind},
+    decode::Subject,
+    keys::{CsvKeys, DeadLetterKeys, FileStateKeys, MmdbKeys},
+};
+use serde::de::DeserializeOwned;
+use std::path::PathBuf;
+
+/// Default folder of dead letters.
+pub(crate) fn default_dead_letter() -> DeadLetter {
+    DeadLetter::Path(PathBuf::from("./state/dead-letter"))
+}
+
+/// Default place of the ledger.
+pub(crate) fn default_state() -> State {
+    State::File { path: FileStateKeys::default_path() }
+}
+
+impl Workshop<'_> {
+    /// Decodes a value with a `type` beside its own keys.
+    fn tagged<T: DeserializeOwned>(&self, entry: &Entry, name: &str, diagnostics: &mut Diagnostics) -> Option<T> {
+        let own = entry.value.subset(|key| key != "type");
+        self.decoder.decode_all(&own, Subject::new(name, &entry.span), diagnostics)
+    }
+
+    /// Reads `state`.
+    pub(crate) fn state(&self, entry: &Entry, diagnostics: &mut Diagnostics) -> Option<State> {
+        Some(match kind(entry, "section", &["file", "kafka"], diagnostics)? {
+            "file" => State::File { path: self.tagged::<FileStateKeys>(entry, "`state`", diagnostics)?.path },
+            _ => State::Kafka(self.tagged::<KafkaState>(entry, "`state`", diagnostics)?),
+        })
+    }
+
+    /// Reads `api`.
+    pub(crate) fn api(&self, entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Api> {
+        if entry.value.is_null() {
+            return None;
+        }
+        self.decoder.decode_all(&entry.value, Subject::new("`api`", &entry.span), diagnostics)
+    }
+
+    /// Reads `dead_letter`. That a sink of this name exists is for the wiring to check.
+    pub(crate) fn dead_letter(&self, entry: &Entry, diagnostics: &mut Diagnostics) -> Option<DeadLetter> {
+        match &entry.value.content {
+            Content::Scalar(_) => entry.value.text().map(|name| DeadLetter::Sink(name.to_owned())),
+            Content::Mapping(_) => {
+                let keys: DeadLetterKeys =
+                    self.decoder.decode_all(&entry.value, Subject::new("`dead_letter`", &entry.span), diagnostics)?;
+                Some(DeadLetter::Path(keys.path))
+            }
+            Content::Sequence(_) => {
+                let problem = Diagnostic::at(&entry.value.span, "`dead_letter`: expected a folder or a sink, found a list");
+                diagnostics.push(problem.hint("write `{ path: .. }` or the name of a sink"));
+                None
+            }
+        }
+    }
+
+    /// Reads an enrichment table.
+    pub(crate) fn table(&self, entry: &Entry, diagnostics: &mut Diagnostics) -> Option<TableSpec> {
+        let name = format!("enrichment table `{}`", entry.key);
+        let file = &entry.span.file;
+        let table = match kind(entry, "enrichment table", &["csv", "mmdb"], diagnostics)? {
+            "csv" => {
+                let keys: CsvKeys = self.tagged(entry, &name, diagnostics)?;
+                let Some(delimiter) = u8::try_from(keys.delimiter).ok().filter(u8::is_ascii) else {
+                    let span = &entry.value.find("delimiter").0.span;
+                    let problem = format!("`delimiter` of {name}: `{}` is not an ASCII character", keys.delimiter);
+                    diagnostics.push(Diagnostic::at(span, problem));
+                    return None;
+                };
+                Table::Csv { path: file.resolve(&keys.path), delimiter, include_headers: keys.include_headers }
+            }
+            _ => Table::Mmdb { path: file.resolve(&self.tagged::<MmdbKeys>(entry, &name, diagnostics)?.path) },
+        };
+        Some(TableSpec { name: entry.key.clone(), table, span: entry.span.clone() })
+    }
+}

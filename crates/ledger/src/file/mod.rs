@@ -1,0 +1,104 @@
+//! The ledger in a file.
+
+mod failure;
+mod store;
+mod tables;
+
+#[cfg(test)]
+mod faults;
+
+use crate::{Commit, Filed, Ledger, LedgerError, StreamKey, StreamRecord};
+use headwater_contracts::{OwnRequest, Timestamp};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use store::Store;
+
+/// The ledger in a file, `ledger.redb`: see `docs/decisions/0002-redb-ledger.md` for why it is what it is.
+///
+/// Memory use is bounded (16 MiB of pages), whatever the history. Calls may come from many threads; writes go one
+/// after the other.
+#[derive(Debug)]
+pub struct FileLedger {
+    store: Store,
+    /// Commits whose write failed where it could not be told whether they had arrived.
+    doubts: Mutex<HashMap<StreamKey, Doubt>>,
+}
+
+/// A commit that may or may not be in the file.
+#[derive(Debug)]
+struct Doubt {
+    commit: Commit,
+    /// Which commit of the stream it would be.
+    number: u64,
+}
+
+impl FileLedger {
+    /// Opens the ledger in the directory `dir`, or creates both, for this user only (`0700`, `0600`). After a crash
+    /// this repairs the file, which takes about half a second for ten million identities.
+    ///
+    /// # Errors
+    /// [`LedgerError::InUse`] if another `FileLedger`, in this process or another, has it open;
+    /// [`LedgerError::Full`] if there is no space to create or repair it; [`LedgerError::Io`] if it cannot be read
+    /// or written, is damaged, is not a ledger, or was written by a newer version.
+    pub fn open(dir: &Path) -> Result<Self, LedgerError> {
+        Store::open(dir).map(Self::on)
+    }
+
+    fn on(store: Store) -> Self {
+        Self { store, doubts: Mutex::default() }
+    }
+
+    /// Whether `commit` is the one whose write failed last, and arrived nevertheless. Settles the doubt either way.
+    fn has_arrived(&self, stream: &StreamKey, commit: &Commit) -> Result<bool, LedgerError> {
+        let mut doubts = self.doubts.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(doubt) = doubts.get(stream) else { return Ok(false) };
+        let commits = self.store.run("read", |db| tables::commits(db, stream))?;
+        let arrived = commits == Some(doubt.number) && doubt.commit == *commit;
+        doubts.remove(stream);
+        Ok(arrived)
+    }
+}
+
+impl Ledger for FileLedger {
+    fn load(&self, stream: &StreamKey, start: Timestamp) -> Result<StreamRecord, LedgerError> {
+        self.store.run("read", |db| tables::load(db, stream, start))
+    }
+
+    fn known(&self, stream: &StreamKey, identities: &[Filed]) -> Result<Vec<bool>, LedgerError> {
+        self.store.run("read", |db| tables::known(db, stream, identities))
+    }
+
+    fn record_request(&self, stream: &StreamKey, request: &OwnRequest) -> Result<(), LedgerError> {
+        self.store.run("write", |db| tables::record_request(db, stream, request))
+    }
+
+    fn commit(&self, stream: &StreamKey, commit: &Commit) -> Result<(), LedgerError> {
+        if self.has_arrived(stream, commit)? {
+            return Ok(());
+        }
+        let mut number = None;
+        let Err(error) = self.store.run("write", |db| tables::commit(db, stream, commit, &mut number)) else {
+            return Ok(());
+        };
+        // Whether it is in the file shows when the file opens again: now, or, if there is still no space for that,
+        // when the caller tries again.
+        if let Some(number) = number {
+            let doubt = Doubt { commit: commit.clone(), number };
+            self.doubts.lock().unwrap_or_else(PoisonError::into_inner).insert(stream.clone(), doubt);
+            if let Ok(true) = self.has_arrived(stream, commit) {
+                return Ok(());
+            }
+        }
+        Err(error)
+    }
+
+    fn streams(&self) -> Result<Vec<(StreamKey, StreamRecord, u64)>, LedgerError> {
+        self.store.run("read", tables::streams)
+    }
+}
+
+/// The reason for refusing to write to a stream that does not exist.
+pub(crate) fn not_loaded(stream: &StreamKey) -> String {
+    format!("it has no stream `{}` of `{}`: a stream is loaded before it is written to", stream.stream, stream.source)
+}

@@ -1,0 +1,276 @@
+//! What is in the file, and each operation of the ledger as one transaction on it.
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | `meta` | name | `format`, `next_stream` |
+//! | `streams` | source, stream | [`Row`] as JSON; gives the stream its number |
+//! | `identities` | number, event time, identity: 28 bytes, big-endian, ordered | nothing |
+//! | `own_requests` | number, id | sent (ms), [`OwnRequest`] as JSON |
+//! | `calls` | number, sent (ms), id | nothing |
+
+use super::failure::Failure;
+use crate::record::Row;
+use crate::{Commit, Filed, StreamKey, StreamRecord};
+use headwater_contracts::{OwnRequest, Timestamp};
+use redb::{
+    Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction,
+};
+
+/// The layout above. A file of a higher format is refused.
+pub(crate) const FORMAT: u64 = 1;
+
+const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+const STREAMS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("streams");
+const IDENTITIES: TableDefinition<&[u8; 28], ()> = TableDefinition::new("identities");
+const OWN_REQUESTS: TableDefinition<(u32, &str), (i64, &[u8])> = TableDefinition::new("own_requests");
+const CALLS: TableDefinition<(u32, i64, &str), ()> = TableDefinition::new("calls");
+
+/// A commit deletes at most this many outlived identities, plus [`FORGET_FACTOR`] for each it adds: the work of one
+/// commit stays bounded, and a backlog shrinks all the same.
+const FORGET_BASE: usize = 1000;
+const FORGET_FACTOR: usize = 4;
+
+fn begin(db: &Database) -> Result<WriteTransaction, Failure> {
+    // redb's defaults are what is wanted: `commit` returns after fsync (`Immediate`), in one phase, without quick
+    // repair. The measurements behind that are in docs/decisions/0002-redb-ledger.md.
+    Ok(db.begin_write()?)
+}
+
+/// Creates the tables of a new file; refuses a file of a newer format.
+pub(crate) fn prepare(db: &Database) -> Result<(), Failure> {
+    let read = db.begin_read()?;
+    let format = match read.open_table(META) {
+        Ok(meta) => meta.get("format")?.map(|format| format.value()),
+        Err(redb::TableError::TableDoesNotExist(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    match format {
+        Some(FORMAT) => Ok(()),
+        Some(other) => Err(Failure::Unusable(format!(
+            "it has format {other}, and this version of headwater reads format {FORMAT}; run the version that wrote it, or a later one"
+        ))),
+        None => {
+            let write = begin(db)?;
+            write.open_table(STREAMS)?;
+            write.open_table(IDENTITIES)?;
+            write.open_table(OWN_REQUESTS)?;
+            write.open_table(CALLS)?;
+            write.open_table(META)?.insert("format", FORMAT)?;
+            Ok(write.commit()?)
+        }
+    }
+}
+
+fn parse(stream: &StreamKey, json: &[u8]) -> Result<Row, Failure> {
+    serde_json::from_slice(json).map_err(|error| unreadable(stream, &error.to_string()))
+}
+
+fn unreadable(stream: &StreamKey, reason: &str) -> Failure {
+    Failure::Unusable(format!(
+        "the record of stream `{}` of `{}` is unreadable ({reason}); restore the file from a backup, or move it away to start over",
+        stream.stream, stream.source
+    ))
+}
+
+fn row(
+    stream: &StreamKey,
+    table: &impl ReadableTable<(&'static str, &'static str), &'static [u8]>,
+) -> Result<Option<Row>, Failure> {
+    match table.get((stream.source.as_str(), stream.stream.as_str()))? {
+        Some(json) => parse(stream, json.value()).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn put(stream: &StreamKey, table: &mut Table<'_, (&str, &str), &[u8]>, row: &Row) -> Result<(), Failure> {
+    let json = serde_json::to_vec(row).map_err(|error| unreadable(stream, &error.to_string()))?;
+    table.insert((stream.source.as_str(), stream.stream.as_str()), json.as_slice())?;
+    Ok(())
+}
+
+/// Rows of a stream in a table keyed by its number and more.
+fn record(read: &ReadTransaction, stream: &StreamKey, row: Row) -> Result<StreamRecord, Failure> {
+    let number = row.number;
+    let next = number.saturating_add(1);
+    let mut own = Vec::new();
+    for entry in read.open_table(OWN_REQUESTS)?.range((number, "")..(next, ""))? {
+        let (_, value) = entry?;
+        own.push(serde_json::from_slice(value.value().1).map_err(|error| unreadable(stream, &error.to_string()))?);
+    }
+    let mut calls = Vec::new();
+    for entry in read.open_table(CALLS)?.range((number, i64::MIN, "")..(next, i64::MIN, ""))? {
+        let sent = entry?.0.value().1;
+        calls.push(Timestamp::from_timestamp_millis(sent).ok_or_else(|| unreadable(stream, "time out of range"))?);
+    }
+    Ok(row.record(own, calls))
+}
+
+/// The record of a stream, created if it is new.
+pub(crate) fn load(db: &Database, stream: &StreamKey, start: Timestamp) -> Result<StreamRecord, Failure> {
+    let read = db.begin_read()?;
+    if let Some(row) = row(stream, &read.open_table(STREAMS)?)? {
+        return record(&read, stream, row);
+    }
+    let write = begin(db)?;
+    let row = {
+        let mut streams = write.open_table(STREAMS)?;
+        if let Some(row) = row(stream, &streams)? {
+            row
+        } else {
+            let mut meta = write.open_table(META)?;
+            let number = meta.get("next_stream")?.map_or(0, |number| number.value());
+            meta.insert("next_stream", number + 1)?;
+            let number = u32::try_from(number).map_err(|_| Failure::Unusable("it holds no more streams".into()))?;
+            let row = Row::new(number, start);
+            put(stream, &mut streams, &row)?;
+            row
+        }
+    };
+    write.commit()?;
+    record(&db.begin_read()?, stream, row)
+}
+
+/// Every stream, with the number of its identities.
+pub(crate) fn streams(db: &Database) -> Result<Vec<(StreamKey, StreamRecord, u64)>, Failure> {
+    let read = db.begin_read()?;
+    let mut streams = Vec::new();
+    for entry in read.open_table(STREAMS)?.iter()? {
+        let (key, json) = entry?;
+        let (source, stream) = key.value();
+        let key = StreamKey { source: source.to_owned(), stream: stream.to_owned() };
+        let row = parse(&key, json.value())?;
+        let identities = row.identities;
+        let record = record(&read, &key, row)?;
+        streams.push((key, record, identities));
+    }
+    Ok(streams)
+}
+
+/// The key of an identity. Flipping the sign bit makes byte order the order of times before 1970 too.
+fn key(number: u32, time: i64, identity: [u8; 16]) -> [u8; 28] {
+    let mut key = [0; 28];
+    key[..4].copy_from_slice(&number.to_be_bytes());
+    key[4..12].copy_from_slice(&(time ^ i64::MIN).to_be_bytes());
+    key[12..].copy_from_slice(&identity);
+    key
+}
+
+/// Whether each has been settled.
+pub(crate) fn known(db: &Database, stream: &StreamKey, identities: &[Filed]) -> Result<Vec<bool>, Failure> {
+    let read = db.begin_read()?;
+    let Some(row) = row(stream, &read.open_table(STREAMS)?)? else {
+        return Ok(vec![false; identities.len()]);
+    };
+    let table: ReadOnlyTable<&[u8; 28], ()> = read.open_table(IDENTITIES)?;
+    identities.iter().map(|filed| Ok(table.get(&key(row.number, filed.time, filed.identity.0))?.is_some())).collect()
+}
+
+/// Writes an own request down.
+pub(crate) fn record_request(db: &Database, stream: &StreamKey, request: &OwnRequest) -> Result<(), Failure> {
+    let json = serde_json::to_vec(request).map_err(|error| unreadable(stream, &error.to_string()))?;
+    let sent = request.sent.timestamp_millis();
+    let write = begin(db)?;
+    {
+        let row = row(stream, &write.open_table(STREAMS)?)?.ok_or_else(|| not_loaded(stream))?;
+        write.open_table(OWN_REQUESTS)?.insert((row.number, request.id.as_str()), (sent, json.as_slice()))?;
+        write.open_table(CALLS)?.insert((row.number, sent, request.id.as_str()), ())?;
+    }
+    Ok(write.commit()?)
+}
+
+fn not_loaded(stream: &StreamKey) -> Failure {
+    Failure::Unusable(super::not_loaded(stream))
+}
+
+/// How many commits the row of a stream has seen; `None` for an unknown stream.
+pub(crate) fn commits(db: &Database, stream: &StreamKey) -> Result<Option<u64>, Failure> {
+    let read = db.begin_read()?;
+    Ok(row(stream, &read.open_table(STREAMS)?)?.map(|row| row.commits))
+}
+
+/// Applies one step. `number` is told, before anything can be written, which commit of the stream this is; if it
+/// says so already, from an attempt that failed, the step is not applied a second time.
+pub(crate) fn commit(
+    db: &Database,
+    stream: &StreamKey,
+    commit: &Commit,
+    number: &mut Option<u64>,
+) -> Result<(), Failure> {
+    let write = begin(db)?;
+    {
+        let mut streams = write.open_table(STREAMS)?;
+        let mut row = row(stream, &streams)?.ok_or_else(|| not_loaded(stream))?;
+        if *number == Some(row.commits) {
+            return Ok(());
+        }
+        row.apply(commit);
+        *number = Some(row.commits);
+        settle(&write, &mut row, commit)?;
+        forget(&write, &row, commit)?;
+        put(stream, &mut streams, &row)?;
+    }
+    Ok(write.commit()?)
+}
+
+/// Identities in, outlived ones out.
+fn settle(write: &WriteTransaction, row: &mut Row, commit: &Commit) -> Result<(), Failure> {
+    if commit.settled.is_empty() && commit.forget_before.is_none() {
+        return Ok(());
+    }
+    let mut table = write.open_table(IDENTITIES)?;
+    // In key order neighbours share pages, and each page is copied once.
+    let mut keys: Vec<_> = commit.settled.iter().map(|filed| key(row.number, filed.time, filed.identity.0)).collect();
+    keys.sort_unstable();
+    for key in &keys {
+        if table.insert(key, ())?.is_none() {
+            row.identities += 1;
+        }
+    }
+    if let Some(before) = commit.forget_before {
+        let before = before.timestamp_millis();
+        let budget = FORGET_BASE.saturating_add(keys.len().saturating_mul(FORGET_FACTOR));
+        // Time 0 says "no time", so it is never too old.
+        let mut gone = 0;
+        for (from, to) in [(i64::MIN, before.min(0)), (1, before)] {
+            if from < to {
+                let (from, to) = (key(row.number, from, [0; 16]), key(row.number, to, [0; 16]));
+                let mut outlived = table.extract_from_if::<&[u8; 28], _>(&from..&to, |_, ()| true)?;
+                for entry in outlived.by_ref().take(budget - gone) {
+                    entry?;
+                    gone += 1;
+                }
+                outlived.close()?;
+            }
+        }
+        row.identities = row.identities.saturating_sub(gone as u64);
+    }
+    Ok(())
+}
+
+/// Own requests that were matched or have waited too long out. Unlike identities all at once: they are few.
+fn forget(write: &WriteTransaction, row: &Row, commit: &Commit) -> Result<(), Failure> {
+    if commit.consumed.is_empty() && commit.forget_requests_before.is_none() {
+        return Ok(());
+    }
+    let mut own = write.open_table(OWN_REQUESTS)?;
+    for id in &commit.consumed {
+        own.remove((row.number, id.as_str()))?;
+    }
+    if let Some(before) = commit.forget_requests_before {
+        let before = before.timestamp_millis();
+        let mut calls = write.open_table(CALLS)?;
+        let range = (row.number, i64::MIN, "")..(row.number, before, "");
+        let mut outlived = calls.extract_from_if(range, |_, ()| true)?;
+        for entry in outlived.by_ref() {
+            let (call, _) = entry?;
+            let id = call.value().2;
+            // The same id may have been sent again since.
+            let stale = own.get((row.number, id))?.is_some_and(|request| request.value().0 < before);
+            if stale {
+                own.remove((row.number, id))?;
+            }
+        }
+        outlived.close()?;
+    }
+    Ok(())
+}

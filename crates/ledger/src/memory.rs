@@ -1,0 +1,99 @@
+//! A ledger that forgets when it is dropped.
+
+use crate::record::Row;
+use crate::{Commit, Filed, Ledger, LedgerError, StreamKey, StreamRecord};
+use headwater_contracts::{OwnRequest, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A ledger in memory: for reads that must leave no trace (`query`) and for tests. Keeps every promise of
+/// [`Ledger`] but durability.
+#[derive(Debug, Default)]
+pub struct MemoryLedger(Mutex<BTreeMap<StreamKey, Kept>>);
+
+#[derive(Debug)]
+struct Kept {
+    row: Row,
+    settled: BTreeSet<Filed>,
+    own_requests: BTreeMap<String, OwnRequest>,
+    calls: BTreeSet<(Timestamp, String)>,
+}
+
+impl Kept {
+    fn record(&self) -> StreamRecord {
+        let calls = self.calls.iter().map(|(sent, _)| *sent).collect();
+        self.row.clone().record(self.own_requests.values().cloned().collect(), calls)
+    }
+}
+
+impl MemoryLedger {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn streams(&self) -> MutexGuard<'_, BTreeMap<StreamKey, Kept>> {
+        // Every step below leaves the map whole, so a panic elsewhere takes nothing from it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write<T>(&self, stream: &StreamKey, work: impl FnOnce(&mut Kept) -> T) -> Result<T, LedgerError> {
+        self.streams().get_mut(stream).map(work).ok_or_else(|| LedgerError::Io {
+            path: PathBuf::from("memory"),
+            doing: "write",
+            reason: crate::file::not_loaded(stream),
+        })
+    }
+}
+
+impl Ledger for MemoryLedger {
+    fn load(&self, stream: &StreamKey, start: Timestamp) -> Result<StreamRecord, LedgerError> {
+        let mut streams = self.streams();
+        let kept = streams.entry(stream.clone()).or_insert_with(|| Kept {
+            row: Row::new(0, start),
+            settled: BTreeSet::new(),
+            own_requests: BTreeMap::new(),
+            calls: BTreeSet::new(),
+        });
+        Ok(kept.record())
+    }
+
+    fn known(&self, stream: &StreamKey, identities: &[Filed]) -> Result<Vec<bool>, LedgerError> {
+        let streams = self.streams();
+        let kept = streams.get(stream);
+        Ok(identities.iter().map(|filed| kept.is_some_and(|kept| kept.settled.contains(filed))).collect())
+    }
+
+    fn record_request(&self, stream: &StreamKey, request: &OwnRequest) -> Result<(), LedgerError> {
+        self.write(stream, |kept| {
+            kept.own_requests.insert(request.id.clone(), request.clone());
+            kept.calls.insert((crate::record::to_ms(request.sent), request.id.clone()));
+        })
+    }
+
+    fn commit(&self, stream: &StreamKey, commit: &Commit) -> Result<(), LedgerError> {
+        self.write(stream, |kept| {
+            kept.settled.extend(&commit.settled);
+            for id in &commit.consumed {
+                kept.own_requests.remove(id);
+            }
+            if let Some(before) = commit.forget_before {
+                let before = before.timestamp_millis();
+                kept.settled.retain(|filed| filed.time == 0 || filed.time >= before);
+            }
+            if let Some(before) = commit.forget_requests_before {
+                let before = crate::record::to_ms(before);
+                kept.calls.retain(|(sent, _)| *sent >= before);
+                kept.own_requests.retain(|_, request| crate::record::to_ms(request.sent) >= before);
+            }
+            kept.row.apply(commit);
+            kept.row.identities = kept.settled.len() as u64;
+        })
+    }
+
+    fn streams(&self) -> Result<Vec<(StreamKey, StreamRecord, u64)>, LedgerError> {
+        let streams = self.streams();
+        Ok(streams.iter().map(|(key, kept)| (key.clone(), kept.record(), kept.row.identities)).collect())
+    }
+}

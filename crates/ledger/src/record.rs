@@ -1,0 +1,103 @@
+//! The row of a stream: everything the ledger knows of it but identities and requests. Its JSON is a file format.
+
+use crate::{Commit, StreamRecord};
+use chrono::SubsecRound;
+use headwater_contracts::{Coverage, OwnRequest, Tally, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// One stream.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Row {
+    /// Stands for the stream in the keys of the other tables.
+    pub(crate) number: u32,
+    #[serde(with = "chrono::serde::ts_milliseconds")]
+    start: Timestamp,
+    #[serde(default, skip_serializing_if = "is_empty")]
+    coverage: Coverage,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    state: Option<Value>,
+    tally: TallyRow,
+    /// How many identities are kept. Counted along, so that nobody has to count them.
+    pub(crate) identities: u64,
+    /// How many commits built this row. Tells after a failed write whether the commit arrived.
+    pub(crate) commits: u64,
+}
+
+fn is_empty(coverage: &Coverage) -> bool {
+    coverage.ranges().is_empty()
+}
+
+impl Row {
+    pub(crate) fn new(number: u32, start: Timestamp) -> Self {
+        let tally = TallyRow::default();
+        Self {
+            number,
+            start: to_ms(start),
+            coverage: Coverage::default(),
+            state: None,
+            tally,
+            identities: 0,
+            commits: 0,
+        }
+    }
+
+    /// Takes over what a commit says about the stream itself.
+    pub(crate) fn apply(&mut self, commit: &Commit) {
+        if let Some((span, events)) = commit.covered {
+            self.coverage.add(span, events);
+        }
+        if let Some(state) = &commit.state {
+            self.state = Some(state.clone());
+        }
+        let mut tally = Tally::from(std::mem::take(&mut self.tally));
+        tally.add(&commit.tally);
+        self.tally = tally.into();
+        self.commits += 1;
+    }
+
+    /// The public record. `own_requests` in any order, `calls` ascending.
+    pub(crate) fn record(self, mut own_requests: Vec<OwnRequest>, calls: Vec<Timestamp>) -> StreamRecord {
+        own_requests.sort_by(|a, b| (a.sent, &a.id).cmp(&(b.sent, &b.id)));
+        StreamRecord {
+            start: self.start,
+            coverage: self.coverage,
+            state: self.state,
+            own_requests,
+            calls,
+            tally: self.tally.into(),
+        }
+    }
+}
+
+/// The ledger keeps milliseconds; what it answers first is what it answers after a restart.
+pub(crate) fn to_ms(instant: Timestamp) -> Timestamp {
+    instant.trunc_subsecs(3)
+}
+
+/// [`Tally`], as stored.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct TallyRow {
+    read: u64,
+    delivered: u64,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    dropped: BTreeMap<String, u64>,
+    dead_lettered: u64,
+    suppressed: u64,
+    late: u64,
+}
+
+impl From<TallyRow> for Tally {
+    fn from(row: TallyRow) -> Self {
+        let TallyRow { read, delivered, dropped, dead_lettered, suppressed, late } = row;
+        Self { read, delivered, dropped, dead_lettered, suppressed, late }
+    }
+}
+
+impl From<Tally> for TallyRow {
+    fn from(tally: Tally) -> Self {
+        let Tally { read, delivered, dropped, dead_lettered, suppressed, late } = tally;
+        Self { read, delivered, dropped, dead_lettered, suppressed, late }
+    }
+}

@@ -1,0 +1,157 @@
+//! What every ledger promises, asked of each store.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{at, filed, request, stream};
+use headwater_contracts::{Covered, Span, Tally};
+use headwater_ledger::{Commit, FileLedger, Ledger, LedgerError, MemoryLedger};
+use serde_json::json;
+
+/// Runs `check` on an empty ledger of each kind.
+fn each(check: impl Fn(&dyn Ledger)) {
+    check(&MemoryLedger::new());
+    let dir = tempfile::tempdir().unwrap();
+    check(&FileLedger::open(dir.path()).unwrap());
+}
+
+fn forget(before: i64) -> Commit {
+    Commit { forget_before: Some(at(before)), ..Commit::default() }
+}
+
+#[test]
+fn a_stream_keeps_the_start_of_its_first_load_to_the_millisecond() {
+    each(|ledger| {
+        let first = ledger.load(&stream("a"), at(1_000) + chrono::TimeDelta::nanoseconds(7)).unwrap();
+        assert_eq!(first.start, at(1_000));
+        assert_eq!(ledger.load(&stream("a"), at(9_000)).unwrap(), first);
+        assert!(first.coverage.ranges().is_empty() && first.state.is_none() && first.calls.is_empty());
+    });
+}
+
+#[test]
+fn what_is_settled_is_known_in_its_stream_and_nowhere_else() {
+    each(|ledger| {
+        let settled = vec![filed(5, 1), filed(-5, 2), filed(i64::MAX, 3), filed(i64::MIN, 4)];
+        for name in ["a", "b"] {
+            ledger.load(&stream(name), at(0)).unwrap();
+        }
+        ledger.commit(&stream("a"), &Commit { settled: settled.clone(), ..Commit::default() }).unwrap();
+        let mut asked = settled.clone();
+        asked.push(filed(5, 9));
+        asked.insert(0, filed(6, 1));
+        assert_eq!(ledger.known(&stream("a"), &asked).unwrap(), [false, true, true, true, true, false]);
+        assert_eq!(ledger.known(&stream("b"), &asked).unwrap(), [false; 6]);
+        assert_eq!(ledger.known(&stream("never loaded"), &asked).unwrap(), [false; 6]);
+    });
+}
+
+#[test]
+fn a_commit_adds_up_and_an_absent_state_leaves_the_old_one() {
+    each(|ledger| {
+        ledger.load(&stream("a"), at(0)).unwrap();
+        let mut tally = Tally { read: 3, delivered: 1, suppressed: 1, ..Tally::default() };
+        tally.dropped.insert("rule".into(), 1);
+        let span = |from, to| Span { from, to };
+        ledger
+            .commit(
+                &stream("a"),
+                &Commit {
+                    state: Some(json!({"page": 1})),
+                    covered: Some((span(0, 10), 2)),
+                    tally: tally.clone(),
+                    ..Commit::default()
+                },
+            )
+            .unwrap();
+        ledger.commit(&stream("a"), &Commit { covered: Some((span(10, 20), 2)), tally, ..Commit::default() }).unwrap();
+        let record = ledger.load(&stream("a"), at(0)).unwrap();
+        assert_eq!(record.state, Some(json!({"page": 1})));
+        assert_eq!(record.coverage.ranges(), [Covered { span: span(0, 20), events: 4 }]);
+        assert_eq!((record.tally.read, record.tally.dropped["rule"]), (6, 2));
+        assert!(record.tally.balances());
+    });
+}
+
+#[test]
+fn own_requests_wait_for_their_echo_and_calls_stay_until_forgotten() {
+    each(|ledger| {
+        ledger.load(&stream("a"), at(0)).unwrap();
+        for (id, sent) in [("late", 30), ("early", 10), ("middle", 20), ("middle", 20)] {
+            ledger.record_request(&stream("a"), &request(id, sent)).unwrap();
+        }
+        let consumed = vec!["middle".into(), "unheard of".into()];
+        ledger.commit(&stream("a"), &Commit { consumed, ..Commit::default() }).unwrap();
+        let record = ledger.load(&stream("a"), at(0)).unwrap();
+        assert_eq!(record.own_requests, [request("early", 10), request("late", 30)]);
+        assert_eq!(record.calls, [at(10), at(20), at(30)]);
+
+        let forget = Commit { forget_requests_before: Some(at(20)), ..Commit::default() };
+        ledger.commit(&stream("a"), &forget).unwrap();
+        let record = ledger.load(&stream("a"), at(0)).unwrap();
+        assert_eq!((record.own_requests, record.calls), (vec![request("late", 30)], vec![at(20), at(30)]));
+    });
+}
+
+#[test]
+fn a_request_sent_again_outlives_its_first_call() {
+    each(|ledger| {
+        ledger.load(&stream("a"), at(0)).unwrap();
+        ledger.record_request(&stream("a"), &request("q", 10)).unwrap();
+        ledger.record_request(&stream("a"), &request("q", 30)).unwrap();
+        let forget = Commit { forget_requests_before: Some(at(20)), ..Commit::default() };
+        ledger.commit(&stream("a"), &forget).unwrap();
+        let record = ledger.load(&stream("a"), at(0)).unwrap();
+        assert_eq!((record.own_requests, record.calls), (vec![request("q", 30)], vec![at(30)]));
+    });
+}
+
+#[test]
+fn forgetting_takes_the_outlived_and_leaves_the_timeless() {
+    each(|ledger| {
+        ledger.load(&stream("a"), at(0)).unwrap();
+        ledger.load(&stream("b"), at(0)).unwrap();
+        let settled = vec![filed(-1, 1), filed(0, 2), filed(1, 3), filed(99, 4), filed(100, 5)];
+        for name in ["a", "b"] {
+            ledger.commit(&stream(name), &Commit { settled: settled.clone(), ..Commit::default() }).unwrap();
+        }
+        ledger.commit(&stream("a"), &forget(100)).unwrap();
+        assert_eq!(ledger.known(&stream("a"), &settled).unwrap(), [false, true, false, false, true]);
+        assert_eq!(ledger.known(&stream("b"), &settled).unwrap(), [true; 5]);
+        let counts: Vec<u64> = ledger.streams().unwrap().iter().map(|(_, _, identities)| *identities).collect();
+        assert_eq!(counts, [2, 5]);
+    });
+}
+
+#[test]
+fn writing_to_a_stream_that_was_never_loaded_is_refused() {
+    each(|ledger| {
+        for error in [
+            ledger.commit(&stream("a"), &Commit::default()).unwrap_err(),
+            ledger.record_request(&stream("a"), &request("q", 1)).unwrap_err(),
+        ] {
+            assert!(matches!(error, LedgerError::Io { doing: "write", .. }));
+            assert!(error.to_string().contains("no stream `a` of `audit`"), "{error}");
+        }
+        assert!(ledger.streams().unwrap().is_empty());
+    });
+}
+
+#[test]
+fn a_commit_forgets_a_bounded_number_and_the_backlog_is_gone_after_some() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = FileLedger::open(dir.path()).unwrap();
+    ledger.load(&stream("a"), at(0)).unwrap();
+    let settled = (0..6_000).map(|number| filed(1 + i64::try_from(number).unwrap(), number)).collect();
+    ledger.commit(&stream("a"), &Commit { settled, ..Commit::default() }).unwrap();
+    let mut left = Vec::new();
+    for number in 0..4 {
+        let settled = (0..100).map(|event| filed(100_000, 10_000 + number * 100 + event)).collect();
+        ledger.commit(&stream("a"), &Commit { settled, ..forget(50_000) }).unwrap();
+        left.push(ledger.streams().unwrap()[0].2);
+    }
+    // 100 in, 1000 + 4 * 100 out.
+    assert_eq!(left, [4_700, 3_400, 2_100, 800]);
+    ledger.commit(&stream("a"), &forget(50_000)).unwrap();
+    assert_eq!(ledger.streams().unwrap()[0].2, 400);
+}

@@ -1,0 +1,555 @@
+//! The scan driver of one stream: plan, request, split, recognise, hand to the lane, and mark what is complete.
+
+use crate::{
+    backoff::Backoff,
+    budget::Budget,
+    clock::ServerClock,
+    dead_letter::DeadLetter,
+    failure::Failure,
+    http::{Answer, HttpClient},
+    lane::{Closed, InFlight, Lane, Work, filed},
+    splitter::Splitter,
+    status::{Line, Phase},
+};
+use bytes::Bytes;
+use headwater_contracts::{
+    Clock, Coverage, Echo, Event, Identity, Next, Origin, OwnQueryPolicy, OwnRequest, OwnRequests, PageEnd, Period,
+    ReadError, Record, Rejection, Request, Retry, Scan, Source, Span, StartAt, StreamView, Tally, Timestamp,
+    Unreadable,
+};
+use headwater_ledger::{Commit, Filed, Ledger, LedgerError, StreamKey, StreamRecord};
+use serde_json::Value;
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+use tokio::sync::watch;
+
+/// Most events in one batch. Small, so that few large batches of parsed events exist at once.
+pub(crate) const BATCH_EVENTS: usize = 128;
+/// Most raw bytes in one batch.
+const BATCH_BYTES: usize = 512 << 10;
+/// First wait after an answer that a person must act on: it will not get better by asking soon.
+const SLOW_RETRY: Period = Period::seconds(30);
+/// Restarts of one scan before it is treated as failing.
+const RESTARTS_MAX: u32 = 20;
+
+/// When a stream is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ending {
+    /// End when caught up, instead of polling on.
+    pub once: bool,
+    /// Give the stream up after so many failures in a row; at once if access is denied. `None`: never.
+    pub give_up_after: Option<u32>,
+}
+
+/// Everything a stream's driver works with.
+pub(crate) struct Driver {
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) origin: Arc<Origin>,
+    pub(crate) key: StreamKey,
+    pub(crate) http: HttpClient,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) min_interval: Period,
+    pub(crate) start_at: StartAt,
+    pub(crate) retry: Retry,
+    pub(crate) server: Arc<ServerClock>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) lane: Lane,
+    pub(crate) in_flight: InFlight,
+    pub(crate) line: Line,
+    pub(crate) failure: Failure,
+    pub(crate) stop: watch::Receiver<bool>,
+    pub(crate) ending: Ending,
+    /// `headwater/1.2.3 (poller 01ab23cd`: the fixed part of the `User-Agent`.
+    pub(crate) agent: String,
+}
+
+/// Why a stream's reading ends before it is caught up.
+enum Halt {
+    /// Told to stop.
+    Stop,
+    /// The run has failed elsewhere, or fails here.
+    Failed(String),
+    /// This stream is given up (`--once`); others go on.
+    GivenUp(String),
+}
+
+impl From<Closed> for Halt {
+    fn from(Closed: Closed) -> Self {
+        Self::Failed("the lane has ended".into())
+    }
+}
+
+/// The state of reading that outlives a page.
+struct Reading {
+    coverage: Coverage,
+    sent: OwnRequests,
+    /// Read and suppressed since the last balance.
+    tally: Tally,
+    /// Of those, what was handed over to the lane's account already.
+    settled_before: u64,
+    last_request: Option<Timestamp>,
+}
+
+/// A record between the splitter and the ledger's answer whether it is new.
+struct Pending {
+    raw: Bytes,
+    record: Result<Record, Unreadable>,
+}
+
+impl Driver {
+    /// Reads the stream until it is over. `Err` holds why a stream was given up.
+    pub(crate) async fn run(mut self) -> Result<(), String> {
+        let ended = self.read().await;
+        let outcome = match ended {
+            Ok(()) | Err(Halt::Stop) => {
+                // What is in flight is still delivered and committed.
+                let _ = self.lane.drain().await;
+                self.line.phase(Phase::Done);
+                Ok(())
+            }
+            Err(Halt::GivenUp(reason)) => {
+                let _ = self.lane.drain().await;
+                self.line.phase(Phase::Failed { reason: reason.clone() });
+                Err(format!("{}/{}: {reason}", self.key.source, self.key.stream))
+            }
+            Err(Halt::Failed(reason)) => {
+                self.line.phase(Phase::Failed { reason: reason.clone() });
+                self.failure.set(reason.clone());
+                Err(reason)
+            }
+        };
+        self.lane.close().await;
+        outcome
+    }
+
+    async fn read(&mut self) -> Result<(), Halt> {
+        let start = self.start_at.resolve(self.clock.now());
+        let record = self.with_ledger(move |ledger, key| ledger.load(key, start)).await?;
+        let mut sent = OwnRequests::default();
+        record.own_requests.iter().cloned().for_each(|request| sent.insert(request));
+        let mut reading = Reading {
+            coverage: record.coverage,
+            sent,
+            tally: Tally::default(),
+            settled_before: 0,
+            last_request: record.calls.last().copied(),
+        };
+        loop {
+            let record = self.with_ledger(move |ledger, key| ledger.load(key, start)).await?;
+            reading.coverage = record.coverage.clone();
+            let plan = self.plan(&record);
+            for gap in plan.gaps {
+                self.report_gap(&gap);
+            }
+            if plan.scans.is_empty() {
+                let until = plan.wake.unwrap_or_else(|| self.server_now() + chrono::Duration::minutes(1));
+                if self.ending.once {
+                    return Ok(());
+                }
+                tracing::info!(source = %self.key.source, stream = %self.key.stream, "caught up; next look at {until}");
+                self.line.phase(Phase::CaughtUp { until });
+                self.wait((until - self.server_now()).to_std().unwrap_or_default().max(Duration::from_millis(100)))
+                    .await?;
+                continue;
+            }
+            for scan in plan.scans {
+                self.scan(scan, &mut reading).await?;
+            }
+        }
+    }
+
+    fn plan(&self, record: &StreamRecord) -> headwater_contracts::Plan {
+        let now = self.server_now();
+        let since = now - self.source.budget_window();
+        let calls: Vec<Timestamp> = record.calls.iter().copied().filter(|sent| *sent >= since).collect();
+        self.source.plan(&StreamView {
+            stream: &self.key.stream,
+            now,
+            start: record.start,
+            coverage: &record.coverage,
+            state: record.state.as_ref(),
+            calls: &calls,
+        })
+    }
+
+    /// Runs one scan, and whatever it splits into, to completion.
+    async fn scan(&mut self, scan: Box<dyn Scan>, reading: &mut Reading) -> Result<(), Halt> {
+        let mut stack = vec![scan];
+        let mut backoff = Backoff::new(self.retry);
+        let mut restarts = 0;
+        while let Some(mut scan) = stack.pop() {
+            tracing::debug!(source = %self.key.source, stream = %self.key.stream, "{}", scan.describe());
+            loop {
+                self.line.phase(Phase::Reading { scan: scan.describe(), progress: scan.progress() });
+                let failed = match self.page(scan.as_mut(), reading).await? {
+                    Ok(Next::More) => {
+                        backoff.reset();
+                        self.hand_over(reading, Vec::new(), scan.state()).await?;
+                        continue;
+                    }
+                    Ok(Next::Complete) => {
+                        backoff.reset();
+                        self.complete(scan.span(), scan.state(), reading).await?;
+                        break;
+                    }
+                    Ok(Next::Split(pieces)) => {
+                        backoff.reset();
+                        stack.extend(pieces.into_iter().rev());
+                        break;
+                    }
+                    Ok(Next::Restart(reason)) if restarts < RESTARTS_MAX => {
+                        restarts += 1;
+                        tracing::warn!(source = %self.key.source, stream = %self.key.stream, "scan starts again: {reason}");
+                        ReadError::Transient(reason)
+                    }
+                    Ok(Next::Restart(reason)) => {
+                        ReadError::Malformed(format!("restarted {restarts} times in vain: {reason}"))
+                    }
+                    Err(error) => error,
+                };
+                self.back_off(&failed, &mut backoff).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Requests and reads one page. The outer error ends the stream, the inner one is for the backoff.
+    async fn page(&mut self, scan: &mut dyn Scan, reading: &mut Reading) -> Result<Result<Next, ReadError>, Halt> {
+        let request = scan.request();
+        let user_agent = self.announce(&request, reading).await?;
+        let sent = self.clock.now();
+        let answered = tokio::select! {
+            answered = self.http.send(&request, &user_agent, self.server_now()) => answered,
+            () = stopped(&mut self.stop) => return Err(Halt::Stop),
+            () = self.failure.happened() => return Err(Halt::Failed("the run has failed".into())),
+        };
+        self.line.update(|line| line.requests += 1);
+        let mut answer = match answered {
+            Ok(answer) => answer,
+            Err(error) => return Ok(Err(ReadError::Transient(error.to_string()))),
+        };
+        let status = answer.status;
+        metrics::counter!("headwater_requests_total", "source" => self.key.source.clone(), "status" => status.to_string())
+            .increment(1);
+        metrics::histogram!("headwater_request_seconds", "source" => self.key.source.clone())
+            .record((self.clock.now() - sent).as_seconds_f64());
+        if let Some(date) = answer.date {
+            self.server.observe(date, self.clock.now());
+        }
+        let server_time = answer.date.unwrap_or_else(|| self.server_now());
+        if !(200..300).contains(&status) {
+            let rejection = Rejection {
+                status,
+                retry_after: answer.retry_after,
+                content_type: answer.content_type.clone(),
+                body: answer.error_body().await,
+            };
+            return Ok(scan.rejected(&rejection));
+        }
+        match self.body(scan, &mut answer, reading).await? {
+            Ok(page) => Ok(scan.page(&PageEnd { envelope: &page.envelope, records: page.records, server_time })),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// Streams a page's body through the splitter, handing over batches as they fill.
+    async fn body(
+        &mut self,
+        scan: &mut dyn Scan,
+        answer: &mut Answer,
+        reading: &mut Reading,
+    ) -> Result<Result<crate::splitter::Page, ReadError>, Halt> {
+        let mut splitter = Splitter::new(scan.elements());
+        let mut pending = Vec::new();
+        let (mut count, mut bytes) = (0, 0);
+        let html = answer.content_type.contains("text/html");
+        let broken = loop {
+            let chunk = tokio::select! {
+                chunk = answer.chunk() => chunk,
+                () = stopped(&mut self.stop) => return Err(Halt::Stop),
+                () = self.failure.happened() => return Err(Halt::Failed("the run has failed".into())),
+            };
+            let chunk =
+                match chunk {
+                    Ok(Some(_)) if html => break Some(ReadError::Malformed(
+                        "HTML instead of JSON: is `endpoint` the API's address, and does the credential still work?"
+                            .into(),
+                    )),
+                    Ok(Some(chunk)) => chunk,
+                    Ok(None) => break None,
+                    Err(error) => break Some(ReadError::Transient(error.to_string())),
+                };
+            // In slices, so that a large chunk does not become a large heap of records.
+            let mut broken = None;
+            for slice in chunk.chunks(64 << 10) {
+                let sent = &mut reading.sent;
+                let pushed = splitter.push(slice, &mut |raw| {
+                    let record = scan.record(raw, sent);
+                    if let Ok(Record { echo: Echo::Own(id), .. }) = &record {
+                        sent.consume(id);
+                    }
+                    count += 1;
+                    bytes += raw.len();
+                    pending.push(Pending { raw: Bytes::copy_from_slice(raw), record });
+                });
+                if let Err(error) = pushed {
+                    broken = Some(error);
+                    break;
+                }
+                if count >= BATCH_EVENTS || bytes >= BATCH_BYTES {
+                    (count, bytes) = (0, 0);
+                    self.hand_over(reading, std::mem::take(&mut pending), None).await?;
+                    self.line.phase(Phase::Reading { scan: scan.describe(), progress: scan.progress() });
+                }
+            }
+            match broken {
+                Some(crate::splitter::SplitError::CutShort(_)) | None => {}
+                Some(error) => break Some(ReadError::Malformed(error.to_string())),
+            }
+        };
+        // Records of a page that breaks off later are records all the same.
+        self.hand_over(reading, pending, None).await?;
+        Ok(match broken {
+            Some(error) => Err(error),
+            None => splitter.finish().map_err(|error| match error {
+                crate::splitter::SplitError::CutShort(_) => ReadError::Transient(error.to_string()),
+                _ => ReadError::Malformed(error.to_string()),
+            }),
+        })
+    }
+
+    /// Keeps to the budget, writes the request into the ledger, and returns its one-time `User-Agent`.
+    async fn announce(&mut self, request: &Request, reading: &mut Reading) -> Result<String, Halt> {
+        if let Some(last) = reading.last_request {
+            let wait = (last + self.min_interval.0 - self.server_now()).to_std().unwrap_or_default();
+            self.wait(wait.min(self.min_interval.to_std())).await?;
+        }
+        let (budget, clock) = (self.budget.clone(), self.clock.clone());
+        tokio::select! {
+            () = budget.acquire(clock.as_ref()) => {}
+            () = stopped(&mut self.stop) => return Err(Halt::Stop),
+        }
+        let id = format!("{:032x}", rand::random::<u128>());
+        let own = OwnRequest {
+            user_agent: format!("{}; req {id})", self.agent),
+            id,
+            method: request.method.as_str().into(),
+            path: self.http.path(request),
+            query: request.query.clone(),
+            sent: self.server_now(),
+        };
+        reading.last_request = Some(own.sent);
+        let copy = own.clone();
+        self.with_ledger(move |ledger, key| ledger.record_request(key, &copy)).await?;
+        let user_agent = own.user_agent.clone();
+        reading.sent.insert(own);
+        Ok(user_agent)
+    }
+
+    /// Sorts out duplicates and hands the rest to the lane in batches, the last with `state`.
+    async fn hand_over(&self, reading: &mut Reading, pending: Vec<Pending>, state: Option<Value>) -> Result<(), Halt> {
+        let mut pending = VecDeque::from(pending);
+        let mut state = state;
+        while !pending.is_empty() || state.is_some() {
+            let batch: Vec<Pending> = pending.drain(..pending.len().min(BATCH_EVENTS)).collect();
+            let state = if pending.is_empty() { state.take() } else { None };
+            let work = self.sort_out(reading, batch).await?;
+            reading.tally.add(&work.tally);
+            self.lane.push(Work { state, ..work }).await?;
+        }
+        Ok(())
+    }
+
+    async fn sort_out(&self, reading: &Reading, pending: Vec<Pending>) -> Result<Work, Halt> {
+        let observed = self.server_now();
+        let mut work = Work { tally: Tally { read: pending.len() as u64, ..Tally::default() }, ..Work::default() };
+        let mut candidates = Vec::with_capacity(pending.len());
+        for Pending { raw, record } in pending {
+            let (event, echo, problem) = self.event(raw, record, observed, &reading.coverage);
+            let Some(event) = event else {
+                work.tally.suppressed += 1;
+                continue;
+            };
+            // Before asking the ledger: a commit between the two questions moves an identity from one to the other.
+            if self.in_flight.insert(event.identity) {
+                candidates.push((event, echo, problem));
+            } else {
+                work.tally.suppressed += 1;
+            }
+        }
+        let filed: Vec<Filed> = candidates.iter().map(|(event, ..)| filed(event)).collect();
+        let known = self.with_ledger(move |ledger, key| ledger.known(key, &filed)).await?;
+        for ((event, echo, problem), known) in candidates.into_iter().zip(known) {
+            if known {
+                work.tally.suppressed += 1;
+                self.in_flight.remove([&event.identity]);
+                continue;
+            }
+            if let Echo::Own(id) = echo {
+                work.consumed.push(id);
+            }
+            if let Some(late) = event.late {
+                work.tally.late += 1;
+                metrics::histogram!("headwater_event_lateness_seconds", "source" => self.key.source.clone(), "stream" => self.key.stream.clone())
+                    .record(late.as_seconds_f64());
+            }
+            match problem {
+                None => work.events.push(event),
+                Some(reason) => {
+                    work.unreadable.push(DeadLetter { event, component: self.key.source.clone(), reason });
+                }
+            }
+        }
+        let events = work.events.iter_mut().chain(work.unreadable.iter_mut().map(|letter| &mut letter.event));
+        for (index, event) in (0..).zip(events) {
+            event.index = index;
+        }
+        Ok(work)
+    }
+
+    /// The event of a record, unless another scan is responsible for it; and what is wrong with it, if it is none.
+    fn event(
+        &self,
+        raw: Bytes,
+        record: Result<Record, Unreadable>,
+        observed: Timestamp,
+        coverage: &Coverage,
+    ) -> (Option<Event>, Echo, Option<String>) {
+        let (record, problem) = match record {
+            Ok(record) if !record.wanted => return (None, record.echo, None),
+            Ok(record) => (record, None),
+            Err(Unreadable { reason }) => {
+                let identity = Identity::of(&[b"unreadable", &raw]);
+                let record =
+                    Record { id: identity.to_string(), identity, time: None, echo: Echo::Foreign, wanted: true };
+                (record, Some(reason))
+            }
+        };
+        let late = record.time.filter(|time| coverage.contains(*time)).map(|time| observed - time);
+        let marks = self.origin.own_query_policy != OwnQueryPolicy::Forward;
+        let event = Event {
+            origin: self.origin.clone(),
+            id: record.id,
+            identity: record.identity,
+            time: record.time,
+            observed,
+            own_query: marks && matches!(record.echo, Echo::Own(_)),
+            suspicious: match record.echo {
+                Echo::Suspicious(remark) => Some(remark),
+                _ => None,
+            },
+            late,
+            raw,
+            value: None,
+            metadata: None,
+            index: 0,
+        };
+        (Some(event), record.echo, problem)
+    }
+
+    /// Everything of a scan has been read: waits until it is settled, checks the books, marks the range.
+    async fn complete(&self, span: Span, state: Option<Value>, reading: &mut Reading) -> Result<(), Halt> {
+        let settled = self.lane.drain().await?;
+        let newly = settled - reading.settled_before;
+        let Tally { read, suppressed, .. } = reading.tally;
+        if read != newly + suppressed {
+            return Err(Halt::Failed(format!(
+                "{}/{}: the books of a scan do not balance: read {read}, settled {newly}, suppressed {suppressed}; its range is not marked as covered. Please report this",
+                self.key.source, self.key.stream
+            )));
+        }
+        reading.settled_before = settled;
+        reading.tally = Tally::default();
+        let now = self.server_now();
+        let step = Commit {
+            state,
+            covered: (!span.is_empty()).then_some((span, newly)),
+            forget_before: Some(self.source.horizon(now)),
+            forget_requests_before: Some(now - self.source.echo_window().max(self.source.budget_window())),
+            ..Commit::default()
+        };
+        if !span.is_empty() {
+            reading.coverage.add(span, newly);
+        }
+        self.with_ledger(move |ledger, key| ledger.commit(key, &step)).await
+    }
+
+    async fn back_off(&self, error: &ReadError, backoff: &mut Backoff) -> Result<(), Halt> {
+        metrics::counter!("headwater_read_errors_total", "source" => self.key.source.clone(), "class" => error.class())
+            .increment(1);
+        self.line.update(|line| line.failures += 1);
+        if let Some(limit) = self.ending.give_up_after
+            && (backoff.attempts() + 1 >= limit || matches!(error, ReadError::Denied(_)))
+        {
+            return Err(Halt::GivenUp(error.to_string()));
+        }
+        let asked = match error {
+            ReadError::Throttled { retry_after, .. } => *retry_after,
+            ReadError::Denied(_) | ReadError::Malformed(_) => Some(SLOW_RETRY.to_std().min(self.retry.max.to_std())),
+            ReadError::Transient(_) => None,
+        };
+        let wait = backoff.next(asked);
+        let until = self.clock.now() + wait;
+        tracing::warn!(source = %self.key.source, stream = %self.key.stream, "{error}; asking again in {wait:.1?}");
+        self.line.phase(Phase::BackingOff { reason: error.to_string(), until });
+        self.wait(wait).await
+    }
+
+    fn report_gap(&self, gap: &headwater_contracts::Gap) {
+        let at = |ms| Timestamp::from_timestamp_millis(ms).map_or_else(String::new, |t| t.to_rfc3339());
+        let text = format!("{} to {}: {}", at(gap.span.from), at(gap.span.to), gap.reason);
+        self.line.update(|line| {
+            if !line.gaps.contains(&text) {
+                tracing::error!(source = %self.key.source, stream = %self.key.stream, "lost before it could be read: {text}");
+                let labels = [("source", self.key.source.clone()), ("stream", self.key.stream.clone())];
+                metrics::counter!("headwater_gaps_total", &labels).increment(1);
+                line.gaps.push(text);
+            }
+        });
+    }
+
+    /// Waits, unless the run stops.
+    async fn wait(&self, duration: Duration) -> Result<(), Halt> {
+        if duration.is_zero() {
+            return Ok(());
+        }
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            () = self.clock.sleep(duration) => Ok(()),
+            () = stopped(&mut stop) => Err(Halt::Stop),
+            () = self.failure.happened() => Err(Halt::Failed("the run has failed".into())),
+        }
+    }
+
+    /// Asks the ledger on the blocking pool, waiting out a full disk.
+    async fn with_ledger<T: Send + 'static>(
+        &self,
+        ask: impl Fn(&dyn Ledger, &StreamKey) -> Result<T, LedgerError> + Send + Sync + 'static,
+    ) -> Result<T, Halt> {
+        let ask = Arc::new(ask);
+        loop {
+            let (ledger, key, ask) = (self.ledger.clone(), self.key.clone(), ask.clone());
+            match tokio::task::spawn_blocking(move || ask(ledger.as_ref(), &key)).await {
+                Ok(Ok(value)) => return Ok(value),
+                Ok(Err(full @ LedgerError::Full { .. })) => {
+                    tracing::error!("{full}");
+                    self.wait(Duration::from_secs(5)).await?;
+                }
+                Ok(Err(error)) => return Err(Halt::Failed(error.to_string())),
+                Err(panic) => return Err(Halt::Failed(format!("the ledger crashed: {panic}"))),
+            }
+        }
+    }
+
+    fn server_now(&self) -> Timestamp {
+        self.server.at(self.clock.now())
+    }
+}
+
+/// Returns once the run is told to stop.
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        // Nobody can tell us to stop any more: that is no order to stop.
+        std::future::pending::<()>().await;
+    }
+}

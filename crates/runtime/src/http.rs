@@ -1,0 +1,252 @@
+//! The one HTTP client of all sources.
+//!
+//! Credentials go to the configured origin and nowhere else: a source can name a path and a query, never a host, and
+//! redirects are not followed. Bodies are streamed; nothing here holds a page.
+
+use bytes::Bytes;
+use headwater_contracts::{Auth, ConfigError, Method, Request, SourceOptions, Timestamp, Tls};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::header::{self, HeaderMap, HeaderValue};
+use std::{fmt::Write as _, fs, time::Duration};
+use thiserror::Error;
+use url::Url;
+
+/// RFC 3986 section 2.3: everything but unreserved characters is escaped, so that `+`, `[` and `:` survive every server.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// Longest body accepted, bytes after decompression. A 50,000-event page is about 30 MB.
+const BODY_MAX: u64 = 1 << 30;
+/// How much of an error body is read.
+const ERROR_BODY_MAX: usize = 64 << 10;
+
+/// The exchange failed below HTTP, or the body broke off.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct ExchangeError(String);
+
+/// A client for one source.
+#[derive(Debug, Clone)]
+pub struct HttpClient {
+    client: reqwest::Client,
+    endpoint: Url,
+    auth: (header::HeaderName, HeaderValue),
+}
+
+/// An answer whose body is still to come.
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// `Date`, if sent and readable.
+    pub date: Option<Timestamp>,
+    /// `Retry-After` in either form; an HTTP date is relative to `date`.
+    pub retry_after: Option<Duration>,
+    /// `Content-Type`, or empty.
+    pub content_type: String,
+    response: reqwest::Response,
+    received: u64,
+}
+
+impl HttpClient {
+    /// A client for `endpoint` with the TLS, proxy and timeouts of `options`.
+    pub fn new(endpoint: &Url, auth: &Auth, options: &SourceOptions) -> Result<Self, ConfigError> {
+        let timeout = options.timeout.map_or(Duration::from_mins(1), headwater_contracts::Period::to_std);
+        let mut builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .connect_timeout(timeout)
+            .read_timeout(timeout)
+            .tcp_nodelay(true);
+        if let Some(proxy) = &options.proxy {
+            let proxy = reqwest::Proxy::all(proxy.clone()).map_err(|e| ConfigError::new("proxy", causes(&e)))?;
+            builder = builder.proxy(proxy);
+        }
+        builder = with_tls(builder, options.tls.as_ref().unwrap_or(&Tls::default()))?;
+        let client = builder.build().map_err(|e| ConfigError::new("tls", causes(&e)))?;
+        let Auth::Header { name, prefix, secret } = auth;
+        let mut value = HeaderValue::from_str(&format!("{prefix}{}", secret.expose())).map_err(|_| {
+            ConfigError::new(
+                "",
+                "the credential holds characters that no HTTP header can carry (a line break at its end?)",
+            )
+        })?;
+        value.set_sensitive(true);
+        Ok(Self { client, endpoint: endpoint.clone(), auth: (header::HeaderName::from_static(name), value) })
+    }
+
+    /// The path as the server sees it, context path included.
+    pub fn path(&self, request: &Request) -> String {
+        format!("{}{}", self.endpoint.path().trim_end_matches('/'), request.path)
+    }
+
+    /// Sends `request`; returns when the head of the answer is there.
+    pub async fn send(&self, request: &Request, user_agent: &str, now: Timestamp) -> Result<Answer, ExchangeError> {
+        let mut url = self.endpoint.clone();
+        url.set_path(&self.path(request));
+        url.set_query(encode_query(&request.query).as_deref());
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static(request.accept));
+        headers.insert(self.auth.0.clone(), self.auth.1.clone());
+        if let Ok(user_agent) = HeaderValue::from_str(user_agent) {
+            headers.insert(header::USER_AGENT, user_agent);
+        }
+        let method = match request.method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+        };
+        let mut builder = self.client.request(method, url).headers(headers);
+        if let Some(body) = &request.body {
+            builder = builder.header(header::CONTENT_TYPE, "application/json").body(body.to_string());
+        }
+        let response = builder
+            .send()
+            .await
+            .map_err(|e| ExchangeError(format!("no answer from `{}`: {}", self.origin(), causes(&e))))?;
+        let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let date = text(header::DATE).and_then(|date| httpdate::parse_http_date(date).ok()).map(Timestamp::from);
+        Ok(Answer {
+            status: response.status().as_u16(),
+            date,
+            retry_after: text(header::RETRY_AFTER).and_then(|value| retry_after(value, date.unwrap_or(now))),
+            content_type: text(header::CONTENT_TYPE).unwrap_or_default().to_owned(),
+            response,
+            received: 0,
+        })
+    }
+
+    /// Scheme, host and port: safe to show.
+    pub fn origin(&self) -> String {
+        self.endpoint.origin().ascii_serialization()
+    }
+}
+
+impl Answer {
+    /// The next piece of the body, decompressed; `None` at its end.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, ExchangeError> {
+        let chunk = self.response.chunk().await.map_err(|e| {
+            ExchangeError(format!("the answer broke off after {} bytes: {}", self.received, causes(&e)))
+        })?;
+        self.received += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        if self.received > BODY_MAX {
+            return Err(ExchangeError(format!(
+                "the answer is larger than {BODY_MAX} bytes; set a smaller `page_size`"
+            )));
+        }
+        Ok(chunk)
+    }
+
+    /// The beginning of an error body; what cannot be read of it is left out.
+    pub async fn error_body(&mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        while let Ok(Some(chunk)) = self.chunk().await {
+            body.extend_from_slice(&chunk[..chunk.len().min(ERROR_BODY_MAX - body.len())]);
+            if body.len() >= ERROR_BODY_MAX {
+                break;
+            }
+        }
+        body
+    }
+}
+
+fn with_tls(mut builder: reqwest::ClientBuilder, tls: &Tls) -> Result<reqwest::ClientBuilder, ConfigError> {
+    let read = |field: &str, path: &std::path::Path| {
+        fs::read(path)
+            .map_err(|e| ConfigError::new(format!("tls.{field}"), format!("cannot read `{}`: {e}", path.display())))
+    };
+    if let Some(path) = &tls.ca_file {
+        let authorities = reqwest::Certificate::from_pem_bundle(&read("ca_file", path)?)
+            .ok()
+            .filter(|authorities| !authorities.is_empty())
+            .ok_or_else(|| ConfigError::new("tls.ca_file", format!("`{}` holds no PEM certificate", path.display())))?;
+        builder = builder.tls_certs_merge(authorities);
+    }
+    match (&tls.cert_file, &tls.key_file) {
+        (Some(cert), Some(key)) => {
+            let mut pem = read("key_file", key)?;
+            pem.push(b'\n');
+            pem.extend(read("cert_file", cert)?);
+            let identity = reqwest::Identity::from_pem(&pem).map_err(|e| {
+                ConfigError::new("tls.cert_file", format!("no usable client certificate and key: {}", causes(&e)))
+            })?;
+            builder = builder.identity(identity);
+        }
+        (None, None) => {}
+        (Some(_), None) => return Err(ConfigError::new("tls.cert_file", "a client certificate needs its `key_file`")),
+        (None, Some(_)) => return Err(ConfigError::new("tls.key_file", "a client key needs its `cert_file`")),
+    }
+    if tls.verify == Some(false) {
+        tracing::warn!(
+            "`tls.verify: false`: anyone on the way to the endpoint can read the credential and forge events"
+        );
+        builder = builder.tls_danger_accept_invalid_certs(true);
+    }
+    Ok(builder)
+}
+
+/// `a=b&c=d`, percent-encoded; `None` if empty.
+fn encode_query(query: &[(String, String)]) -> Option<String> {
+    let mut text = String::new();
+    for (name, value) in query {
+        let separator = if text.is_empty() { "" } else { "&" };
+        let (name, value) = (utf8_percent_encode(name, RESERVED), utf8_percent_encode(value, RESERVED));
+        let _ = write!(text, "{separator}{name}={value}");
+    }
+    (!text.is_empty()).then_some(text)
+}
+
+/// `Retry-After` as RFC 9110 section 10.2.3 has it: seconds, or an HTTP date.
+fn retry_after(value: &str, server_now: Timestamp) -> Option<Duration> {
+    if let Ok(seconds) = value.trim().parse::<u64>() {
+        return Some(Duration::from_secs(seconds.min(86_400)));
+    }
+    let at = Timestamp::from(httpdate::parse_http_date(value.trim()).ok()?);
+    Some((at - server_now).to_std().unwrap_or_default().min(Duration::from_hours(24)))
+}
+
+/// An error with its causes; without the address, which the caller names.
+fn causes(error: &reqwest::Error) -> String {
+    let mut text = String::new();
+    let mut source: Option<&dyn std::error::Error> = std::error::Error::source(error);
+    while let Some(error) = source {
+        let step = error.to_string();
+        if !text.contains(&step) {
+            let _ = write!(text, "{}{step}", if text.is_empty() { "" } else { ": " });
+        }
+        source = error.source();
+    }
+    match () {
+        () if error.is_timeout() => "timed out".into(),
+        () if text.is_empty() => error.to_string(),
+        () => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_escaped_so_that_every_server_reads_them_alike() {
+        let query = [
+            ("filter[date][since]".to_owned(), "2024-01-01T00:00:00Z".to_owned()),
+            ("sort".to_owned(), "+t".to_owned()),
+        ];
+        assert_eq!(
+            encode_query(&query).as_deref(),
+            Some("filter%5Bdate%5D%5Bsince%5D=2024-01-01T00%3A00%3A00Z&sort=%2Bt")
+        );
+        assert_eq!(encode_query(&[]), None);
+    }
+
+    #[test]
+    fn retry_after_reads_both_forms() {
+        let now = Timestamp::from(httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap());
+        let check = |text, expected: Option<u64>| {
+            assert_eq!(retry_after(text, now), expected.map(Duration::from_secs), "{text}");
+        };
+        check("120", Some(120));
+        check("Sun, 06 Nov 1994 08:50:37 GMT", Some(60));
+        check("Sun, 06 Nov 1994 08:40:37 GMT", Some(0));
+        check("99999999999", Some(86_400));
+        check("soon", None);
+        check("-1", None);
+    }
+}

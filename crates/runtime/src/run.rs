@@ -1,0 +1,188 @@
+//! A run: the whole pipeline from start to end.
+
+use crate::{
+    budget::Budgets,
+    clock::ServerClock,
+    driver::{Driver, Ending, stopped},
+    failure::Failure,
+    http::HttpClient,
+    lane::{InFlight, Lane, LaneContext},
+    sink_driver::SinkDriver,
+    status::{Board, StreamStatus},
+    topology::{DeadLetterTarget, Topology, Wiring},
+};
+use headwater_contracts::{Clock, ConfigError, Origin, Period, StartAt};
+use headwater_ledger::{Ledger, StreamKey};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use thiserror::Error;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+
+/// Batches waiting at a sink's door, of all lanes together.
+const SINK_QUEUE: usize = 4;
+
+/// How to run.
+pub struct RunOptions {
+    /// When streams are over.
+    pub ending: Ending,
+    /// How long what is in flight may take after a stop.
+    pub grace: Duration,
+    /// Turns `true` when the run must stop.
+    pub stop: watch::Receiver<bool>,
+    /// Where streams show what they do.
+    pub board: Board,
+}
+
+/// What a run did.
+#[derive(Debug)]
+pub struct Summary {
+    /// Every stream's last line.
+    pub streams: Vec<StreamStatus>,
+}
+
+/// Why a run ended before it should.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// A source's endpoint cannot be prepared.
+    #[error("source `{0}`: {1}")]
+    Source(String, ConfigError),
+    /// The pipeline had to stop; nothing that was not delivered is marked as such.
+    #[error("{0}")]
+    Failed(String),
+    /// Some streams were given up; the others are caught up.
+    #[error("gave up on {}", .0.join("; "))]
+    GivenUp(Vec<String>),
+    /// What was in flight did not settle within the grace period. It is read again on the next start.
+    #[error("stopped before everything in flight was delivered; the next start reads it again")]
+    Grace,
+}
+
+/// Runs the pipeline until its streams are over, it is stopped, or it fails.
+pub async fn run(
+    topology: Topology,
+    ledger: Arc<dyn Ledger>,
+    clock: Arc<dyn Clock>,
+    options: RunOptions,
+) -> Result<Summary, RunError> {
+    let failure = Failure::new();
+    let names: Vec<String> = topology.sources.iter().map(|source| source.name.clone()).collect();
+    let sink_inputs: Vec<_> = topology.sinks.iter().map(|sink| (sink.name.clone(), sink.inputs.clone())).collect();
+    let (letters_to, letters) = match topology.dead_letters {
+        DeadLetterTarget::Store(store) => (None, Some(store)),
+        DeadLetterTarget::Sink(name) => (Some(name), None),
+    };
+    let wiring = Arc::new(Wiring::new(&names, topology.transforms, &sink_inputs, letters_to.as_deref()));
+    let letters = Arc::new(Mutex::new(letters));
+
+    let mut sinks = Vec::new();
+    let mut sink_tasks = JoinSet::new();
+    for spec in topology.sinks {
+        let (sender, jobs) = mpsc::channel(SINK_QUEUE);
+        let driver = SinkDriver {
+            name: spec.name,
+            sink: spec.sink,
+            options: spec.options,
+            clock: clock.clone(),
+            failure: failure.clone(),
+        };
+        sink_tasks.spawn(driver.run(jobs));
+        sinks.push(sender);
+    }
+
+    let budgets = Budgets::default();
+    let agent = format!("headwater/{} (poller {:08x}", env!("CARGO_PKG_VERSION"), rand::random::<u32>());
+    let mut streams = JoinSet::new();
+    for spec in topology.sources {
+        let server = Arc::new(ServerClock::default());
+        let host = spec.built.endpoint.authority().to_owned();
+        let limit = spec.options.rate_limit.unwrap_or(spec.built.rate_limit);
+        let budget = budgets.of(&host, limit);
+        let http = HttpClient::new(&spec.built.endpoint, &spec.built.auth, &spec.options)
+            .map_err(|e| RunError::Source(spec.name.clone(), e))?;
+        let source: Arc<dyn headwater_contracts::Source> = Arc::from(spec.built.source);
+        for stream in source.streams() {
+            let key = StreamKey { source: spec.name.clone(), stream: stream.clone() };
+            let line = options.board.line(&spec.name, &stream);
+            let in_flight = InFlight::default();
+            let lane = Lane::start(LaneContext {
+                source: spec.name.clone(),
+                key: key.clone(),
+                wiring: wiring.clone(),
+                sinks: sinks.clone(),
+                letters: letters.clone(),
+                ledger: ledger.clone(),
+                clock: clock.clone(),
+                in_flight: in_flight.clone(),
+                line: line.clone(),
+                failure: failure.clone(),
+            });
+            let origin = Origin {
+                source: spec.name.clone(),
+                provider: spec.built.provider,
+                stream,
+                own_query_policy: spec.built.own_query_policy,
+            };
+            let driver = Driver {
+                source: source.clone(),
+                origin: Arc::new(origin),
+                key,
+                http: http.clone(),
+                budget: budget.clone(),
+                min_interval: spec.built.min_interval,
+                start_at: spec.options.start_at.unwrap_or(StartAt::Ago(Period::days(7))),
+                retry: spec.options.retry.unwrap_or_default(),
+                server: server.clone(),
+                clock: clock.clone(),
+                ledger: ledger.clone(),
+                lane,
+                in_flight,
+                line,
+                failure: failure.clone(),
+                stop: options.stop.clone(),
+                ending: options.ending,
+                agent: agent.clone(),
+            };
+            streams.spawn(driver.run());
+        }
+    }
+    drop(sinks);
+
+    let mut given_up = Vec::new();
+    let all = async {
+        while let Some(ended) = streams.join_next().await {
+            match ended {
+                Ok(Ok(())) => {}
+                Ok(Err(reason)) => given_up.push(reason),
+                Err(panic) => failure.set(format!("a stream crashed: {panic}")),
+            }
+        }
+        while let Some(ended) = sink_tasks.join_next().await {
+            if let Err(panic) = ended {
+                failure.set(format!("a sink crashed: {panic}"));
+            }
+        }
+    };
+    let mut stop = options.stop.clone();
+    let grace_over = async {
+        tokio::select! {
+            () = stopped(&mut stop) => {}
+            () = failure.happened() => {}
+        }
+        clock.sleep(options.grace).await;
+    };
+    let settled = tokio::select! {
+        () = all => true,
+        () = grace_over => false,
+    };
+    match failure.get() {
+        Some(reason) => Err(RunError::Failed(reason)),
+        None if !settled => Err(RunError::Grace),
+        None if !given_up.is_empty() => Err(RunError::GivenUp(given_up)),
+        None => Ok(Summary { streams: options.board.snapshot() }),
+    }
+}

@@ -1,0 +1,93 @@
+//! What each stream is doing, for people: the terminal, `/health`, the closing table.
+
+use headwater_contracts::{Tally, Timestamp};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What a stream is at.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Phase {
+    /// Not begun.
+    #[default]
+    Starting,
+    /// Reading; the scan in words, and how much of it is done, 0 to 1, if it can be told.
+    Reading {
+        /// What the scan reads.
+        scan: String,
+        /// 0 to 1.
+        progress: Option<f64>,
+    },
+    /// Waiting after a failure.
+    BackingOff {
+        /// What failed.
+        reason: String,
+        /// When it asks again.
+        until: Timestamp,
+    },
+    /// Caught up; the next look is at this time.
+    CaughtUp {
+        /// Next look.
+        until: Timestamp,
+    },
+    /// Ended: caught up with `--once`, or stopped.
+    Done,
+    /// Given up.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// One stream's line.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct StreamStatus {
+    /// The source component.
+    pub source: String,
+    /// The stream.
+    pub stream: String,
+    /// What it is at.
+    pub phase: Phase,
+    /// The account of this run.
+    pub tally: Tally,
+    /// Requests sent in this run.
+    pub requests: u64,
+    /// Requests that failed in this run.
+    pub failures: u64,
+    /// Ranges lost for good before they were read, in words.
+    pub gaps: Vec<String>,
+}
+
+/// All streams' lines, shared.
+#[derive(Debug, Clone, Default)]
+pub struct Board(Arc<Mutex<Vec<StreamStatus>>>);
+
+impl Board {
+    /// A copy of all lines.
+    pub fn snapshot(&self) -> Vec<StreamStatus> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Adds a line, to be changed through the answer.
+    pub(crate) fn line(&self, source: &str, stream: &str) -> Line {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.push(StreamStatus { source: source.into(), stream: stream.into(), ..StreamStatus::default() });
+        Line { board: self.clone(), index: lines.len() - 1 }
+    }
+}
+
+/// One line of the board.
+#[derive(Debug, Clone)]
+pub(crate) struct Line {
+    board: Board,
+    index: usize,
+}
+
+impl Line {
+    pub(crate) fn update(&self, change: impl FnOnce(&mut StreamStatus)) {
+        let mut lines = self.board.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut lines[self.index]);
+    }
+
+    pub(crate) fn phase(&self, phase: Phase) {
+        self.update(|line| line.phase = phase);
+    }
+}

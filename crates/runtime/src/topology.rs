@@ -1,0 +1,289 @@
+//! The pipeline as the runtime runs it, and the way of a batch through its transforms.
+
+use crate::dead_letter::{DeadLetter, DeadLetters};
+use headwater_contracts::{BuiltSource, Emit, Event, Outcome, Port, Sink, SinkOptions, SourceOptions, Transform};
+use serde_json::json;
+use std::{collections::HashMap, sync::Arc};
+
+/// A source component.
+pub struct SourceSpec {
+    /// Its name in the pipeline.
+    pub name: String,
+    /// What the plugin built.
+    pub built: BuiltSource,
+    /// The options all sources share.
+    pub options: SourceOptions,
+}
+
+/// A transform component.
+pub struct TransformSpec {
+    /// Its name in the pipeline; also the name of its rule when it drops an event.
+    pub name: String,
+    /// Components, or `component.port`, it reads from.
+    pub inputs: Vec<String>,
+    /// The transform.
+    pub transform: Arc<dyn Transform>,
+    /// Whether an event it fails on stops the run instead of going to the dead letters.
+    pub block_on_error: bool,
+}
+
+/// A sink component.
+pub struct SinkSpec {
+    /// Its name in the pipeline.
+    pub name: String,
+    /// Components, or `component.port`, it reads from.
+    pub inputs: Vec<String>,
+    /// The sink.
+    pub sink: Box<dyn Sink>,
+    /// The options all sinks share.
+    pub options: SinkOptions,
+}
+
+/// Where rejected events go.
+pub enum DeadLetterTarget {
+    /// A store of their own.
+    Store(Box<dyn DeadLetters>),
+    /// The sink of this name.
+    Sink(String),
+}
+
+/// A checked pipeline: every input exists, and `transforms` are in topological order.
+pub struct Topology {
+    /// The sources.
+    pub sources: Vec<SourceSpec>,
+    /// The transforms, each after those it reads from.
+    pub transforms: Vec<TransformSpec>,
+    /// The sinks.
+    pub sinks: Vec<SinkSpec>,
+    /// Where rejected events go.
+    pub dead_letters: DeadLetterTarget,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Target {
+    Transform(usize),
+    Sink(usize),
+}
+
+struct Stage {
+    name: Arc<str>,
+    transform: Arc<dyn Transform>,
+    block_on_error: bool,
+    /// By port.
+    consumers: Vec<Vec<Target>>,
+    /// By port, the rule that a result nobody reads counts under.
+    unread: Vec<Arc<str>>,
+}
+
+/// Who reads what: the pipeline's edges, resolved.
+pub(crate) struct Wiring {
+    sources: HashMap<String, Vec<Target>>,
+    stages: Vec<Stage>,
+    pub(crate) sink_names: Vec<String>,
+    /// The sink that takes dead letters, if one does.
+    letters_to: Option<usize>,
+}
+
+/// A batch after the transforms.
+pub(crate) struct Routed {
+    /// Per sink, its events in order.
+    pub(crate) sinks: Vec<Vec<Event>>,
+    /// Per event of the batch, what is known of its fate so far.
+    pub(crate) accounts: Vec<Account>,
+    /// To be kept before the batch may be committed. Empty if a sink takes them.
+    pub(crate) letters: Vec<DeadLetter>,
+    /// Why the run must stop, if it must.
+    pub(crate) fatal: Option<String>,
+}
+
+/// The fate of one event that entered a lane. It may have become several, with several fates: the gravest counts.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Account {
+    pub(crate) dead: bool,
+    pub(crate) delivered: bool,
+    dropped_by: Option<Arc<str>>,
+}
+
+impl Account {
+    /// `None` if nothing became of it, which breaks a transform's contract.
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
+        match self {
+            Self { dead: true, .. } => Some(Outcome::DeadLettered),
+            Self { delivered: true, .. } => Some(Outcome::Delivered),
+            Self { dropped_by: Some(rule), .. } => Some(Outcome::Dropped(rule.to_string())),
+            _ => None,
+        }
+    }
+}
+
+impl Wiring {
+    /// Resolves the edges of a checked pipeline.
+    pub(crate) fn new(
+        sources: &[String],
+        transforms: Vec<TransformSpec>,
+        sinks: &[(String, Vec<String>)],
+        letters_to: Option<&str>,
+    ) -> Self {
+        let readers = |output: &str| {
+            let of_transforms = transforms.iter().enumerate().map(|(i, t)| (&t.inputs, Target::Transform(i)));
+            let of_sinks = sinks.iter().enumerate().map(|(i, (_, inputs))| (inputs, Target::Sink(i)));
+            of_transforms
+                .chain(of_sinks)
+                .filter(|(inputs, _)| inputs.iter().any(|i| i == output))
+                .map(|(_, t)| t)
+                .collect()
+        };
+        let stages = transforms
+            .iter()
+            .map(|spec| {
+                let outputs: Vec<String> = spec
+                    .transform
+                    .ports()
+                    .iter()
+                    .map(|port| if port.is_empty() { spec.name.clone() } else { format!("{}.{port}", spec.name) })
+                    .collect();
+                Stage {
+                    name: spec.name.as_str().into(),
+                    transform: spec.transform.clone(),
+                    block_on_error: spec.block_on_error,
+                    consumers: outputs.iter().map(|output| readers(output)).collect(),
+                    unread: outputs.iter().map(|output| output.as_str().into()).collect(),
+                }
+            })
+            .collect();
+        Self {
+            sources: sources.iter().map(|name| (name.clone(), readers(name))).collect(),
+            stages,
+            sink_names: sinks.iter().map(|(name, _)| name.clone()).collect(),
+            letters_to: letters_to.and_then(|name| sinks.iter().position(|(sink, _)| sink == name)),
+        }
+    }
+
+    /// Takes a batch through the transforms, up to the sinks' doors. `unreadable` are elements that were no records.
+    pub(crate) fn run(&self, source: &str, events: Vec<Event>, unreadable: Vec<DeadLetter>, size: usize) -> Routed {
+        let mut flow = Flow {
+            wiring: self,
+            pending: self.stages.iter().map(|_| Vec::new()).collect(),
+            stage: 0,
+            routed: Routed {
+                sinks: self.sink_names.iter().map(|_| Vec::new()).collect(),
+                accounts: vec![Account::default(); size],
+                letters: Vec::new(),
+                fatal: None,
+            },
+        };
+        for letter in unreadable {
+            flow.bury(letter);
+        }
+        let readers = self.sources.get(source).map_or(&[][..], Vec::as_slice);
+        for event in events {
+            flow.hand_out(readers, event);
+        }
+        for (index, stage) in self.stages.iter().enumerate() {
+            let events = std::mem::take(&mut flow.pending[index]);
+            if !events.is_empty() {
+                flow.stage = index;
+                stage.transform.run(events, &mut flow);
+            }
+        }
+        let mut routed = flow.routed;
+        if routed.fatal.is_none() && routed.accounts.iter().any(|account| account.outcome().is_none()) {
+            routed.fatal = Some("a transform let an event vanish: neither passed on, nor dropped, nor failed".into());
+        }
+        routed
+    }
+}
+
+/// A batch on its way through the stages.
+struct Flow<'a> {
+    wiring: &'a Wiring,
+    pending: Vec<Vec<Event>>,
+    stage: usize,
+    routed: Routed,
+}
+
+impl Flow<'_> {
+    fn account(&mut self, event: &Event) -> Option<&mut Account> {
+        self.routed.accounts.get_mut(event.index as usize)
+    }
+
+    fn hand_out(&mut self, targets: &[Target], event: Event) {
+        let Some((last, others)) = targets.split_last() else { return };
+        for target in others {
+            self.deliver(*target, event.clone());
+        }
+        self.deliver(*last, event);
+    }
+
+    fn deliver(&mut self, target: Target, event: Event) {
+        match target {
+            Target::Transform(index) => self.pending[index].push(event),
+            Target::Sink(index) => {
+                if let Some(account) = self.account(&event) {
+                    account.delivered = true;
+                }
+                self.routed.sinks[index].push(event);
+            }
+        }
+    }
+
+    fn bury(&mut self, letter: DeadLetter) {
+        if let Some(account) = self.account(&letter.event) {
+            account.dead = true;
+        }
+        match self.wiring.letters_to {
+            Some(sink) => self.routed.sinks[sink].push(as_event(letter)),
+            None => self.routed.letters.push(letter),
+        }
+    }
+}
+
+/// A dead letter as an event, for a sink to take.
+fn as_event(letter: DeadLetter) -> Event {
+    let mut event = letter.event;
+    let value = json!({
+        "component": letter.component,
+        "reason": letter.reason,
+        "source": event.origin.source,
+        "provider": event.origin.provider,
+        "stream": event.origin.stream,
+        "id": event.id,
+        "event_time": event.time.map(|t| t.to_rfc3339()),
+        "raw": String::from_utf8_lossy(&event.raw),
+    });
+    event.value = Some(value.into());
+    event
+}
+
+impl Emit for Flow<'_> {
+    fn next(&mut self, port: Port, event: Event) {
+        let stage = &self.wiring.stages[self.stage];
+        match stage.consumers.get(port) {
+            Some(readers) if !readers.is_empty() => self.hand_out(readers, event),
+            _ => {
+                let rule = stage.unread.get(port).unwrap_or(&stage.name).clone();
+                if let Some(account) = self.account(&event) {
+                    account.dropped_by = Some(rule);
+                }
+            }
+        }
+    }
+
+    fn drop(&mut self, event: &Event) {
+        let rule = self.wiring.stages[self.stage].name.clone();
+        if let Some(account) = self.account(event) {
+            account.dropped_by = Some(rule);
+        }
+    }
+
+    fn fail(&mut self, event: Event, reason: String) {
+        let stage = &self.wiring.stages[self.stage];
+        if stage.block_on_error {
+            self.routed.fatal.get_or_insert_with(|| {
+                format!("{reason}; the transform says `on_error: block`, so the run stops before event `{}`", event.id)
+            });
+        } else {
+            self.bury(DeadLetter { event, component: stage.name.to_string(), reason });
+        }
+    }
+}

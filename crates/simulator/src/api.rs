@@ -1,0 +1,123 @@
+//! What a simulated provider adds to the frame: one implementation per API.
+
+use crate::dice::Dice;
+use crate::faults::{ErrorBody, RetryAfter};
+use crate::log::{Entry, Log};
+
+/// A request, taken apart.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    /// When it arrived, by the server's clock, ms.
+    pub(crate) now: i64,
+    /// Path as sent.
+    pub(crate) path: String,
+    /// Raw query.
+    pub(crate) query: String,
+    /// Query parameters, decoded, in order.
+    pub(crate) parameters: Vec<(String, String)>,
+    pub(crate) accept: String,
+    pub(crate) authorization: String,
+    pub(crate) user_agent: String,
+}
+
+impl Call {
+    /// The last value of a parameter.
+    pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    /// What comes before the events; the whole body if there are none.
+    pub(crate) prefix: Vec<u8>,
+    /// Indices of the events, rendered as of `as_of` and separated by commas.
+    pub(crate) items: Vec<usize>,
+    pub(crate) suffix: Vec<u8>,
+    /// The state of the events that is shown, ms.
+    pub(crate) as_of: i64,
+}
+
+impl Reply {
+    /// A body without events.
+    pub(crate) fn text(status: u16, content_type: &str, body: Vec<u8>) -> Self {
+        Self {
+            status,
+            headers: vec![("content-type", content_type.to_owned())],
+            prefix: body,
+            items: Vec::new(),
+            suffix: Vec::new(),
+            as_of: 0,
+        }
+    }
+
+    /// An error.
+    pub(crate) fn error(status: u16, shape: ErrorBody, message: &str, call: &Call) -> Self {
+        let (content_type, body) = shape.write(status, message, &call.accept);
+        Self::text(status, content_type, body)
+    }
+
+    /// Adds a header.
+    pub(crate) fn header(mut self, name: &'static str, value: String) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Adds `Retry-After`, if it says anything.
+    pub(crate) fn retry_after(self, retry_after: RetryAfter, now: i64) -> Self {
+        match retry_after.header(now) {
+            Some(value) => self.header("retry-after", value),
+            None => self,
+        }
+    }
+}
+
+/// One simulated provider.
+pub(crate) trait Api: Send {
+    /// The credential that opens the log, as a client configures it.
+    fn credential(&self) -> String;
+
+    /// A valid credential that may not read the log.
+    fn unprivileged_credential(&self) -> String;
+
+    /// What comes after the origin in the endpoint a client configures.
+    fn context_path(&self) -> String;
+
+    /// Path of the audit log, with the context path.
+    fn audit_path(&self) -> String;
+
+    /// `(usual, all)`: the number of samples, and with the odd ones behind them.
+    fn samples(&self) -> (usize, usize);
+
+    /// The id of an event as the provider spells it, and back.
+    fn id(&self, key: u128) -> String;
+
+    /// The key of an id.
+    fn key(&self, id: &str) -> Option<u128>;
+
+    /// When an event of `time` becomes visible; `dice` are the event's own.
+    fn visible_at(&self, time: i64, dice: &mut Dice) -> i64;
+
+    /// Events older than this, in ms, are gone.
+    fn retention(&self) -> i64;
+
+    /// Appends the JSON of an event, as it is shown at `as_of`.
+    fn render(&self, entry: &Entry, as_of: i64, out: &mut Vec<u8>);
+
+    /// Every instant from which on the event is shown in another form, the first included.
+    fn versions(&self, entry: &Entry) -> Vec<i64> {
+        vec![entry.visible_at]
+    }
+
+    /// Answers a `GET` of the audit log, and records it as the provider does.
+    fn audit(&mut self, log: &mut Log, call: &Call) -> Reply;
+
+    /// A `GET` of the audit log has been refused before it got through.
+    fn refused(&mut self, log: &mut Log, call: &Call);
+
+    /// Answers any other `GET`.
+    fn other(&mut self, call: &Call) -> Reply;
+}

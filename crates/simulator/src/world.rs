@@ -1,0 +1,322 @@
+//! One tenant: its log, its clock, everybody who writes into it, and the request that arrives.
+
+use crate::api::{Api, Call, Reply};
+use crate::dice::Dice;
+use crate::faults::{Fault, http_date};
+use crate::ledger::Seen;
+use crate::log::{Body, Entry, Kind, Log, Reading, Who};
+use crate::scenario::Scenario;
+use crate::stream::Ending;
+use crate::time::{DAY, HOUR, days, instant, seconds};
+use headwater_contracts::Clock;
+use std::sync::Arc;
+
+/// What generated an event: each has numbered events of its own, so that one does not disturb another.
+#[derive(Clone, Copy)]
+enum Origin {
+    History = 1,
+    Live = 2,
+    Late = 3,
+    Drift = 4,
+}
+
+/// Somebody who reads the log regularly.
+struct Reader {
+    who: Who,
+    kind: Kind,
+    user_agent: &'static str,
+    /// Repeats an earlier request of ours instead of its own.
+    replays: bool,
+    every: i64,
+    next: i64,
+}
+
+/// How the server answers.
+pub(crate) struct Decision {
+    /// `None`: never.
+    pub(crate) reply: Option<Reply>,
+    pub(crate) ending: Ending,
+    pub(crate) gzip: bool,
+}
+
+/// Everything behind the server's sockets.
+pub(crate) struct World {
+    pub(crate) api: Box<dyn Api>,
+    pub(crate) log: Log,
+    pub(crate) requests: Vec<Seen>,
+    pub(crate) trapped: Vec<Seen>,
+    scenario: Scenario,
+    clock: Arc<dyn Clock>,
+    start: i64,
+    trap_url: String,
+    audit_requests: u64,
+    next_live: Option<i64>,
+    live_events: u64,
+    drift_events: u64,
+    readers: Vec<Reader>,
+    /// What our own collector asked for, ascending by time: the thief's choice.
+    own_readings: Vec<(i64, Reading)>,
+}
+
+impl World {
+    pub(crate) fn new(scenario: Scenario, clock: Arc<dyn Clock>, api: Box<dyn Api>, trap_url: String) -> Self {
+        let start = clock.now().timestamp_millis() + i64::from(scenario.clock_skew_s) * 1000;
+        let others = scenario.others;
+        let past = start - days(scenario.history_days);
+        let reader = |every: Option<u32>, from: i64, who, kind, user_agent, replays| {
+            let every = seconds(every.filter(|every| *every > 0)?);
+            Some(Reader { who, kind, user_agent, replays, every, next: from + every })
+        };
+        let readers = [
+            reader(
+                others.second_collector_every_s,
+                past,
+                Who::OtherCollector,
+                Kind::SecondCollector,
+                "other-collector/2.1",
+                false,
+            ),
+            reader(
+                others.human_every_s,
+                past,
+                Who::Person,
+                Kind::Human,
+                "Mozilla/5.0 (X11; Linux x86_64; rv:126.0) Gecko/20100101 Firefox/126.0",
+                false,
+            ),
+            reader(
+                others.spoofed_every_s,
+                past,
+                Who::UsElsewhere,
+                Kind::Spoofed,
+                "headwater/9.9.9 (nobody; req deadbeef)",
+                false,
+            ),
+            reader(others.replay_every_s, start, Who::UsElsewhere, Kind::Spoofed, "", true),
+        ];
+        let mut world = Self {
+            log: Log::new(scenario.seed),
+            api,
+            requests: Vec::new(),
+            trapped: Vec::new(),
+            clock,
+            start,
+            trap_url,
+            audit_requests: 0,
+            next_live: (scenario.live_per_hour > 0).then_some(start),
+            live_events: 0,
+            drift_events: 0,
+            readers: readers.into_iter().flatten().collect(),
+            own_readings: Vec::new(),
+            scenario,
+        };
+        world.write_history();
+        world.advance();
+        world
+    }
+
+    /// The server's clock, ms.
+    pub(crate) fn now(&self) -> i64 {
+        self.clock.now().timestamp_millis() + i64::from(self.scenario.clock_skew_s) * 1000
+    }
+
+    /// The server's clock as in `Date`, if the scenario has answers carry one.
+    pub(crate) fn date(&self) -> Option<String> {
+        self.scenario.date_header.then(|| http_date(self.now()))
+    }
+
+    /// Lets everything happen that the clock has passed.
+    pub(crate) fn advance(&mut self) {
+        let now = self.now();
+        while let Some(time) = self.next_live.filter(|time| *time <= now) {
+            let mut gap = Dice::new(&[self.scenario.seed, 0x11, self.live_events]);
+            let entry = self.event(Origin::Live, self.live_events, time);
+            self.log.push(entry);
+            self.live_events += 1;
+            let mean = (HOUR / i64::from(self.scenario.live_per_hour.max(1))).max(1);
+            let tie = gap.chance(self.scenario.ties_per_mille);
+            self.next_live = Some(if tie { time } else { time + mean / 2 + 1 + gap.millis(mean) });
+        }
+        for reader in &mut self.readers {
+            while reader.next <= now {
+                let time = reader.next;
+                reader.next += reader.every;
+                let reading = if reader.replays {
+                    let latest = time - seconds(self.scenario.others.replay_min_age_s);
+                    let choices = self.own_readings.partition_point(|(sent, _)| *sent <= latest);
+                    let mut dice = Dice::new(&[self.scenario.seed, 0x12, time.unsigned_abs()]);
+                    let Some((_, reading)) = self.own_readings.get(..choices).and_then(|c| c.get(dice.index(c.len())))
+                    else {
+                        continue;
+                    };
+                    Reading { who: reader.who, ..reading.clone() }
+                } else {
+                    Reading {
+                        who: reader.who,
+                        path: self.api.audit_path(),
+                        query: String::new(),
+                        user_agent: reader.user_agent.to_owned(),
+                    }
+                };
+                let api = &self.api;
+                self.log.record(reading, reader.kind, time, |dice| api.visible_at(time, dice));
+            }
+        }
+    }
+
+    fn write_history(&mut self) {
+        let span = i64::from(self.scenario.history_days) * DAY;
+        let step = (span / i64::from(self.scenario.history_events.max(1))).max(1);
+        let mut previous = self.start - span;
+        let mut entries = Vec::new();
+        for number in 0..self.scenario.history_events {
+            let mut dice = Dice::new(&[self.scenario.seed, 0x13, u64::from(number)]);
+            let slot = self.start - span + i64::from(number) * step;
+            let tie = dice.chance(self.scenario.ties_per_mille);
+            previous = if tie { previous } else { (slot + dice.millis(step)).min(self.start - 1) };
+            entries.push(self.event(Origin::History, u64::from(number), previous));
+        }
+        for (number, late) in (0..).zip(&self.scenario.late) {
+            let mut entry = self.event(Origin::Late, number, self.start - seconds(late.age_s));
+            entry.visible_at = self.start + seconds(late.appears_after_s);
+            entries.push(entry);
+        }
+        self.log.extend(entries);
+    }
+
+    fn event(&self, origin: Origin, number: u64, time: i64) -> Entry {
+        let scenario = &self.scenario;
+        let mut dice = Dice::new(&[scenario.seed, origin as u64, number]);
+        let key = dice.wide();
+        let (usual, all) = self.api.samples();
+        let odd = dice.chance(scenario.odd_per_mille) && all > usual;
+        let sample = if odd { usual + dice.index(all - usual) } else { dice.index(usual) };
+        let late = dice.chance(scenario.late_per_mille);
+        let delay = if late { dice.millis(seconds(scenario.late_max_s)) } else { 0 };
+        let visible_at = self.api.visible_at(time, &mut dice) + delay;
+        let body = Body::Sample(u16::try_from(sample).unwrap_or_default());
+        Entry { key, time, visible_at, kind: Kind::Foreign, body, served: 0 }
+    }
+
+    /// Events that appear because a request has come.
+    fn drift(&mut self, now: i64) {
+        let Some(drift) = self.scenario.drift.filter(|drift| self.audit_requests < u64::from(drift.requests)) else {
+            return;
+        };
+        for _ in 0..drift.events_per_request {
+            let mut dice = Dice::new(&[self.scenario.seed, 0x14, self.drift_events]);
+            let spread = seconds(drift.max_age_s.saturating_sub(drift.min_age_s));
+            let time = now - seconds(drift.min_age_s) - dice.millis(spread + 1);
+            let mut entry = self.event(Origin::Drift, self.drift_events, time);
+            entry.visible_at = now;
+            self.log.push(entry);
+            self.drift_events += 1;
+        }
+    }
+
+    /// A request on the wrong origin.
+    pub(crate) fn trap(&mut self, mut seen: Seen) {
+        seen.at = instant(self.now());
+        self.trapped.push(seen);
+    }
+
+    /// A request.
+    pub(crate) fn receive(&mut self, mut seen: Seen) -> Decision {
+        self.advance();
+        let now = self.now();
+        seen.at = instant(now);
+        let header = |name| seen.header(name).unwrap_or_default().to_owned();
+        let call = Call {
+            now,
+            path: seen.path.clone(),
+            query: seen.query.clone(),
+            parameters: url::form_urlencoded::parse(seen.query.as_bytes()).into_owned().collect(),
+            accept: header("accept"),
+            authorization: header("authorization"),
+            user_agent: header("user-agent"),
+        };
+        let gzip = self.scenario.gzip && header("accept-encoding").contains("gzip");
+        seen.audit = seen.method == "GET" && seen.path == self.api.audit_path();
+        let decision = if seen.method != "GET" {
+            Decision { reply: Some(Reply::text(405, "text/plain", Vec::new())), ending: Ending::Whole, gzip: false }
+        } else if seen.audit {
+            let number = self.audit_requests;
+            let fault = self.fault(number, now);
+            self.drift(now);
+            self.audit_requests += 1;
+            self.audit(&call, fault, gzip)
+        } else {
+            Decision { reply: Some(self.api.other(&call)), ending: Ending::Whole, gzip }
+        };
+        seen.status = decision.reply.as_ref().map(|reply| reply.status);
+        self.requests.push(seen);
+        decision
+    }
+
+    fn fault(&self, number: u64, now: i64) -> Option<Fault> {
+        let mut rules = (0..).zip(&self.scenario.faults);
+        let (_, rule) = rules.find(|(i, rule)| rule.when.applies(self.scenario.seed, *i, number, now - self.start))?;
+        Some(rule.fault)
+    }
+
+    fn audit(&mut self, call: &Call, fault: Option<Fault>, gzip: bool) -> Decision {
+        let refusal = match fault {
+            Some(Fault::Status { status, body, retry_after }) => {
+                let message = match status {
+                    401 => "the credential is invalid, expired or revoked",
+                    403 => "insufficient permission for the audit log",
+                    429 => "too many requests",
+                    _ => "the server could not answer",
+                };
+                Some(Reply::error(status, body, message, call).retry_after(retry_after, call.now))
+            }
+            Some(Fault::Redirect { elsewhere }) => {
+                let origin = if elsewhere { self.trap_url.clone() } else { String::new() };
+                let login = format!("{origin}{}/login", self.api.context_path());
+                Some(Reply::text(302, "text/html; charset=utf-8", Vec::new()).header("location", login))
+            }
+            Some(Fault::Html) => Some(Reply::text(
+                200,
+                "text/html; charset=utf-8",
+                b"<!DOCTYPE html><html><head><title>Sign in</title></head><body>Please sign in</body></html>".to_vec(),
+            )),
+            _ => None,
+        };
+        if let Some(reply) = refusal {
+            self.api.refused(&mut self.log, call);
+            return Decision { reply: Some(reply), ending: Ending::Whole, gzip: false };
+        }
+        let reply = self.api.audit(&mut self.log, call);
+        self.after_reading(call);
+        // A fault of the transport shows in what would have been a page; an error stays the error it is.
+        let fault = fault.filter(|_| reply.status == 200);
+        let ending = match fault {
+            Some(Fault::CutBody) => Ending::Cut,
+            Some(Fault::ShortBody) => Ending::Short,
+            Some(Fault::Stall { close_after_ms }) => Ending::Stall { close_after_ms },
+            _ => Ending::Whole,
+        };
+        let reply = (fault != Some(Fault::Hang)).then_some(reply);
+        Decision { reply, ending, gzip }
+    }
+
+    /// Those who react to a request of our own collector.
+    fn after_reading(&mut self, call: &Call) {
+        if Kind::of_reader(&call.user_agent) != Kind::OwnCollector {
+            return;
+        }
+        let mut reading = Reading {
+            who: Who::UsElsewhere,
+            path: call.path.clone(),
+            query: call.query.clone(),
+            user_agent: call.user_agent.clone(),
+        };
+        self.own_readings.push((call.now, reading.clone()));
+        if self.scenario.others.second_collector_echoes {
+            reading.who = Who::OtherCollector;
+            "other-collector/2.1".clone_into(&mut reading.user_agent);
+            let api = &self.api;
+            self.log.record(reading, Kind::SecondCollector, call.now, |dice| api.visible_at(call.now, dice));
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! One source against its simulator, through the real runtime over real HTTP, on a clock of the test's.
+
+use crate::{
+    clock::TestClock,
+    recorder::Recorder,
+    saboteur::{SabotagedLedger, Saboteur},
+};
+use headwater_contracts::{BuiltSource, Clock, Emit, Event, Period, Retry, SinkOptions, SourceOptions, StartAt, Transform};
+use headwater_ledger::{Ledger, MemoryLedger};
+use headwater_runtime::{
+    Board, DeadLetter, DeadLetterTarget, DeadLetters, Ending, RunError, RunOptions, SinkSpec, SourceSpec, Summary, Topology,
+    TransformSpec, run,
+};
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::sync::watch;
+
+/// Builds the source under test for an endpoint and a credential.
+pub type Build = dyn Fn(&str, &str, &SourceOptions) -> BuiltSource + Send + Sync;
+
+/// Dead letters that have been kept, by event id. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Letters(Arc<Mutex<Vec<(String, String)>>>);
+
+impl Letters {
+    /// Event ids and reasons.
+    pub fn kept(&self) -> Vec<(String, String)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl DeadLetters for Letters {
+    fn append(&mut self, letters: &[DeadLetter]) -> io::Result<()> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend(letters.iter().map(|letter| (letter.event.id.clone(), letter.reason.clone())));
+        Ok(())
+    }
+}
+
+/// What survives the death of an incarnation: the ledger, the destination, the world's clock.
+pub struct Rig {
+    /// The clock of headwater and of the simulator.
+    pub clock: TestClock,
+    /// The ledger.
+    pub ledger: Arc<MemoryLedger>,
+    /// What has been delivered.
+    pub recorder: Recorder,
+    /// What has been dead-lettered.
+    pub letters: Letters,
+    /// Options of the source under test.
+    pub options: SourceOptions,
+}
+
+impl Rig {
+    /// An empty ledger, at the clock's time.
+    pub fn new(clock: TestClock) -> Self {
+        let options = SourceOptions {
+            start_at: Some(StartAt::Earliest),
+            retry: Some(Retry { initial: Period::seconds(1), max: Period::minutes(5) }),
+            // Of the real clock: how long a hung connection holds up a test.
+            timeout: Some(Period(chrono::TimeDelta::milliseconds(250))),
+            ..SourceOptions::default()
+        };
+        Self { clock, ledger: Arc::default(), recorder: Recorder::default(), letters: Letters::default(), options }
+    }
+
+    /// Runs one incarnation until the stream is caught up, or the saboteur strikes.
+    pub async fn run(&self, built: BuiltSource, saboteur: &Saboteur) -> Result<Summary, RunError> {
+        let topology = Topology {
+            sources: vec![SourceSpec { name: "source".into(), built, options: self.options.clone() }],
+            transforms: vec![TransformSpec {
+                name: "drop_own_queries".into(),
+                inputs: vec!["source".into()],
+                transform: Arc::new(DropOwn),
+                block_on_error: true,
+            }],
+            sinks: vec![SinkSpec {
+                name: "recorder".into(),
+                inputs: vec!["drop_own_queries".into()],
+                sink: self.recorder.sink(saboteur.clone()),
+                options: SinkOptions::default(),
+            }],
+            dead_letters: DeadLetterTarget::Store(Box::new(self.letters.clone())),
+        };
+        let ledger: Arc<dyn Ledger> =
+            Arc::new(SabotagedLedger { inner: self.ledger.clone(), saboteur: saboteur.clone() });
+        let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
+        let (_keep, stop) = watch::channel(false);
+        let options = RunOptions {
+            ending: Ending { once: true, give_up_after: None },
+            grace: Duration::from_secs(1),
+            stop,
+            board: Board::default(),
+        };
+        run(topology, ledger, clock, options).await
+    }
+}
+
+/// What the shipped rule does, without VRL.
+struct DropOwn;
+
+impl Transform for DropOwn {
+    fn run(&self, events: Vec<Event>, emit: &mut dyn Emit) {
+        for event in events {
+            if event.own_query { emit.drop(&event) } else { emit.next(0, event) }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+# Short names for the daily commands. `just` lists them.
+
+default:
+    @just --list
+
+# The main job, on the built-in simulators.
+demo:
+    cargo run --release -- run --simulate
+
+# All tests.
+test:
+    cargo test --release --workspace
+
+# What CI checks before the tests.
+lint:
+    cargo fmt --all --check
+    cargo clippy --release --workspace --all-targets -- -D warnings
+
+# The whole of CI.
+ci:
+    .ci/run
+
+# The seeded suite in its long form: SEEDS runs per source.
+seeds SEEDS="1000":
+    HEADWATER_SEEDS={{SEEDS}} cargo test --release -p headwater --test seeded -- --nocapture
+
+# What a committed event costs, from 10^4 to 10^7 events of history.
+bench-ledger:
+    cargo run --release -p headwater-ledger --example cost
+
+# CPU time per event of the whole way, beside its unavoidable parts.
+bench:
+    cargo run --release -p headwater-bench
+
+# Licences, advisories, sources of all dependencies.
+deny:
+    cargo deny check

@@ -1,0 +1,160 @@
+//! The sink: options, and `deliver`.
+
+use crate::{
+    background::Background,
+    compress::Compression,
+    encode::{Encoder, csv_record},
+    log::{Log, Rotate},
+    recover::{Format, Records},
+    template::Template,
+};
+use async_trait::async_trait;
+use headwater_contracts::{ByteSize, ConfigError, Delivery, Event, Period, Sink, SinkConfig, SinkError, Timestamp};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::{
+    io::{self, ErrorKind},
+    sync::Arc,
+};
+
+/// Appends events to files.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileConfig {
+    /// The file to append to. May hold strftime placeholders such as `%Y-%m-%d`, filled in with the time of writing,
+    /// UTC. Directories are created.
+    pub path: String,
+    /// What a record is: `ndjson`, one JSON value per line, or `csv`, one row per event. Default: `ndjson`.
+    #[serde(default)]
+    pub encoding: Encoding,
+    /// The columns of `encoding: csv`, in order: VRL paths such as `metadata.uid`. They are the header line as well.
+    #[serde(default)]
+    pub columns: Vec<String>,
+    /// When to begin another file. Default: never, other than by `path`.
+    #[serde(default)]
+    pub rotate: RotateOptions,
+    /// How the file is compressed: `none`, `gzip` or `zstd`. Default: `none`.
+    #[serde(default)]
+    pub compression: Compression,
+}
+
+/// What a record is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Encoding {
+    /// One JSON value per line.
+    #[default]
+    Ndjson,
+    /// One row per event, RFC 4180, with a header line.
+    Csv,
+}
+
+/// When to begin another file. The full one is renamed: the time of the rotation goes before its extension.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RotateOptions {
+    /// Before the file would grow beyond this size, as compressed. A batch is never split.
+    pub max_bytes: Option<ByteSize>,
+    /// With the first batch of each such span, counted from 1970-01-01T00:00:00Z: `1h` rotates on the hour, `1d` at
+    /// midnight UTC.
+    pub every: Option<Period>,
+}
+
+impl FileConfig {
+    /// Checks the options. Touches no file.
+    pub fn sink(self) -> Result<FileSink, ConfigError> {
+        let path = Template::parse(&self.path).map_err(|problem| ConfigError::new("path", problem))?;
+        if self.rotate.max_bytes == Some(ByteSize(0)) {
+            return Err(ConfigError::new("rotate.max_bytes", "must be more than 0"));
+        }
+        if self.rotate.every.is_some_and(|every| every.to_std().is_zero()) {
+            return Err(ConfigError::new("rotate.every", "must be longer than `0s`"));
+        }
+        let (encoder, records, header) = match self.encoding {
+            Encoding::Ndjson if !self.columns.is_empty() => {
+                return Err(ConfigError::new("columns", "are for `encoding: csv` only"));
+            }
+            Encoding::Ndjson => (Encoder::Ndjson, Records::Lines, Vec::new()),
+            Encoding::Csv if self.columns.is_empty() => {
+                return Err(ConfigError::new(
+                    "columns",
+                    "are missing: `encoding: csv` needs a list of paths such as `[time, metadata.uid]`",
+                ));
+            }
+            Encoding::Csv => {
+                let paths = self.columns.iter().enumerate().map(|(i, column)| {
+                    vrl::path::parse_value_path(column).map_err(|_| {
+                        let field = format!("columns.{i}");
+                        ConfigError::new(field, format!("`{column}` is not a path such as `metadata.uid` or `a[0].b`"))
+                    })
+                });
+                let paths = paths.collect::<Result<_, _>>()?;
+                let header = csv_record(&self.columns).map_err(|problem| ConfigError::new("columns", problem))?;
+                (Encoder::Csv(paths), Records::Csv, header)
+            }
+        };
+        let format = Format { records, compression: self.compression, header };
+        let rotate = Rotate {
+            max_bytes: self.rotate.max_bytes.map(|size| size.0),
+            every: self.rotate.every.map(|every| every.0),
+        };
+        let log = Background::new(Log::new(format, rotate));
+        Ok(FileSink { path, encoder, log, now: Arc::new(chrono::Utc::now) })
+    }
+}
+
+impl SinkConfig for FileConfig {
+    const TYPE: &'static str = "file";
+
+    fn build(self) -> Result<Box<dyn Sink>, ConfigError> {
+        Ok(Box::new(self.sink()?))
+    }
+}
+
+/// The sink.
+pub struct FileSink {
+    path: Template,
+    encoder: Encoder,
+    log: Background<Log, io::Result<()>>,
+    now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+}
+
+impl FileSink {
+    /// Takes the time from `now` instead of the system's clock.
+    #[must_use]
+    pub fn with_clock(self, now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self { now: Arc::new(now), ..self }
+    }
+}
+
+#[async_trait]
+impl Sink for FileSink {
+    async fn deliver(&mut self, events: &[Event]) -> Result<Delivery, SinkError> {
+        let now = (self.now)();
+        let path = self.path.at(now);
+        let (records, rejected) = self.encoder.batch(events);
+        match self.log.run(move |log| log.append(&path, &records, now)).await {
+            Some(Ok(())) => Ok(Delivery { rejected }),
+            Some(Err(error)) => Err(failure(&error)),
+            None => Err(SinkError::Fatal("the thread that writes the file has failed: this is a bug".to_owned())),
+        }
+    }
+
+    /// Waits for the end of a batch whose delivery was given up; everything else is on disk already.
+    async fn close(&mut self) -> Result<(), SinkError> {
+        self.log.run(|_| Ok(())).await;
+        Ok(())
+    }
+}
+
+/// What a person must change is fatal, so that it is seen at once; what passes or is freed is tried again.
+fn failure(error: &io::Error) -> SinkError {
+    match error.kind() {
+        ErrorKind::IsADirectory
+        | ErrorKind::NotADirectory
+        | ErrorKind::InvalidInput
+        | ErrorKind::InvalidFilename
+        | ErrorKind::PermissionDenied => SinkError::Fatal(error.to_string()),
+        _ => SinkError::Retry { reason: error.to_string(), after: None },
+    }
+}

@@ -1,0 +1,230 @@
+//! What to sweep now: the plan of a stream.
+
+use crate::{
+    config::{ACTIONS_PER_CHAIN, CallBudget, DateFormat, Mode},
+    echo::Recognizer,
+    schedule::{self, Due, Duty},
+    state::State,
+    sweep::{Job, Sweep},
+    window::{PARTITION, partition_of, whole_second},
+};
+use chrono::TimeDelta;
+use headwater_contracts::{Cadence, Gap, Plan, Source, Span, StreamView, Timestamp};
+use std::sync::Arc;
+
+/// The options that planning and sweeping need.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) stream: String,
+    pub(crate) cadence: Cadence,
+    pub(crate) actions: Vec<String>,
+    pub(crate) budget: CallBudget,
+    pub(crate) max_lookback: TimeDelta,
+    pub(crate) mode: Mode,
+    pub(crate) date_format: DateFormat,
+    pub(crate) recognizer: Option<Recognizer>,
+}
+
+impl Settings {
+    /// `filter[action]` of each token chain of a sweep; one `None` reads everything.
+    pub(crate) fn chains(&self) -> Vec<Option<String>> {
+        if self.actions.is_empty() {
+            return vec![None];
+        }
+        self.actions.chunks(ACTIONS_PER_CHAIN).map(|names| Some(names.join(","))).collect()
+    }
+}
+
+/// The audit log of one Mural company.
+pub(crate) struct Mural {
+    settings: Arc<Settings>,
+}
+
+impl Mural {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self { settings: Arc::new(settings) }
+    }
+
+    /// When a sweep of this duty may begin: now (`None`), or when enough calls have left the budget's period.
+    fn held_back(&self, duty: Duty, calls: &[Timestamp], now: Timestamp) -> Option<Timestamp> {
+        let budget = &self.settings.budget;
+        let all = usize::try_from(budget.calls).unwrap_or(usize::MAX);
+        // Early sweeps leave a tenth to the sweeps for stragglers, which find what nothing else would.
+        let ceiling = match duty {
+            Duty::Closing => return None,
+            Duty::Straggler => all,
+            Duty::Early => all - all / 10,
+        };
+        let recent = &calls[calls.partition_point(|call| *call <= now - budget.per.0)..];
+        let over = (recent.len() + self.settings.chains().len()).checked_sub(ceiling + 1)?;
+        recent.get(over).or(recent.last()).map(|call| *call + budget.per.0)
+    }
+
+    /// What was never read after it had settled, and can no longer be.
+    fn gaps(&self, origin: Timestamp, oldest: Timestamp, view: &StreamView<'_>) -> Vec<Gap> {
+        let lost = view.coverage.gaps(Span::new(origin, oldest));
+        lost.into_iter()
+            .map(|span| Gap {
+                span,
+                reason: format!(
+                    "Mural answers for the last {} only (`max_lookback`), and this range had not been read after it settled (`settle`: {}): events of it that appeared late are missing; keep the source running, and ask the vendor for a copy",
+                    headwater_contracts::Period(self.settings.max_lookback),
+                    self.settings.cadence.settle,
+                ),
+            })
+            .collect()
+    }
+}
+
+impl Source for Mural {
+    fn streams(&self) -> Vec<String> {
+        vec![self.settings.stream.clone()]
+    }
+
+    /// One sweep at a time, the most important one: each commits the whole state of the stream, so the next is planned
+    /// from what this one leaves.
+    fn plan(&self, view: &StreamView<'_>) -> Plan {
+        let mut state = State::read(view.state);
+        let oldest = whole_second(view.now - self.settings.max_lookback);
+        let begin = view.start.max(oldest);
+        let origin = state.origin.unwrap_or(begin);
+        let mut plan = Plan { gaps: self.gaps(origin, oldest, view), ..Plan::default() };
+        state.origin = Some(origin.max(oldest));
+        state.partitions.retain(|start, _| *start + PARTITION > oldest);
+
+        // The last two seconds are left to the next sweep: no window reaches into the server's future.
+        let newest = whole_second(view.now) - TimeDelta::seconds(2);
+        let mut best: Option<(Duty, Timestamp)> = None;
+        let mut wake: Option<Timestamp> = None;
+        let mut start = partition_of(begin);
+        while start.max(begin) < newest {
+            let at = match schedule::due(start, state.partitions.get(&start).copied(), view.now, &self.settings) {
+                Due::Now(duty) => match self.held_back(duty, view.calls, view.now) {
+                    None => {
+                        best = best.into_iter().chain([(duty, start)]).min();
+                        None
+                    }
+                    until => until,
+                },
+                Due::At(time) => Some(time),
+                Due::Never => None,
+            };
+            wake = wake.into_iter().chain(at).min();
+            start += PARTITION;
+        }
+        // `start` has nothing to read yet: it is looked at again with everything else, one poll from now at the latest.
+        let next_poll = view.now + self.settings.cadence.poll_interval.0;
+        match best {
+            Some((duty, start)) => {
+                let job = Job {
+                    partition: start,
+                    low: start.max(begin),
+                    high: (start + PARTITION).min(newest),
+                    planned: view.now,
+                    duty,
+                };
+                plan.scans.push(Box::new(Sweep::new(Arc::clone(&self.settings), job, state)));
+            }
+            None => plan.wake = Some(wake.map_or(next_poll, |wake| wake.min(next_poll))),
+        }
+        plan
+    }
+
+    fn horizon(&self, now: Timestamp) -> Timestamp {
+        now - self.settings.max_lookback - PARTITION - TimeDelta::days(1)
+    }
+
+    fn budget_window(&self) -> TimeDelta {
+        self.settings.budget.per.0
+    }
+
+    fn echo_window(&self) -> TimeDelta {
+        if self.settings.recognizer.is_none() {
+            return TimeDelta::zero();
+        }
+        let cadence = &self.settings.cadence;
+        let longest = cadence.rescan.iter().map(|rescan| rescan.span).fold(cadence.settle, Ord::max);
+        longest.0.min(self.settings.max_lookback) + TimeDelta::days(1)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use headwater_contracts::Coverage;
+    use serde_json::{Value, json};
+
+    /// Settings as the defaults make them, with these options of the source's own.
+    pub(crate) fn settings(own: Value) -> Settings {
+        let text = |key: &str| own.get(key).cloned();
+        Settings {
+            stream: "api.mural.co".into(),
+            cadence: Cadence {
+                poll_interval: headwater_contracts::Period::hours(1),
+                overlap: headwater_contracts::Period::seconds(1),
+                settle: headwater_contracts::Period::hours(72),
+                rescan: vec![headwater_contracts::Rescan {
+                    every: headwater_contracts::Period::hours(24),
+                    span: headwater_contracts::Period::days(7),
+                }],
+                page_size: Some(5000),
+            },
+            actions: text("actions").map(|v| serde_json::from_value(v).unwrap()).unwrap_or_default(),
+            budget: text("budget").map(|v| serde_json::from_value(v).unwrap()).unwrap_or_default(),
+            max_lookback: TimeDelta::hours(29 * 24 + 23),
+            mode: text("mode").map(|v| serde_json::from_value(v).unwrap()).unwrap_or_default(),
+            date_format: DateFormat::Iso,
+            recognizer: None,
+        }
+    }
+
+    fn now() -> Timestamp {
+        "2024-05-20T13:37:00Z".parse().unwrap()
+    }
+
+    fn plan(own: Value, state: Option<&Value>, calls: &[Timestamp], coverage: &Coverage, ago: TimeDelta) -> Plan {
+        Mural::new(settings(own)).plan(&StreamView {
+            stream: "api.mural.co",
+            now: now(),
+            start: now() - ago,
+            coverage,
+            state,
+            calls,
+        })
+    }
+
+    #[test]
+    fn the_oldest_settled_partition_comes_first_and_the_present_last() {
+        let first = plan(json!({}), None, &[], &Coverage::default(), TimeDelta::days(7));
+        assert!(first.scans[0].describe().contains("2024-05-13T13:37:00Z"), "{}", first.scans[0].describe());
+        let recent = plan(json!({}), None, &[], &Coverage::default(), TimeDelta::hours(1));
+        assert!(recent.scans[0].describe().contains("2024-05-20T12:37:00Z"), "{}", recent.scans[0].describe());
+        assert!(recent.gaps.is_empty());
+    }
+
+    #[test]
+    fn a_spent_budget_holds_back_early_sweeps_until_it_recovers_but_never_a_closing_one() {
+        let calls: Vec<_> = (0..100).map(|n| now() - TimeDelta::minutes(600 - n)).collect();
+        let own = json!({ "budget": { "calls": 100, "per": "24h" } });
+        let early = plan(own.clone(), None, &calls, &Coverage::default(), TimeDelta::hours(1));
+        assert!(early.scans.is_empty());
+        assert_eq!(early.wake, Some(now() + TimeDelta::hours(1)), "not later than a poll");
+        let closing = plan(own, None, &calls, &Coverage::default(), TimeDelta::days(5));
+        assert_eq!(closing.scans.len(), 1);
+        let own = json!({ "budget": { "calls": 200, "per": "24h" } });
+        assert_eq!(plan(own, None, &calls, &Coverage::default(), TimeDelta::hours(1)).scans.len(), 1);
+    }
+
+    #[test]
+    fn what_left_the_look_back_before_it_settled_is_a_gap() {
+        let origin = now() - TimeDelta::days(40);
+        let state = json!({ "origin": origin });
+        let mut coverage = Coverage::default();
+        let closed = Span::new(origin, origin + TimeDelta::days(3));
+        coverage.add(closed, 0);
+        let found = plan(json!({}), Some(&state), &[], &coverage, TimeDelta::days(40));
+        let oldest = now() - TimeDelta::hours(29 * 24 + 23);
+        assert_eq!(found.gaps.len(), 1);
+        assert_eq!(found.gaps[0].span, Span { from: closed.to, to: oldest.timestamp_millis() });
+    }
+}

@@ -1,0 +1,343 @@
+//! One sweep: a partition, or a piece of one, read to the end of its token chains.
+
+use crate::{
+    config::Mode,
+    record::Entry,
+    schedule::Duty,
+    source::Settings,
+    state::{State, Swept},
+    window::{whole_second, written},
+};
+use chrono::{SecondsFormat, TimeDelta};
+use headwater_contracts::{
+    Echo, Next, OwnRequests, PageEnd, ReadError, Record, Rejection, Request, Scan, Span, Timestamp, Unreadable,
+};
+use serde_json::Value;
+use std::{
+    collections::HashSet,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+const PATH: &str = "/enterprise/v1/audit-log";
+
+const DENIED: &str = "`api_key` must be a current key of the company with the audit-log scope, made by a company administrator on the Enterprise plan";
+
+/// What every deployment takes.
+const SMALL_PAGE: u32 = 1000;
+
+/// After so many broken chains the range is read in halves, or, if it is short already, reported.
+const FAILURES: u32 = 3;
+
+/// No piece is shorter.
+const SHORTEST: TimeDelta = TimeDelta::minutes(15);
+
+/// 5xx in mid-chain so often in a row mean that the token is dead.
+const SERVER_ERRORS: u32 = 5;
+
+/// Servers that compare dates by the second may answer this much beyond the window.
+const TOLERANCE: TimeDelta = TimeDelta::seconds(1);
+
+/// What to sweep.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Job {
+    /// Start of the partition, its name in the state.
+    pub(crate) partition: Timestamp,
+    /// The range, `[low, high)`.
+    pub(crate) low: Timestamp,
+    pub(crate) high: Timestamp,
+    /// The server's clock when it was planned.
+    pub(crate) planned: Timestamp,
+    pub(crate) duty: Duty,
+}
+
+impl Job {
+    fn length(&self) -> TimeDelta {
+        self.high - self.low
+    }
+}
+
+/// What the pieces of a partition share.
+struct Pieces {
+    /// Milliseconds of the range that complete pieces have read.
+    read_ms: AtomicI64,
+    /// Milliseconds of the whole range.
+    whole_ms: i64,
+}
+
+/// See the module.
+pub(crate) struct Sweep {
+    settings: Arc<Settings>,
+    job: Job,
+    state: State,
+    pieces: Arc<Pieces>,
+    chains: Vec<Option<String>>,
+    chain: usize,
+    token: Option<String>,
+    used: HashSet<u64>,
+    page_size: Option<u32>,
+    failures: u32,
+    server_errors: u32,
+    /// A date that the window asked for cannot contain.
+    stray: Option<Timestamp>,
+    oldest: Option<Timestamp>,
+    complete: bool,
+}
+
+impl Sweep {
+    pub(crate) fn new(settings: Arc<Settings>, job: Job, state: State) -> Self {
+        let pieces = Pieces { read_ms: AtomicI64::new(0), whole_ms: job.length().num_milliseconds() };
+        Self::piece(settings, job, state, Arc::new(pieces))
+    }
+
+    fn piece(settings: Arc<Settings>, job: Job, state: State, pieces: Arc<Pieces>) -> Self {
+        let page_size = settings.cadence.page_size.map(|size| match state.page_size_refused {
+            Some(refused) if refused == size => size.min(SMALL_PAGE),
+            _ => size,
+        });
+        Self {
+            chains: settings.chains(),
+            settings,
+            job,
+            state,
+            pieces,
+            chain: 0,
+            token: None,
+            used: HashSet::new(),
+            page_size,
+            failures: 0,
+            server_errors: 0,
+            stray: None,
+            oldest: None,
+            complete: false,
+        }
+    }
+
+    /// First and last second asked for: wider than the range, because either bound may exclude its instant.
+    fn window(&self) -> (Timestamp, Timestamp) {
+        let overlap = self.settings.cadence.overlap.0;
+        let since = whole_second(self.job.low - overlap);
+        let until = whole_second(self.job.high + overlap + TimeDelta::milliseconds(999));
+        // What was planned to be read by now must not become a question about the future.
+        (since, until.min(whole_second(self.job.planned)))
+    }
+
+    fn rewind(&mut self) {
+        self.chain = 0;
+        self.restart_chain();
+    }
+
+    fn restart_chain(&mut self) {
+        self.token = None;
+        self.used.clear();
+        self.server_errors = 0;
+        self.stray = None;
+    }
+
+    /// The chain broke: from the start again, or, if that keeps happening, in halves.
+    fn broken(&mut self, why: String) -> Result<Next, ReadError> {
+        self.rewind();
+        self.failures += 1;
+        if self.failures < FAILURES {
+            return Ok(Next::Restart(why));
+        }
+        self.failures = 0;
+        if self.job.length() < SHORTEST * 2 {
+            return Err(ReadError::Malformed(format!(
+                "{why}; {FAILURES} times in a row for {}, which is too short to be read in halves",
+                self.range()
+            )));
+        }
+        let middle = whole_second(self.job.low + self.job.length() / 2);
+        let half = |low, high| -> Box<dyn Scan> {
+            let job = Job { low, high, ..self.job };
+            Box::new(Self::piece(Arc::clone(&self.settings), job, self.state.clone(), Arc::clone(&self.pieces)))
+        };
+        Ok(Next::Split(vec![half(self.job.low, middle), half(middle, self.job.high)]))
+    }
+
+    fn range(&self) -> String {
+        let text = |time: Timestamp| time.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+        format!("`{}` to `{}`", text(self.job.low), text(self.job.high))
+    }
+
+    /// The whole range of this piece has been read.
+    fn finish(&mut self) {
+        self.complete = true;
+        let length = self.job.length().num_milliseconds();
+        let read = self.pieces.read_ms.fetch_add(length, Ordering::Relaxed) + length;
+        // Only the piece that completes the partition says that it was swept.
+        if read == self.pieces.whole_ms {
+            let closed = self.job.duty != Duty::Early;
+            self.state.partitions.insert(self.job.partition, Swept { at: self.job.planned, closed });
+        }
+    }
+
+    fn purpose(&self) -> &'static str {
+        match (self.job.duty, self.settings.mode) {
+            (Duty::Closing, Mode::Settled) => "settled events",
+            (Duty::Closing, Mode::Early) => "closing sweep",
+            (Duty::Straggler, _) => "sweep for stragglers",
+            (Duty::Early, _) => "early sweep",
+        }
+    }
+}
+
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The token of the next page, if there is one.
+fn token(envelope: &[u8]) -> Result<Option<String>, ReadError> {
+    let page: Value = serde_json::from_slice(envelope)
+        .map_err(|error| ReadError::Malformed(format!("a page of the audit log is not readable JSON: {error}")))?;
+    if !page.get("data").is_some_and(Value::is_array) {
+        return Err(ReadError::Malformed(
+            "the answer has no `data`: it is no page of an audit log; check `endpoint`".to_owned(),
+        ));
+    }
+    match page.get("nextToken") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(token)) => Ok(Some(token.clone()).filter(|token| !token.is_empty())),
+        Some(_) => Err(ReadError::Malformed("`nextToken` is no string: the page cannot be followed".to_owned())),
+    }
+}
+
+impl Scan for Sweep {
+    /// Early sweeps claim nothing: events of their range are still to appear.
+    fn span(&self) -> Span {
+        let high = if self.complete && self.job.duty != Duty::Early { self.job.high } else { self.job.low };
+        Span::new(self.job.low, high)
+    }
+
+    fn elements(&self) -> &'static [&'static str] {
+        &["data"]
+    }
+
+    fn request(&mut self) -> Request {
+        self.stray = None;
+        let mut request = Request::get(PATH);
+        if let Some(token) = &self.token {
+            // Everything else is ignored beside a token.
+            request = request.query("nextToken", token);
+        } else {
+            let (since, until) = self.window();
+            if let Some(Some(actions)) = self.chains.get(self.chain) {
+                request = request.query("filter[action]", actions);
+            }
+            request = request
+                .query("filter[date][since]", written(since, self.settings.date_format))
+                .query("filter[date][until]", written(until, self.settings.date_format));
+        }
+        match self.page_size {
+            Some(size) => request.query("maxResults", size),
+            None => request,
+        }
+    }
+
+    fn record(&mut self, raw: &[u8], sent: &OwnRequests) -> Result<Record, Unreadable> {
+        let entry = Entry::read(raw)?;
+        let time = entry.time();
+        let (since, until) = self.window();
+        if let Some(time) = time {
+            if time < since - TOLERANCE || time > until + TOLERANCE {
+                self.stray.get_or_insert(time);
+            }
+            self.oldest = Some(self.oldest.map_or(time, |oldest| oldest.min(time)));
+        }
+        // Neighbours belong to the sweeps of their own partitions. What has no readable date belongs to whoever meets it
+        // first.
+        let wanted = time.is_none_or(|time| self.job.low <= time && time < self.job.high);
+        let echo = match &self.settings.recognizer {
+            Some(own) if wanted => own.judge(&entry, sent),
+            _ => Echo::Foreign,
+        };
+        Ok(Record { id: entry.id().to_owned(), identity: entry.identity(), time, echo, wanted })
+    }
+
+    fn page(&mut self, end: &PageEnd<'_>) -> Result<Next, ReadError> {
+        let next = token(end.envelope)?;
+        if let Some(stray) = self.stray {
+            let (since, until) = self.window();
+            self.rewind();
+            return Err(ReadError::Malformed(format!(
+                "asked for `{}` to `{}`, answered with an event of `{stray}`: the server ignores or changes the window; try `date_format: legacy`, a shorter `max_lookback`, and tell the vendor",
+                written(since, self.settings.date_format),
+                written(until, self.settings.date_format),
+            )));
+        }
+        self.server_errors = 0;
+        if self.page_size != self.settings.cadence.page_size {
+            // It was refused, and the same request with a smaller one was not.
+            self.state.page_size_refused = self.settings.cadence.page_size;
+        }
+        match next.filter(|_| end.records > 0) {
+            Some(token) if !self.used.insert(hash(&token)) => {
+                self.broken("the server gave the same `nextToken` twice".to_owned())
+            }
+            Some(token) => {
+                self.token = Some(token);
+                Ok(Next::More)
+            }
+            None if self.chain + 1 < self.chains.len() => {
+                self.chain += 1;
+                self.restart_chain();
+                Ok(Next::More)
+            }
+            None => {
+                self.finish();
+                Ok(Next::Complete)
+            }
+        }
+    }
+
+    fn rejected(&mut self, rejection: &Rejection) -> Result<Next, ReadError> {
+        let class = rejection.classify(DENIED);
+        match class {
+            ReadError::Transient(reason) if self.token.is_some() => {
+                self.server_errors += 1;
+                if self.server_errors >= SERVER_ERRORS {
+                    return self.broken(format!("{reason}, {SERVER_ERRORS} times in the middle of a chain"));
+                }
+                Err(ReadError::Transient(reason))
+            }
+            ReadError::Malformed(reason) if self.token.is_some() => {
+                self.broken(format!("{reason} in the middle of a chain; its token may have expired"))
+            }
+            ReadError::Malformed(reason) if rejection.status == 400 => match self.page_size {
+                Some(size) if size > SMALL_PAGE => {
+                    self.page_size = Some(SMALL_PAGE);
+                    Ok(Next::Restart(format!(
+                        "{reason}; asking with `maxResults={SMALL_PAGE}`, because {size} may be the cause"
+                    )))
+                }
+                _ => {
+                    self.page_size = self.settings.cadence.page_size;
+                    Err(ReadError::Malformed(format!("{reason}; an older deployment may need `date_format: legacy`")))
+                }
+            },
+            class => Err(class),
+        }
+    }
+
+    fn state(&self) -> Option<Value> {
+        if self.complete { serde_json::to_value(&self.state).ok() } else { None }
+    }
+
+    fn describe(&self) -> String {
+        format!("audit log of `{}`, {}, {}", self.settings.stream, self.purpose(), self.range())
+    }
+
+    /// Newest first: the oldest date met says how far it is.
+    fn progress(&self) -> Option<f64> {
+        let read = (self.job.high - self.oldest?).num_milliseconds() as f64;
+        let whole = self.job.length().num_milliseconds() as f64;
+        let chains = self.chains.len() as f64;
+        (whole > 0.0).then(|| ((self.chain as f64 + (read / whole).clamp(0.0, 1.0)) / chains).min(1.0))
+    }
+}

@@ -1,0 +1,471 @@
+//! The source against a small model of the server, without HTTP: whatever its bounds, pages, ends of chains and delays
+//! are, every event is delivered once, and coverage claims nothing unread.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // a test may
+
+use chrono::TimeDelta;
+use headwater_contracts::{
+    Coverage, Identity, Next, OwnRequests, PageEnd, ReadError, Rejection, Request, Scan, Source, SourceConfig,
+    SourceOptions, Span, StreamView, Timestamp,
+};
+use headwater_source_mural::MuralConfig;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+
+const HOUR: i64 = 3_600_000;
+const DAY: i64 = 24 * HOUR;
+/// The model's present when the first run begins.
+const BEGIN: i64 = 1_700_000_000_000;
+
+fn at(ms: i64) -> Timestamp {
+    Timestamp::from_timestamp_millis(ms).unwrap()
+}
+
+#[derive(Debug, Clone, Copy)]
+enum EndOfChain {
+    NoToken,
+    NullToken,
+    EmptyToken,
+    EmptyPage,
+}
+
+#[derive(Debug, Clone)]
+struct Habits {
+    bounds_inclusive: bool,
+    largest_page: u32,
+    served: usize,
+    end: EndOfChain,
+    legacy_dates: bool,
+    /// Every so many-th call in mid-chain finds its token expired; 0 for never.
+    expires: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Stored {
+    id: String,
+    action: String,
+    time: i64,
+    visible: i64,
+}
+
+struct Server {
+    habits: Habits,
+    now: i64,
+    stored: Vec<Stored>,
+    frozen: HashMap<String, Vec<Stored>>,
+    calls: Vec<Timestamp>,
+    continued: usize,
+}
+
+fn parse(text: &str) -> i64 {
+    text.parse::<Timestamp>().unwrap().timestamp_millis()
+}
+
+impl Server {
+    fn new(habits: Habits, stored: Vec<Stored>) -> Self {
+        Self { habits, now: BEGIN, stored, frozen: HashMap::new(), calls: vec![], continued: 0 }
+    }
+
+    /// Elements and envelope, or a status.
+    fn answer(&mut self, request: &Request) -> Result<(Vec<Vec<u8>>, Vec<u8>), u16> {
+        self.calls.push(at(self.now));
+        self.now += 20_000;
+        let query: HashMap<_, _> = request.query.iter().cloned().collect();
+        let size: u32 = query["maxResults"].parse().unwrap();
+        if size > self.habits.largest_page {
+            return Err(400);
+        }
+        let mut rows = if let Some(token) = query.get("nextToken") {
+            self.continued += 1;
+            if self.habits.expires > 0 && self.continued.is_multiple_of(self.habits.expires) {
+                return Err(410);
+            }
+            self.frozen[token].clone()
+        } else {
+            let (since, until) = (parse(&query["filter[date][since]"]), parse(&query["filter[date][until]"]));
+            assert!(since < until && until <= self.now && until - since < 30 * DAY, "{since} {until} {}", self.now);
+            let inclusive = self.habits.bounds_inclusive;
+            let inside = |t: i64| (since < t && t < until) || (inclusive && (t == since || t == until));
+            let actions: Option<Vec<&str>> = query.get("filter[action]").map(|names| names.split(',').collect());
+            assert!(actions.as_ref().is_none_or(|names| names.len() <= 10));
+            let wanted = |e: &&Stored| actions.as_ref().is_none_or(|names| names.contains(&e.action.as_str()));
+            let mut rows: Vec<_> = self
+                .stored
+                .iter()
+                .filter(|e| e.visible <= self.now && inside(e.time))
+                .filter(wanted)
+                .cloned()
+                .collect();
+            rows.sort_by_key(|e| (std::cmp::Reverse(e.time), e.id.clone()));
+            rows
+        };
+        let rest = rows.split_off(rows.len().min(self.habits.served));
+        let mut envelope = json!({ "data": [] });
+        let token = format!("token-{}", self.calls.len());
+        if rest.is_empty() {
+            match self.habits.end {
+                EndOfChain::NoToken => {}
+                EndOfChain::NullToken => envelope["nextToken"] = Value::Null,
+                EndOfChain::EmptyToken => envelope["nextToken"] = json!(""),
+                EndOfChain::EmptyPage if rows.is_empty() => envelope["nextToken"] = json!("the end"),
+                EndOfChain::EmptyPage => {
+                    envelope["nextToken"] = json!(token);
+                    self.frozen.insert(token, vec![]);
+                }
+            }
+        } else {
+            envelope["nextToken"] = json!(token);
+            self.frozen.insert(token, rest);
+        }
+        let pattern = if self.habits.legacy_dates { "%Y-%m-%d %H:%M:%S%.3f" } else { "%Y-%m-%dT%H:%M:%S%.3fZ" };
+        let element = |e: &Stored| {
+            json!({ "id": e.id, "action": e.action, "date": at(e.time).format(pattern).to_string(), "snapshotDate": self.now })
+                .to_string()
+                .into_bytes()
+        };
+        Ok((rows.iter().map(element).collect(), envelope.to_string().into_bytes()))
+    }
+}
+
+/// The runtime's part, reduced: a ledger that is a set, state and coverage.
+struct Reader {
+    source: Box<dyn Source>,
+    start: i64,
+    /// Actions that the filter names, all if empty.
+    actions: Vec<String>,
+    state: Option<Value>,
+    coverage: Coverage,
+    seen: HashSet<Identity>,
+    delivered: BTreeMap<String, u32>,
+}
+
+impl Reader {
+    fn new(own: Value, options: &SourceOptions, start: i64) -> Self {
+        let mut yaml = json!({ "api_key": "k" });
+        yaml.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
+        let config: MuralConfig = serde_json::from_value(yaml).unwrap();
+        Self {
+            source: config.build(options).unwrap().source,
+            start,
+            actions: own
+                .pointer("/filter/actions")
+                .map(|names| serde_json::from_value(names.clone()).unwrap())
+                .unwrap_or_default(),
+            state: None,
+            coverage: Coverage::default(),
+            seen: HashSet::new(),
+            delivered: BTreeMap::new(),
+        }
+    }
+
+    fn plan(&self, server: &Server) -> headwater_contracts::Plan {
+        self.source.plan(&StreamView {
+            stream: "api.mural.co",
+            now: at(server.now),
+            start: at(self.start),
+            coverage: &self.coverage,
+            state: self.state.as_ref(),
+            calls: &server.calls,
+        })
+    }
+
+    fn catch_up(&mut self, server: &mut Server, mut crash: impl FnMut() -> bool) {
+        for _ in 0..600 {
+            let plan = self.plan(server);
+            if plan.scans.is_empty() {
+                assert!(plan.wake.is_some_and(|wake| wake > at(server.now)), "{:?}", plan.wake);
+                return;
+            }
+            let mut queue: VecDeque<_> = plan.scans.into();
+            'scans: while let Some(mut scan) = queue.pop_front() {
+                for _ in 0..500 {
+                    match self.page(scan.as_mut(), server) {
+                        Next::Complete => break,
+                        Next::Split(pieces) => {
+                            for piece in pieces.into_iter().rev() {
+                                queue.push_front(piece);
+                            }
+                            break;
+                        }
+                        Next::More | Next::Restart(_) => {}
+                    }
+                    if crash() {
+                        break 'scans;
+                    }
+                }
+            }
+        }
+        panic!("the plan never comes to an end");
+    }
+
+    fn page(&mut self, scan: &mut dyn Scan, server: &mut Server) -> Next {
+        let request = scan.request();
+        let (elements, envelope) = match server.answer(&request) {
+            Ok(page) => page,
+            Err(status) => {
+                let refused = Rejection { status, retry_after: None, content_type: String::new(), body: vec![] };
+                return scan.rejected(&refused).unwrap_or(Next::More);
+            }
+        };
+        for raw in &elements {
+            let record = scan.record(raw, &OwnRequests::default()).unwrap();
+            if record.wanted && self.seen.insert(record.identity) {
+                *self.delivered.entry(record.id).or_default() += 1;
+            }
+        }
+        let end = PageEnd { envelope: &envelope, records: elements.len() as u64, server_time: at(server.now) };
+        let next = scan.page(&end).unwrap();
+        if let Some(state) = scan.state() {
+            self.state = Some(state);
+        }
+        if let Next::Complete = next {
+            self.coverage.add(scan.span(), 0);
+            // What had appeared when the sweep began and lies in a claimed range has been delivered.
+            for event in server.stored.iter().filter(|e| e.time >= self.start && e.visible - e.time < 72 * HOUR) {
+                let asked = self.actions.is_empty() || self.actions.contains(&event.action);
+                let claimed = asked && self.coverage.contains(at(event.time));
+                assert!(!claimed || self.delivered.contains_key(&event.id), "claimed but not read: {event:?}");
+            }
+        }
+        next
+    }
+}
+
+fn habits() -> impl Strategy<Value = Habits> {
+    let end = prop_oneof![
+        Just(EndOfChain::NoToken),
+        Just(EndOfChain::NullToken),
+        Just(EndOfChain::EmptyToken),
+        Just(EndOfChain::EmptyPage)
+    ];
+    (
+        any::<bool>(),
+        prop_oneof![Just(1000), Just(50_000)],
+        1usize..6,
+        end,
+        any::<bool>(),
+        prop_oneof![Just(0usize), 3usize..9],
+    )
+        .prop_map(|(bounds_inclusive, largest_page, served, end, legacy_dates, expires)| Habits {
+            bounds_inclusive,
+            largest_page,
+            served,
+            end,
+            legacy_dates,
+            expires,
+        })
+}
+
+fn event() -> impl Strategy<Value = (i64, i64)> {
+    let late = prop_oneof![5 => DAY..2 * DAY, 1 => 2 * DAY..3 * DAY, 1 => 3 * DAY..6 * DAY];
+    // Borders of partitions and equal times occur.
+    let time = prop_oneof![2 => -20 * DAY..2 * DAY, 1 => (-80i64..8).prop_map(|n| n * 6 * HOUR - BEGIN % (6 * HOUR))];
+    (time, late)
+}
+
+fn stored(events: &[(i64, i64)]) -> Vec<Stored> {
+    let one = |(n, (time, late)): (usize, &(i64, i64))| Stored {
+        id: format!("node-{n}"),
+        action: format!("ACTION_{}", n % 13),
+        time: BEGIN + time,
+        visible: BEGIN + time + late,
+    };
+    events.iter().enumerate().map(one).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn every_event_is_delivered_once_whatever_the_server_does(
+        habits in habits(),
+        events in prop::collection::vec(event(), 0..80),
+        pauses in prop::collection::vec(HOUR..14 * HOUR, 10..20),
+        crashes in prop::collection::vec(prop::bool::weighted(0.05), 1..80),
+        settled in any::<bool>(),
+        start in prop_oneof![Just(-7 * DAY), Just(-DAY + 1234), Just(0)],
+    ) {
+        let mut server = Server::new(habits, stored(&events));
+        let mode = if settled { "settled" } else { "early" };
+        let mut reader = Reader::new(json!({ "mode": mode }), &SourceOptions::default(), BEGIN + start);
+        let (mut crashes, mut pauses) = (crashes.into_iter(), pauses.into_iter().cycle());
+        while server.now < BEGIN + 12 * DAY {
+            reader.catch_up(&mut server, || crashes.next().unwrap_or(false));
+            server.now += pauses.next().unwrap();
+        }
+        reader.catch_up(&mut server, || false);
+        for event in &server.stored {
+            let expected = u32::from(event.time >= reader.start);
+            prop_assert_eq!(reader.delivered.get(&event.id).copied().unwrap_or(0), expected, "{:?}", event);
+        }
+        let settled_by_now = at(server.now - 3 * DAY - 7 * HOUR);
+        let open = reader.coverage.gaps(Span::new(at(reader.start), settled_by_now));
+        prop_assert!(open.is_empty(), "{open:?}");
+        prop_assert!(reader.coverage.end() <= Some(server.now - 3 * DAY), "nothing is claimed before it has settled");
+    }
+}
+
+fn plain() -> Habits {
+    Habits {
+        bounds_inclusive: true,
+        largest_page: 50_000,
+        served: 100,
+        end: EndOfChain::NoToken,
+        legacy_dates: false,
+        expires: 0,
+    }
+}
+
+#[test]
+fn more_than_ten_actions_take_a_chain_each_ten() {
+    let events: Vec<_> = (0..26).map(|n| (-20 * DAY + n * HOUR, DAY)).collect();
+    let mut server = Server::new(plain(), stored(&events));
+    let actions: Vec<String> = (0..12).map(|n| format!("ACTION_{n}")).collect();
+    let own = json!({ "filter": { "actions": actions }, "mode": "settled" });
+    let mut reader = Reader::new(own, &SourceOptions::default(), BEGIN - 21 * DAY);
+    reader.catch_up(&mut server, || false);
+    assert_eq!(reader.delivered.len(), 24, "all but the two of `ACTION_12`");
+}
+
+#[test]
+fn a_day_of_early_reading_stays_far_below_the_budget() {
+    let mut server = Server::new(plain(), vec![]);
+    let mut reader = Reader::new(json!({}), &SourceOptions::default(), BEGIN - 8 * DAY);
+    reader.catch_up(&mut server, || false);
+    let before = server.calls.len();
+    for _ in 0..24 {
+        server.now += HOUR;
+        reader.catch_up(&mut server, || false);
+    }
+    assert!(server.calls.len() - before < 300, "{} calls a day", server.calls.len() - before);
+}
+
+fn first_scan(reader: &Reader, server: &Server) -> Box<dyn Scan> {
+    reader.plan(server).scans.remove(0)
+}
+
+fn end(envelope: &'static str, records: u64) -> PageEnd<'static> {
+    PageEnd { envelope: envelope.as_bytes(), records, server_time: at(BEGIN) }
+}
+
+fn reader() -> (Reader, Server) {
+    (Reader::new(json!({}), &SourceOptions::default(), BEGIN - 10 * DAY), Server::new(plain(), vec![]))
+}
+
+#[test]
+fn an_ignored_window_is_an_error_and_marks_nothing() {
+    let (reader, server) = reader();
+    let mut scan = first_scan(&reader, &server);
+    let _ = scan.request();
+    let raw = json!({ "id": "a", "date": at(BEGIN - DAY).to_rfc3339() }).to_string();
+    assert!(!scan.record(raw.as_bytes(), &OwnRequests::default()).unwrap().wanted);
+    let error = scan.page(&end(r#"{"data":[]}"#, 1)).err().unwrap();
+    assert!(matches!(&error, ReadError::Malformed(text) if text.contains("window")), "{error}");
+    assert_eq!(scan.state(), None);
+    assert!(scan.span().is_empty());
+}
+
+#[test]
+fn a_repeated_token_restarts_and_then_splits_down_to_a_quarter_of_an_hour() {
+    let (reader, server) = reader();
+    let mut scans = vec![first_scan(&reader, &server)];
+    let mut errors = 0;
+    let mut splits = 0;
+    while let Some(mut scan) = scans.pop() {
+        for _ in 0..20 {
+            let _ = scan.request();
+            match scan.page(&end(r#"{"data":[],"nextToken":"same"}"#, 1)) {
+                Ok(Next::Split(pieces)) => {
+                    splits += 1;
+                    scans.extend(pieces);
+                    break;
+                }
+                Ok(Next::Complete) => panic!("a circle is not the end"),
+                Ok(_) => {}
+                Err(error) => {
+                    assert_eq!(error.class(), "malformed");
+                    errors += 1;
+                    break;
+                }
+            }
+        }
+    }
+    // The first range is 1 h 46 min 40 s long.
+    assert_eq!((splits, errors), (3, 4));
+}
+
+#[test]
+fn a_partition_read_in_pieces_is_swept_only_when_every_piece_is() {
+    let (reader, server) = reader();
+    let split = |scan: &mut Box<dyn Scan>| loop {
+        let _ = scan.request();
+        if let Next::Split(pieces) = scan.page(&end(r#"{"data":[],"nextToken":"same"}"#, 1)).unwrap() {
+            return pieces;
+        }
+    };
+    let mut pieces = split(&mut first_scan(&reader, &server));
+    let marked = |scan: &dyn Scan| scan.state().unwrap()["partitions"].as_object().unwrap().len();
+    let mut last = pieces.pop().unwrap();
+    let mut first = pieces.pop().unwrap();
+    let (mut low, mut count) = (first.span().from, 0);
+    let mut inner = split(&mut first);
+    inner.push(last);
+    for piece in &mut inner {
+        let _ = piece.request();
+        assert!(matches!(piece.page(&end(r#"{"data":[]}"#, 0)), Ok(Next::Complete)));
+        assert_eq!(piece.span().from, low, "pieces follow each other without a hole");
+        low = piece.span().to;
+        count += 1;
+        assert_eq!(marked(piece.as_ref()), usize::from(count == 3));
+    }
+
+    let mut pieces = split(&mut first_scan(&reader, &server));
+    last = pieces.pop().unwrap();
+    let _ = last.request();
+    assert!(matches!(last.page(&end(r#"{"data":[]}"#, 0)), Ok(Next::Complete)));
+    assert_eq!(marked(last.as_ref()), 0, "the first half is missing");
+}
+
+#[test]
+fn refusals_in_mid_chain_are_told_apart() {
+    let (reader, server) = reader();
+    let mut scan = first_scan(&reader, &server);
+    let refused =
+        |status| Rejection { status, retry_after: None, content_type: String::new(), body: b"<html>".to_vec() };
+    let _ = scan.request();
+    assert!(matches!(scan.page(&end(r#"{"data":[],"nextToken":"t"}"#, 1)), Ok(Next::More)));
+    let has_token = |scan: &mut Box<dyn Scan>| scan.request().query.iter().any(|(name, _)| name == "nextToken");
+    for (status, class) in [(429, "throttled"), (401, "denied"), (403, "denied"), (500, "transient")] {
+        assert!(has_token(&mut scan));
+        assert_eq!(scan.rejected(&refused(status)).err().unwrap().class(), class);
+    }
+    assert!(has_token(&mut scan));
+    assert!(matches!(scan.rejected(&refused(404)), Ok(Next::Restart(_))));
+    assert!(!has_token(&mut scan), "from the start again");
+}
+
+#[test]
+fn a_refused_page_size_is_replaced_and_remembered() {
+    let mut server = Server::new(Habits { largest_page: 1000, ..plain() }, vec![]);
+    let mut reader = Reader::new(json!({ "mode": "settled" }), &SourceOptions::default(), BEGIN - 10 * DAY);
+    reader.catch_up(&mut server, || false);
+    let partitions = reader.state.as_ref().unwrap()["partitions"].as_object().unwrap().len();
+    assert!(partitions > 20);
+    assert_eq!(server.calls.len(), partitions + 1);
+}
+
+#[test]
+fn real_records_pass_with_their_ids_and_times() {
+    let (reader, server) = reader();
+    let mut scan = first_scan(&reader, &server);
+    let mut count = 0;
+    for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pages")).unwrap() {
+        let raw = std::fs::read(file.unwrap().path()).unwrap();
+        let record = scan.record(&raw, &OwnRequests::default()).unwrap();
+        assert!(record.id.starts_with("node-") && record.time.is_some());
+        count += 1;
+    }
+    assert_eq!(count, 8);
+    assert!(scan.record(b"17", &OwnRequests::default()).is_err());
+    assert!(reader.source.horizon(at(BEGIN)) < at(BEGIN) - TimeDelta::days(30));
+}

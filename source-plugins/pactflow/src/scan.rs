@@ -1,0 +1,382 @@
+//! One read of the log: from a starting point, page by page, to the server's clock at the first answer.
+
+use crate::{
+    config::OnCursorLost,
+    page::{self, Link},
+    record::Entry,
+    source::Settings,
+    state::{Milestone, Open, Rescanned, State},
+};
+use chrono::{SecondsFormat, TimeDelta};
+use headwater_contracts::{
+    Echo, Next, OwnRequests, PageEnd, ReadError, Record, Rejection, Request, Rescan, Scan, Span, Timestamp, Unreadable,
+};
+use serde_json::Value;
+use std::{
+    collections::HashSet,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+/// HAL, and problem documents for errors. The same addresses serve the web interface to whoever accepts HTML.
+const ACCEPT: &str = "application/hal+json, application/json, application/problem+json";
+
+const DENIED: &str = "`token` must be the API token of a system account with the Administrator role, and be current: it may have expired or been regenerated";
+
+/// A milestone this far ahead of the server's clock is no place to start from.
+const AHEAD: TimeDelta = TimeDelta::minutes(10);
+
+/// Times a chain may break off in its middle before that counts as an error.
+const RESTARTS: u32 = 3;
+
+/// Where a chain of pages begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Position {
+    /// At a known event.
+    At(Milestone),
+    /// At the first event since an instant.
+    Since(Timestamp),
+    /// At the oldest event the server has.
+    Oldest,
+}
+
+/// What a scan is to do.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) stream: String,
+    /// The server's clock when it was planned.
+    pub(crate) planned: Timestamp,
+    /// Events before this are not wanted: `start_at`.
+    pub(crate) start: Timestamp,
+    /// Where the range begins that it covers.
+    pub(crate) from: Timestamp,
+    /// Starting points, best first; the last one is [`Position::Oldest`].
+    pub(crate) ladder: Vec<Position>,
+    /// The re-scans that it completes.
+    pub(crate) rescans: Vec<Rescan>,
+}
+
+/// What the records of the page being read have shown.
+#[derive(Debug, Default)]
+struct Seen {
+    first: Option<Timestamp>,
+    last: Option<Timestamp>,
+    last_uuid: String,
+    /// A request of this very scan: the log has been read up to the present.
+    ourselves: bool,
+}
+
+/// See the module.
+pub(crate) struct AuditScan {
+    settings: Arc<Settings>,
+    job: Job,
+    state: State,
+    committed: bool,
+    rung: usize,
+    /// `from` of the next page; `None` for the first one.
+    next: Option<String>,
+    /// Hashes of the `from`s used, to notice a log that leads in a circle.
+    used: HashSet<u64>,
+    restarts: u32,
+    page_size: Option<u32>,
+    began: Option<Timestamp>,
+    seen: Seen,
+    /// First instant of the range that is certainly complete.
+    from: Timestamp,
+    /// End of the range read, once complete.
+    to: Option<Timestamp>,
+}
+
+impl AuditScan {
+    pub(crate) fn new(settings: Arc<Settings>, job: Job, state: State) -> Self {
+        let page_size = settings.cadence.page_size.filter(|size| state.page_size_refused != Some(*size));
+        Self {
+            from: job.from,
+            settings,
+            job,
+            state,
+            committed: false,
+            rung: 0,
+            next: None,
+            used: HashSet::new(),
+            restarts: 0,
+            page_size,
+            began: None,
+            seen: Seen::default(),
+            to: None,
+        }
+    }
+
+    fn position(&self) -> &Position {
+        self.job.ladder.get(self.rung).unwrap_or(&Position::Oldest)
+    }
+
+    /// Back to the first page.
+    fn rewind(&mut self) {
+        self.next = None;
+        self.used.clear();
+        self.seen = Seen::default();
+        // `began` stays: everything visible at the first answer is still to be read, and nothing later is promised.
+    }
+
+    /// The server does not know the event that the chain begins at.
+    fn cursor_lost(&mut self, why: &str) -> Result<Next, ReadError> {
+        if self.settings.on_cursor_lost == OnCursorLost::Fail {
+            return Err(ReadError::Malformed(format!(
+                "{why}, so the log cannot be continued; set `on_cursor_lost: replay` to read it again from an earlier event (nothing is delivered twice)"
+            )));
+        }
+        self.rung += 1;
+        self.page_size = self.settings.cadence.page_size.filter(|size| self.state.page_size_refused != Some(*size));
+        self.rewind();
+        Ok(Next::Restart(format!("{why}; reading again {}", self.beginning())))
+    }
+
+    fn beginning(&self) -> String {
+        match self.position() {
+            Position::At(known) => format!("from the event of `{}`", known.time),
+            Position::Since(time) => format!("since `{time}`"),
+            Position::Oldest => "from the oldest event".to_owned(),
+        }
+    }
+
+    /// Checks the first page of a chain: whether it begins where it was asked to.
+    fn check_first(&mut self, records: u64) -> Option<Result<Next, ReadError>> {
+        let overlap = self.settings.cadence.overlap.0;
+        match self.position() {
+            // Our own previous request, if nothing else, should be there.
+            Position::At(_) if records == 0 => {
+                if self.rung == 0 && matches!(self.job.ladder.get(1), Some(Position::At(_))) {
+                    self.rung = 1;
+                    self.rewind();
+                    return Some(Ok(Next::Restart(format!(
+                        "no events from the last known one on; to be sure, reading again {}",
+                        self.beginning()
+                    ))));
+                }
+                return Some(self.cursor_lost("the server has no events from the last known one on"));
+            }
+            Position::At(known)
+                if self.seen.first.is_some_and(|first| first < known.time - overlap)
+                    && self.settings.on_cursor_lost == OnCursorLost::Fail =>
+            {
+                return Some(self.cursor_lost("the server answers with events long before the last known one"));
+            }
+            // What lies between the last read and the oldest event left has expired unread: no claim on it.
+            Position::Since(_) | Position::Oldest if self.rung > 0 => {
+                if let (Some(first), Some(read_to)) = (self.seen.first, self.state.read_to())
+                    && first > read_to
+                {
+                    self.from = self.from.max(first);
+                }
+            }
+            _ => {}
+        }
+        None
+    }
+
+    /// Remembers the page: its last event is a place to start from.
+    fn advance(&mut self, server_time: Timestamp, began: Timestamp) {
+        self.committed = true;
+        if self.page_size.is_none() {
+            // It was refused in this scan, and the same request without it was not.
+            self.state.page_size_refused = self.settings.cadence.page_size;
+        }
+        let Some(time) = self.seen.last.filter(|time| *time <= server_time + AHEAD) else { return };
+        let milestone = Milestone { uuid: self.seen.last_uuid.clone(), time };
+        self.state.pass(milestone, server_time);
+        self.state.open = Some(Open { from: self.from, polled: began, reached: time });
+    }
+
+    /// Whether the log has been read up to the present, and if so, up to which instant for certain.
+    fn end(&self, link: &Link, records: u64, began: Timestamp) -> Option<Timestamp> {
+        let last = self.seen.last;
+        match link {
+            Link::End => Some(began),
+            Link::Unnamed if records == 0 => Some(began),
+            // The log is ascending: what follows is at or after this scan's beginning, and the next scan's.
+            _ if last.is_some_and(|last| last >= began) => Some(began),
+            _ if self.seen.ourselves => last.map(|last| last.min(began)),
+            Link::From(uuid) if self.used.contains(&hash(uuid)) => {
+                // A last page that leads to itself, or a page too small to advance: claim only what was seen.
+                if records == 0 { Some(began) } else { Some(last.unwrap_or(self.from).min(began)) }
+            }
+            _ => None,
+        }
+    }
+
+    fn complete(&mut self, to: Timestamp, began: Timestamp) {
+        let to = to.min(began - self.settings.cadence.settle.0);
+        self.to = Some(to);
+        self.state.covered = Some(self.state.covered.map_or(to, |covered| covered.max(to)).max(self.from));
+        let first_ever = self.state.polled.is_none();
+        self.state.polled = Some(began);
+        self.state.open = None;
+        let configured = &self.settings.cadence.rescan;
+        let done = if first_ever { configured } else { &self.job.rescans };
+        let mut rescans: Vec<Rescanned> = done.iter().map(|rescan| Rescanned::new(rescan, began)).collect();
+        for old in self.state.rescans.drain(..) {
+            let stays = configured.iter().map(|rescan| Rescanned::new(rescan, old.at)).any(|kept| kept == old);
+            if stays && !rescans.iter().any(|new| (new.every_ms, new.span_ms) == (old.every_ms, old.span_ms)) {
+                rescans.push(old);
+            }
+        }
+        self.state.rescans = rescans;
+    }
+}
+
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Scan for AuditScan {
+    fn span(&self) -> Span {
+        Span::new(self.from, self.to.unwrap_or(self.from))
+    }
+
+    fn elements(&self) -> &'static [&'static str] {
+        &["events"]
+    }
+
+    fn request(&mut self) -> Request {
+        self.seen = Seen::default();
+        let mut request = Request::get("/audit").accept(ACCEPT);
+        let from = match (&self.next, self.position()) {
+            (Some(uuid), _) => Some(uuid.clone()),
+            (None, Position::At(known)) => Some(known.uuid.clone()),
+            (None, Position::Since(time)) => {
+                request = request.query("since", time.to_rfc3339_opts(SecondsFormat::Millis, true));
+                None
+            }
+            (None, Position::Oldest) => None,
+        };
+        if let Some(uuid) = from {
+            self.used.insert(hash(&uuid));
+            request = request.query("from", uuid);
+        }
+        match self.page_size {
+            Some(size) => request.query("pageSize", size),
+            None => request,
+        }
+    }
+
+    fn record(&mut self, raw: &[u8], sent: &OwnRequests) -> Result<Record, Unreadable> {
+        let entry = Entry::read(raw)?;
+        if let Some(time) = entry.time {
+            self.seen.first.get_or_insert(time);
+            self.seen.last = Some(time);
+        }
+        if entry.time.is_some() || self.seen.last.is_none() {
+            self.seen.last_uuid.clear();
+            self.seen.last_uuid.push_str(entry.uuid());
+        }
+        let echo = match self.settings.recognizer.own(&entry, sent) {
+            Some(request) => {
+                self.seen.ourselves |= request.sent >= self.job.planned;
+                Echo::Own(request.id.clone())
+            }
+            None => self.settings.recognizer.foreign(&entry),
+        };
+        Ok(Record {
+            id: entry.uuid().to_owned(),
+            identity: entry.identity(),
+            time: entry.time,
+            echo,
+            wanted: entry.time.is_none_or(|time| time >= self.job.start),
+        })
+    }
+
+    fn page(&mut self, end: &PageEnd<'_>) -> Result<Next, ReadError> {
+        let link = page::next(end.envelope)?;
+        let began = *self.began.get_or_insert(end.server_time);
+        if self.next.is_none()
+            && let Some(elsewhere) = self.check_first(end.records)
+        {
+            return elsewhere;
+        }
+        self.advance(end.server_time, began);
+        if let Some(to) = self.end(&link, end.records, began) {
+            self.complete(to, began);
+            return Ok(Next::Complete);
+        }
+        let next = match link {
+            Link::From(uuid) => uuid,
+            // Starting again at the last event leads on as well: it is known already if it comes back.
+            _ if !self.seen.last_uuid.is_empty() => self.seen.last_uuid.clone(),
+            _ => {
+                return Err(ReadError::Malformed(
+                    "a page without readable events has a `next` link without `from`: the log cannot be followed"
+                        .to_owned(),
+                ));
+            }
+        };
+        if self.used.contains(&hash(&next)) {
+            self.complete(self.seen.last.unwrap_or(self.from), began);
+            return Ok(Next::Complete);
+        }
+        self.next = Some(next);
+        Ok(Next::More)
+    }
+
+    fn rejected(&mut self, rejection: &Rejection) -> Result<Next, ReadError> {
+        if !matches!(rejection.status, 400 | 404 | 410 | 422) {
+            return Err(rejection.classify(DENIED));
+        }
+        let reason = match rejection.message() {
+            Some(message) => format!("HTTP {}: {message}", rejection.status),
+            None => format!("HTTP {}", rejection.status),
+        };
+        if self.next.is_some() {
+            self.rewind();
+            if self.restarts < RESTARTS {
+                self.restarts += 1;
+                return Ok(Next::Restart(format!("{reason} in the middle of the log")));
+            }
+            self.restarts = 0;
+            return Err(ReadError::Malformed(format!("{reason}, again and again in the middle of the log")));
+        }
+        if let Some(size) = self.page_size.filter(|_| matches!(rejection.status, 400 | 422)) {
+            self.page_size = None;
+            return Ok(Next::Restart(format!("{reason}; asking without `pageSize={size}`, which may be the cause")));
+        }
+        match self.position() {
+            Position::At(known) => {
+                let why = format!("{reason} for the last known event, of `{}`", known.time);
+                self.cursor_lost(&why)
+            }
+            Position::Since(_) => {
+                self.rung += 1;
+                self.rewind();
+                Ok(Next::Restart(format!(
+                    "{reason} for `since`, which this version may not know; reading from the oldest event"
+                )))
+            }
+            Position::Oldest => {
+                // The whole log is out of reach, so the known events may well be fine.
+                self.rung = 0;
+                self.rewind();
+                Err(ReadError::Malformed(format!(
+                    "{reason}: no audit log at `{}`; check `endpoint` with its context path, and that the plan includes the audit API",
+                    self.settings.recognizer.audit_path
+                )))
+            }
+        }
+    }
+
+    fn state(&self) -> Option<Value> {
+        if self.committed { serde_json::to_value(&self.state).ok() } else { None }
+    }
+
+    fn describe(&self) -> String {
+        let purpose = if self.job.rescans.is_empty() { "new events" } else { "re-scan" };
+        format!("audit log of `{}`, {purpose}, {}", self.job.stream, self.beginning())
+    }
+
+    fn progress(&self) -> Option<f64> {
+        let whole = (self.began? - self.from).num_milliseconds();
+        let read = (self.state.open.as_ref()?.reached - self.from).num_milliseconds();
+        (whole > 0).then(|| (read as f64 / whole as f64).clamp(0.0, 1.0))
+    }
+}

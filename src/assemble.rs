@@ -1,0 +1,257 @@
+//! From a configuration to something that runs: loads, compiles every VRL text, reports all problems at once.
+
+use crate::{Failure, plugins};
+use headwater_config::{
+    DeadLetter, Diagnostic, Diagnostics, Loaded, LoadOptions, OnError, Pipeline, ProcessEnvironment, Table, TestEvent,
+    Transform as Spec, UnitTest, VrlText,
+};
+use headwater_contracts::{Clock, Transform};
+use headwater_runtime::{DeadLetterTarget, DeadLetters, SinkSpec, SourceSpec, SystemClock, Topology, TransformSpec};
+use headwater_sink_file::DeadLetterFile;
+use headwater_vrl::{
+    Compiler, Condition, Filter, Locate, Program, ProgramError, Remap, RemapOptions, Route, RouteRule, TableSpec, Tables,
+    TestCase, TestCondition, TestInput, TestOutput,
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// How a configuration is to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To run it.
+    Run,
+    /// To run it on simulators: what is missing from the environment does not matter.
+    Simulate,
+    /// To look at it: secrets are not read.
+    Inspect,
+}
+
+/// A checked pipeline with its programs compiled.
+pub(crate) struct Assembled {
+    /// The pipeline as written.
+    pub(crate) pipeline: Pipeline,
+    /// The transforms, compiled, in topological order.
+    pub(crate) transforms: Vec<TransformSpec>,
+    /// Its unit tests, compiled.
+    pub(crate) tests: Vec<TestCase>,
+}
+
+/// Loads and compiles; on any problem, all of them rendered.
+pub(crate) fn assemble(paths: &[PathBuf], purpose: Purpose) -> Result<Assembled, Failure> {
+    let registry = plugins::registry();
+    let environment = ProcessEnvironment;
+    let options = LoadOptions {
+        environment: &environment,
+        lenient: purpose == Purpose::Simulate,
+        resolve_secrets: purpose == Purpose::Run,
+    };
+    let Loaded { pipeline, mut diagnostics } = headwater_config::read(paths, &registry, options);
+    let mut compilation = Compilation { compiler: compiler(&pipeline, &mut diagnostics), diagnostics: &mut diagnostics };
+    let mut transforms = compilation.transforms(&pipeline);
+    let tests = compilation.tests(&pipeline.tests);
+    if !diagnostics.is_empty() {
+        return Err(Failure::config(diagnostics.render(io::stderr().is_terminal())));
+    }
+    let order: HashMap<&str, usize> = pipeline.order.iter().enumerate().map(|(n, name)| (name.as_str(), n)).collect();
+    transforms.sort_by_key(|transform| order.get(transform.name.as_str()).copied());
+    Ok(Assembled { pipeline, transforms, tests })
+}
+
+/// A compiler that knows the shipped functions and the pipeline's tables.
+pub(crate) fn compiler(pipeline: &Pipeline, diagnostics: &mut Diagnostics) -> Compiler {
+    let mut specs = BTreeMap::new();
+    for table in &pipeline.enrichment_tables {
+        let spec = match &table.table {
+            Table::Csv { path, delimiter, include_headers } => TableSpec::Csv {
+                path: path.clone(),
+                delimiter: *delimiter,
+                headers: *include_headers,
+                schema: BTreeMap::new(),
+            },
+            Table::Mmdb { path } => TableSpec::Mmdb { path: path.clone() },
+        };
+        specs.insert(table.name.clone(), spec);
+    }
+    let tables = Tables::load(specs).unwrap_or_else(|errors| {
+        for error in errors {
+            let span = pipeline.enrichment_tables.iter().find(|table| table.name == error.table).map(|table| &table.span);
+            let message = error.to_string();
+            diagnostics.push(span.map_or_else(|| Diagnostic::new(&message), |span| Diagnostic::at(span, &message)));
+        }
+        Tables::default()
+    });
+    Compiler::new(headwater_library::functions(), tables)
+}
+
+/// Where the bytes of a program were written, for errors at run time.
+pub(crate) fn locate(text: &VrlText) -> Locate {
+    let text = text.clone();
+    Arc::new(move |offset| text.locate(offset).to_string())
+}
+
+struct Compilation<'a> {
+    compiler: Compiler,
+    diagnostics: &'a mut Diagnostics,
+}
+
+impl Compilation<'_> {
+    fn program(&mut self, text: &VrlText) -> Option<Program> {
+        let compiled = self.compiler.compile(text.text());
+        self.report(text, compiled)
+    }
+
+    fn condition(&mut self, text: &VrlText) -> Option<Condition> {
+        let compiled = self.compiler.compile_condition(text.text());
+        self.report(text, compiled)
+    }
+
+    fn report<T>(&mut self, text: &VrlText, compiled: Result<T, Vec<ProgramError>>) -> Option<T> {
+        let errors = match compiled {
+            Ok(done) => return Some(done),
+            Err(errors) => errors,
+        };
+        for error in errors {
+            let label = error.labels.first().map(|label| label.message.as_str()).filter(|label| !label.is_empty());
+            let code = if error.code == 0 { String::new() } else { format!(" (VRL E{:03})", error.code) };
+            let message = match label {
+                Some(label) => format!("{}: {label}{code}", error.message),
+                None => format!("{}{code}", error.message),
+            };
+            let hint = error.notes.iter().find_map(|note| note.strip_prefix("hint: ").or_else(|| note.strip_prefix("try: ")));
+            self.diagnostics.push(text.problem(error.offset, message).maybe_hint(hint.map(str::to_owned)));
+        }
+        None
+    }
+
+    fn transforms(&mut self, pipeline: &Pipeline) -> Vec<TransformSpec> {
+        let mut compiled = Vec::new();
+        for spec in &pipeline.transforms {
+            let name = &spec.name;
+            let mut block_on_error = false;
+            let transform: Option<Arc<dyn Transform>> = match &spec.transform {
+                Spec::Remap { program, drop_on_abort, on_error } => {
+                    block_on_error = *on_error == OnError::Block;
+                    let options = RemapOptions { drop_on_abort: *drop_on_abort, ..RemapOptions::default() };
+                    self.program(program).map(|done| Arc::new(Remap::new(name, done, locate(program), options)) as _)
+                }
+                Spec::Filter { condition } => {
+                    self.condition(condition).map(|done| Arc::new(Filter::new(name, done, locate(condition))) as _)
+                }
+                Spec::Route { routes, reroute_unmatched } => {
+                    let rules: Vec<_> = routes.iter().map(|(route, text)| self.rule(route, text)).collect();
+                    let rules: Option<Vec<RouteRule>> = rules.into_iter().collect();
+                    rules.map(|rules| Arc::new(Route::new(name, rules, *reroute_unmatched)) as _)
+                }
+            };
+            if let Some(transform) = transform {
+                let inputs = spec.inputs.iter().map(ToString::to_string).collect();
+                compiled.push(TransformSpec { name: name.clone(), inputs, transform, block_on_error });
+            }
+        }
+        compiled
+    }
+
+    fn rule(&mut self, name: &str, text: &VrlText) -> Option<RouteRule> {
+        let condition = self.condition(text)?;
+        Some(RouteRule { name: name.to_owned(), condition, locate: locate(text) })
+    }
+
+    fn tests(&mut self, tests: &[UnitTest]) -> Vec<TestCase> {
+        tests.iter().filter_map(|test| self.test(test)).collect()
+    }
+
+    fn test(&mut self, test: &UnitTest) -> Option<TestCase> {
+        let mut inputs = Vec::new();
+        for input in &test.inputs {
+            let raw = match &input.event {
+                TestEvent::Log(value) => value.to_string().into(),
+                TestEvent::Raw(text) => text.clone().into(),
+                TestEvent::Vrl(text) => self.made(text)?,
+            };
+            let metadata = serde_json::Value::Object(input.metadata.clone());
+            inputs.extend(input.insert_at.iter().map(|insert_at| TestInput {
+                insert_at: insert_at.clone(),
+                raw: bytes::Bytes::clone(&raw),
+                metadata: metadata.clone(),
+            }));
+        }
+        let mut outputs = Vec::new();
+        for output in &test.outputs {
+            let mut conditions = Vec::new();
+            for text in &output.conditions {
+                conditions.push(TestCondition { condition: self.condition(text)?, locate: locate(text) });
+            }
+            outputs.extend(output.extract_from.iter().map(|from| TestOutput {
+                extract_from: from.to_string(),
+                conditions: conditions.clone(),
+            }));
+        }
+        let no_outputs_from = test.no_outputs_from.iter().map(ToString::to_string).collect();
+        Some(TestCase { name: test.name.clone(), inputs, outputs, no_outputs_from })
+    }
+
+    /// The event that a test input's program makes.
+    fn made(&mut self, text: &VrlText) -> Option<bytes::Bytes> {
+        let program = self.program(text)?;
+        let none = headwater_vrl::Metas::parse(b"{}").ok()?;
+        let empty = bytes::Bytes::from_static(b"{}");
+        let run = headwater_vrl::run_program("input", &program, locate(text), vec![empty], &none, SystemClock.now());
+        let problem = match run {
+            Ok(run) if run.failed.is_empty() && !run.output.is_empty() => return Some(run.output.trim_ascii().to_vec().into()),
+            Ok(run) => run.failed.first().map_or_else(|| "it makes no event".into(), |failure| failure.reason.clone()),
+            Err(problem) => problem,
+        };
+        self.diagnostics.push(text.problem(0..0, format!("this program should make the test's event: {problem}")));
+        None
+    }
+}
+
+/// The runtime's topology. `state` replaces the folder of dead letters, if given.
+pub(crate) fn topology(assembled: Assembled, letters: Option<&Path>) -> Result<Topology, Failure> {
+    let Assembled { pipeline, transforms, .. } = assembled;
+    let dead_letters = match (pipeline.dead_letter, letters) {
+        (DeadLetter::Sink(name), _) => DeadLetterTarget::Sink(name),
+        (DeadLetter::Path(_), Some(path)) => DeadLetterTarget::Store(Box::new(letter_file(path)?)),
+        (DeadLetter::Path(path), None) => DeadLetterTarget::Store(Box::new(letter_file(&path)?)),
+    };
+    let sources = pipeline
+        .sources
+        .into_iter()
+        .map(|source| SourceSpec { name: source.name, built: source.built, options: source.options })
+        .collect();
+    let sinks = pipeline
+        .sinks
+        .into_iter()
+        .map(|sink| SinkSpec {
+            name: sink.name,
+            inputs: sink.inputs.iter().map(ToString::to_string).collect(),
+            sink: sink.sink,
+            options: sink.options,
+        })
+        .collect();
+    Ok(Topology { sources, transforms, sinks, dead_letters })
+}
+
+struct LetterFile(DeadLetterFile);
+
+fn letter_file(path: &Path) -> Result<LetterFile, Failure> {
+    DeadLetterFile::open(path)
+        .map(LetterFile)
+        .map_err(|e| Failure::run(format!("cannot open the dead letters in `{}`: {e}", path.display())))
+}
+
+impl DeadLetters for LetterFile {
+    fn append(&mut self, letters: &[headwater_runtime::DeadLetter]) -> io::Result<()> {
+        let now = SystemClock.now();
+        let letters: Vec<_> = letters
+            .iter()
+            .map(|letter| headwater_sink_file::DeadLetter::new(&letter.event, &letter.component, &letter.reason, now))
+            .collect();
+        self.0.append(&letters)
+    }
+}

@@ -1,0 +1,31 @@
+//! One file per command.
+
+mod graph;
+mod ledger;
+mod run;
+mod schema;
+mod simulate;
+mod test;
+mod validate;
+mod vrl;
+
+pub(crate) use graph::graph;
+pub(crate) use ledger::show_ledger;
+pub(crate) use run::run;
+pub(crate) use schema::schema;
+pub(crate) use simulate::simulate;
+pub(crate) use test::test;
+pub(crate) use validate::validate;
+pub(crate) use vrl::vrl;
+
+use crate::Failure;
+use std::io::{self, Write};
+
+/// Prints to stdout; a reader that has gone (`| head`) is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|e| Failure::run(format!("cannot write to stdout: {e}"))),
+    }
+}

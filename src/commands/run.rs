@@ -1,0 +1,125 @@
+//! `headwater run`.
+
+use crate::{
+    Failure,
+    assemble::{Purpose, assemble, topology},
+    cli::{LogFormat, RunArgs},
+    simulation, terminal,
+};
+use headwater_config::{Api, State};
+use headwater_contracts::Clock;
+use headwater_ledger::{FileLedger, Ledger};
+use headwater_runtime::{Board, Ending, RunOptions, SystemClock, api, run as run_pipeline};
+use std::{path::PathBuf, sync::Arc};
+use tokio::{signal, sync::watch};
+
+/// Failures in a row after which `--once` gives a stream up.
+const ONCE_GIVES_UP_AFTER: u32 = 8;
+
+/// Reads the sources and delivers their events.
+pub(crate) fn run(args: &RunArgs, log_format: LogFormat) -> Result<(), Failure> {
+    let purpose = if args.simulate { Purpose::Simulate } else { Purpose::Run };
+    let assembled = assemble(&args.config, purpose)?;
+    let api = assembled.pipeline.api.clone().filter(|_| !args.simulate);
+    let state = match &assembled.pipeline.state {
+        State::File { path } => path.clone(),
+        State::Kafka(_) => return Err(no_kafka_state()),
+    };
+    // A demonstration leaves nothing behind, and shows the same again next time.
+    let scratch = if args.simulate { Some(Scratch::new()?) } else { None };
+    let state = scratch.as_ref().map_or(state, |scratch| scratch.0.join("state"));
+    let ledger: Arc<dyn Ledger> = Arc::new(FileLedger::open(&state).map_err(Failure::run)?);
+    let letters = scratch.as_ref().map(|scratch| scratch.0.join("dead-letter"));
+    let mut topology = topology(assembled, letters.as_deref())?;
+
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(async {
+        let _simulators =
+            if args.simulate { simulation::point_at_simulators(&mut topology.sources)? } else { Vec::new() };
+        let (stop_sender, stop) = watch::channel(false);
+        let board = Board::default();
+        let options = RunOptions {
+            ending: Ending { once: args.once, give_up_after: args.once.then_some(ONCE_GIVES_UP_AFTER) },
+            grace: args.grace,
+            stop,
+            board: board.clone(),
+        };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let outcome = tokio::select! {
+            outcome = run_pipeline(topology, ledger, clock, options) => outcome,
+            failure = serve_api(api, board.clone()) => return Err(failure),
+            never = until_stopped(stop_sender) => match never {},
+            never = show(board.clone(), log_format) => match never {},
+        };
+        terminal::clear();
+        if args.once {
+            eprint!("{}", terminal::account(&board.snapshot()));
+        }
+        outcome.map(|_| ()).map_err(Failure::run)
+    })
+}
+
+/// Serves the API, if there is one; returns only if that fails.
+async fn serve_api(api: Option<Api>, board: Board) -> Failure {
+    let Some(Api { address }) = api else { return std::future::pending().await };
+    let metrics = api::install_metrics();
+    let served = match api::bind(address).await {
+        Ok(listener) => api::serve(listener, board, metrics).await,
+        Err(error) => Err(error),
+    };
+    match served {
+        Ok(()) => std::future::pending().await,
+        Err(error) => Failure::run(format!("cannot serve the API on {address}: {error}; choose another `api.address`, or leave `api` out")),
+    }
+}
+
+async fn show(board: Board, format: LogFormat) -> std::convert::Infallible {
+    terminal::show(board, format).await;
+    std::future::pending().await
+}
+
+/// The first signal stops reading; the second one ends the process at once.
+async fn until_stopped(stop: watch::Sender<bool>) -> std::convert::Infallible {
+    interrupted().await;
+    tracing::info!("stopping: delivering and committing what is in flight; again to stop at once");
+    let _ = stop.send(true);
+    interrupted().await;
+    std::process::exit(i32::from(crate::exit::FAILED));
+}
+
+/// Returns at the next SIGTERM or SIGINT.
+pub(crate) async fn interrupted() {
+    let terminated = async {
+        match signal::unix::signal(signal::unix::SignalKind::terminate()) {
+            Ok(mut signals) => {
+                signals.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+}
+
+pub(crate) fn no_kafka_state() -> Failure {
+    Failure::config("error: `state: { type: kafka }` is not in this release; use `state: { type: file, path: ./state }`")
+}
+
+/// A folder that goes with the process.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Result<Self, Failure> {
+        let path = std::env::temp_dir().join(format!("headwater-{:016x}", rand::random::<u64>()));
+        std::fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

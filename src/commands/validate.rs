@@ -1,0 +1,21 @@
+//! `headwater validate`.
+
+use crate::{
+    Failure,
+    assemble::{Purpose, assemble},
+};
+use std::path::PathBuf;
+
+/// Checks a configuration without touching any endpoint, secret or destination.
+pub(crate) fn validate(config: &[PathBuf]) -> Result<(), Failure> {
+    let pipeline = assemble(config, Purpose::Inspect)?.pipeline;
+    let count = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
+    eprintln!(
+        "valid: {}, {}, {}, {}",
+        count(pipeline.sources.len(), "source"),
+        count(pipeline.transforms.len(), "transform"),
+        count(pipeline.sinks.len(), "sink"),
+        count(pipeline.tests.len(), "test"),
+    );
+    Ok(())
+}

@@ -1,0 +1,17 @@
+//! The plugins of this binary: one line each.
+
+use headwater_config::Registry;
+
+/// Everything a pipeline may name.
+pub(crate) fn registry() -> Registry {
+    let mut registry = Registry::new();
+    registry.source::<headwater_source_mural::MuralConfig>();
+    registry.source::<headwater_source_pactflow::PactflowConfig>();
+    registry.sink::<headwater_sink_blackhole::BlackholeConfig>();
+    registry.sink::<headwater_sink_console::ConsoleConfig>();
+    registry.sink::<headwater_sink_file::FileConfig>();
+    for (name, program) in headwater_library::builtins() {
+        registry.program(name, program);
+    }
+    registry
+}

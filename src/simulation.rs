@@ -1,0 +1,44 @@
+//! The built-in simulators, for `simulate` and `run --simulate`.
+
+use crate::Failure;
+use headwater_contracts::{Auth, Period, RateLimit, Retry, Secret, StartAt};
+use headwater_runtime::{SourceSpec, SystemClock};
+use headwater_simulator::{Provider, Scenario, Simulator};
+use std::{sync::Arc, time::Duration};
+use url::Url;
+
+/// Starts one simulator per source and points the source at it. They serve as long as the answer lives.
+pub(crate) fn point_at_simulators(sources: &mut [SourceSpec]) -> Result<Vec<Simulator>, Failure> {
+    let mut simulators = Vec::new();
+    for source in sources {
+        let provider: Provider = source.built.provider.parse().map_err(Failure::run)?;
+        let simulator = Simulator::start(provider, Scenario::demo(provider), Arc::new(SystemClock))
+            .map_err(|e| Failure::run(format!("cannot start the simulator of `{provider}`: {e}")))?;
+        let url = simulator.url();
+        source.built.endpoint = Url::parse(url).map_err(|e| Failure::run(format!("`{url}`: {e}")))?;
+        let Auth::Header { secret, .. } = &mut source.built.auth;
+        *secret = Secret::new(simulator.credential());
+        // A fake on this machine needs no politeness, and nobody wants to wait for a demonstration.
+        source.built.min_interval = Period::seconds(0);
+        source.options.rate_limit = Some(RateLimit { requests: 1_000_000, per: Period::seconds(1) });
+        source.options.retry = Some(Retry { initial: Period(chrono::TimeDelta::milliseconds(50)), max: Period::seconds(1) });
+        source.options.start_at = Some(StartAt::Earliest);
+        source.options.proxy = None;
+        source.options.tls = None;
+        tracing::info!(source = %source.name, "simulated {provider} at {url}");
+        simulators.push(simulator);
+    }
+    Ok(simulators)
+}
+
+/// The scenario of this name for this provider, or `seed:N`.
+pub(crate) fn scenario(name: &str, provider: Provider) -> Result<Scenario, Failure> {
+    if let Some(seed) = name.strip_prefix("seed:") {
+        let seed = seed.parse().map_err(|_| Failure::usage(format!("`{name}`: `seed:` needs a number behind it")))?;
+        return Ok(Scenario::seeded(provider, seed));
+    }
+    Scenario::named(provider, name).map_err(Failure::usage)
+}
+
+/// How long `simulate` lets connections finish when it is interrupted.
+pub(crate) const LINGER: Duration = Duration::from_millis(100);

@@ -1,0 +1,143 @@
+//! The real binary, killed with SIGKILL in the middle of its work, again and again on one state.
+//!
+//! `HEADWATER_KILLS` sets the number of kills per source (30 without it).
+
+mod support;
+
+use headwater_contracts::{Clock, Timestamp};
+use headwater_runtime::SystemClock;
+use headwater_simulator::{Kind, Provider, Scenario, Simulator};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use std::{
+    collections::HashMap,
+    fs,
+    io::{BufRead, Read},
+    path::Path,
+    sync::Arc,
+};
+use support::Headwater;
+
+fn pipeline(provider: Provider, simulator: &Simulator, sink: &str) -> String {
+    let credential = if provider == Provider::PactFlow { "token" } else { "api_key" };
+    format!(
+        "state: {{ type: file, path: state }}\n\
+         sources:\n  in: {{ type: {provider}, endpoint: \"{}\", {credential}: \"{}\", start_at: earliest, rate_limit: {{ requests: 1000000, per: 1s }}, retry: {{ initial: 10ms, max: 50ms }}{} }}\n\
+         transforms:\n  drop_own_queries: {{ type: remap, inputs: [in], file: 'builtin:drop_own_queries.vrl' }}\n\
+         sinks:\n  out: {{ inputs: [drop_own_queries], {sink} }}\n",
+        simulator.url(),
+        simulator.credential(),
+        if provider == Provider::Mural { ", min_call_interval: 0s" } else { "" },
+    )
+}
+
+/// Counts ids in NDJSON; the last line may be torn by a kill.
+fn count(ids: &mut HashMap<String, usize>, bytes: &[u8]) {
+    for line in bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")) {
+        let event: serde_json::Value = serde_json::from_slice(line).expect("a whole line is a whole event");
+        let id = event.get("uuid").or_else(|| event.get("id")).and_then(|id| id.as_str()).expect("an id");
+        *ids.entry(id.to_owned()).or_default() += 1;
+    }
+}
+
+fn compare(name: &str, simulator: &Simulator, cut: Timestamp, ids: &HashMap<String, usize>, kills: u32) {
+    let truths = simulator.ledger().events();
+    let lost: Vec<_> = truths
+        .iter()
+        .filter(|truth| truth.kind != Kind::OwnCollector || simulator_provider_is_mural(name))
+        .filter(|truth| truth.visible_at <= cut && !ids.contains_key(&truth.id))
+        .map(|truth| &truth.id)
+        .collect();
+    let known: std::collections::HashSet<_> = truths.iter().map(|truth| truth.id.as_str()).collect();
+    let invented: Vec<_> = ids.keys().filter(|id| !known.contains(id.as_str())).collect();
+    let duplicates: usize = ids.values().map(|copies| copies - 1).sum();
+    println!(
+        "{name}: {kills} kills: {} events delivered, {} lost, {} invented, {duplicates} duplicates (each from a kill between acknowledgement and commit)",
+        ids.len(),
+        lost.len(),
+        invented.len()
+    );
+    assert!(lost.is_empty() && invented.is_empty(), "{name}: lost {lost:?}, invented {invented:?}");
+}
+
+fn simulator_provider_is_mural(name: &str) -> bool {
+    name.starts_with("mural")
+}
+
+fn kills() -> u32 {
+    std::env::var("HEADWATER_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(30)
+}
+
+/// Kills while the events go to stdout: the kill strikes after a random number of lines.
+fn kill_behind_console(provider: Provider, seed: u64) {
+    let runtime = support::runtime();
+    let _guard = runtime.enter();
+    let mut dice = StdRng::seed_from_u64(seed);
+    let scenario = Scenario::new().seed(seed).history(5, 6000).pactflow(|p| p.page_size = 20);
+    let simulator = Simulator::start(provider, scenario, Arc::new(SystemClock)).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("pipeline.yaml"), pipeline(provider, &simulator, "type: console")).unwrap();
+    let mut ids = HashMap::new();
+    let kills = kills();
+    for _ in 0..kills {
+        let mut headwater = Headwater::start(dir.path(), &["run", "--once", "--log", "error"]);
+        let mut seen = Vec::new();
+        for _ in 0..dice.random_range(0..400) {
+            if headwater.out.read_until(b'\n', &mut seen).unwrap() == 0 {
+                break;
+            }
+        }
+        headwater.child.kill().unwrap();
+        // What is in the pipe has been delivered, whoever lives.
+        headwater.out.read_to_end(&mut seen).unwrap();
+        count(&mut ids, &seen);
+    }
+    let cut = SystemClock.now();
+    let done = support::command(dir.path(), &["run", "--once", "--log", "warn"]).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    count(&mut ids, &done.stdout);
+    compare(&format!("{provider} to console"), &simulator, cut, &ids, kills);
+}
+
+/// Kills while the events go to a file that is synced before it is acknowledged: the kill strikes after a random number
+/// of requests, wherever the process is then.
+fn kill_behind_file(provider: Provider, seed: u64) {
+    let runtime = support::runtime();
+    let _guard = runtime.enter();
+    let mut dice = StdRng::seed_from_u64(seed);
+    let scenario = Scenario::new().seed(seed).history(5, 6000).pactflow(|p| p.page_size = 20);
+    let simulator = Simulator::start(provider, scenario, Arc::new(SystemClock)).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let sink = "type: file, path: events.ndjson";
+    fs::write(dir.path().join("pipeline.yaml"), pipeline(provider, &simulator, sink)).unwrap();
+    let kills = kills();
+    for _ in 0..kills {
+        let before = simulator.ledger().requests().len();
+        let after = before + dice.random_range(1..12);
+        let mut headwater = Headwater::start(dir.path(), &["run", "--once", "--log", "error"]);
+        while simulator.ledger().requests().len() < after && headwater.child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        headwater.child.kill().unwrap();
+        headwater.child.wait().unwrap();
+    }
+    let cut = SystemClock.now();
+    let done = support::command(dir.path(), &["run", "--once", "--log", "warn"]).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let mut ids = HashMap::new();
+    let written = fs::read(dir.path().join(Path::new("events.ndjson"))).unwrap();
+    assert!(written.ends_with(b"\n"), "no half line is left");
+    count(&mut ids, &written);
+    compare(&format!("{provider} to file"), &simulator, cut, &ids, kills);
+}
+
+#[test]
+fn killing_pactflow_loses_nothing() {
+    kill_behind_console(Provider::PactFlow, 1);
+    kill_behind_file(Provider::PactFlow, 2);
+}
+
+#[test]
+fn killing_mural_loses_nothing() {
+    kill_behind_console(Provider::Mural, 3);
+    kill_behind_file(Provider::Mural, 4);
+}

@@ -1,0 +1,69 @@
+//! What the binary costs: memory when idle, memory while it reads a page of 50,000 events, time to the first request.
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use headwater_contracts::Clock;
+use headwater_runtime::SystemClock;
+use headwater_simulator::{Provider, Scenario, Simulator};
+use std::{fs, sync::Arc};
+use support::Headwater;
+
+const MIB: u64 = 1024;
+
+fn pipeline(simulator: &Simulator) -> String {
+    format!(
+        "state: {{ type: file, path: state }}\n\
+         sources:\n  in: {{ type: mural, endpoint: \"{}\", api_key: \"{}\", page_size: 50000, start_at: earliest }}\n\
+         transforms:\n\
+         \x20 own: {{ type: remap, inputs: [in], file: 'builtin:drop_own_queries.vrl' }}\n\
+         \x20 normalize: {{ type: remap, inputs: [own], file: 'builtin:normalize.vrl' }}\n\
+         sinks:\n  out: {{ type: file, inputs: [normalize], path: out.ndjson }}\n",
+        simulator.url(),
+        simulator.credential()
+    )
+}
+
+/// A field of `/proc/PID/status`, KiB.
+fn kib(pid: u32, field: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with(field)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn memory_follows_the_batch_and_the_start_is_quick() {
+    let runtime = support::runtime();
+    let _guard = runtime.enter();
+    let measure = |events: u32| {
+        // All in one partition of six hours, older than the closing sweep: one chain, one page.
+        let mut scenario = Scenario::new().seed(7).history(0, 0);
+        scenario.burst = (events > 0).then_some(headwater_simulator::Burst { events, age_s: 6 * 86_400, spread_s: 60 });
+        let simulator = Simulator::start(Provider::Mural, scenario, Arc::new(SystemClock)).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("pipeline.yaml"), pipeline(&simulator).replace("page_size", "min_call_interval: 0s, page_size")).unwrap();
+        let started = SystemClock.now();
+        let mut headwater = Headwater::start(dir.path(), &["run"]);
+        headwater.wait_for("caught up");
+        let pid = headwater.child.id();
+        let (now, peak) = (kib(pid, "VmRSS"), kib(pid, "VmHWM"));
+        let first = simulator.ledger().requests()[0].at - started;
+        let lines = fs::read(dir.path().join("out.ndjson")).map_or(0, |out| out.iter().filter(|b| **b == b'\n').count());
+        let bytes: usize = simulator.ledger().events().iter().map(|event| event.forms[0].len()).sum();
+        (now, peak, first, lines, bytes)
+    };
+    let (idle, _, first_request, ..) = measure(0);
+    let (_, peak, _, lines, bytes) = measure(50_000);
+    println!(
+        "idle {} MiB; a page of {lines} events, {} MB: peak {} MiB above idle; first request after {} ms",
+        idle / MIB,
+        bytes / 1_000_000,
+        peak.saturating_sub(idle) / MIB,
+        first_request.num_milliseconds()
+    );
+    assert_eq!(lines, 50_000);
+    assert!(bytes >= 25_000_000);
+    assert!(idle <= 30 * MIB, "idle memory is {idle} KiB");
+    assert!(peak <= idle + 16 * MIB, "peak memory is {} KiB above idle", peak - idle);
+    assert!(first_request.num_milliseconds() < 200, "the first request came after {first_request}");
+}

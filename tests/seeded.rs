@@ -1,0 +1,54 @@
+//! Seeded runs of every source against its simulator: late events, drift, throttling, flaky answers, lost permissions, own
+//! queries, hostile links, and kills at random points, all chosen by the seed.
+//!
+//! `HEADWATER_SEEDS` sets the number of runs per source (200 without it), `HEADWATER_SEED` picks a single one.
+
+mod support;
+
+use headwater_testkit::source_suite::{Case, Verdict};
+use std::{env, sync::Arc, sync::Mutex, sync::atomic::{AtomicU64, Ordering}};
+
+fn number(name: &str) -> Option<u64> {
+    env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+/// Runs the seeds on all cores; a bad one fails with its number.
+fn run_seeds(name: &str, case: impl Fn() -> Case<'static> + Sync) {
+    let single = number("HEADWATER_SEED");
+    let seeds = single.map_or(0..number("HEADWATER_SEEDS").unwrap_or(200), |seed| seed..seed + 1);
+    let next = Arc::new(AtomicU64::new(seeds.start));
+    let sum = Mutex::new(Verdict::default());
+    let bad = Mutex::new(Vec::new());
+    let workers = std::thread::available_parallelism().map_or(2, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                let runtime = support::runtime();
+                loop {
+                    let seed = next.fetch_add(1, Ordering::SeqCst);
+                    if seed >= seeds.end {
+                        break;
+                    }
+                    let verdict = runtime.block_on(support::in_time(seed, case().seeded(seed)));
+                    if !verdict.is_good() {
+                        bad.lock().unwrap().push(format!("HEADWATER_SEED={seed}: {verdict}\n{verdict:#?}"));
+                    }
+                    sum.lock().unwrap().add(verdict);
+                }
+            });
+        }
+    });
+    println!("{name}: {} seeded runs: {}", seeds.end - seeds.start, sum.into_inner().unwrap());
+    let bad = bad.into_inner().unwrap();
+    assert!(bad.is_empty(), "{} bad runs of {name}:\n{}", bad.len(), bad.join("\n"));
+}
+
+#[test]
+fn pactflow_loses_nothing_and_repeats_nothing() {
+    run_seeds("pactflow", support::pactflow);
+}
+
+#[test]
+fn mural_loses_nothing_and_repeats_nothing() {
+    run_seeds("mural", support::mural);
+}

@@ -1,0 +1,138 @@
+//! The attributes that belong to one class, and the guard: a class is used only if what it requires can be filled.
+
+use crate::attributes::{Out, group, managed_entity, object, thing, user};
+use crate::pattern::Captures;
+use crate::table::{Chosen, Provider, Resources, Rule};
+use crate::view::{Entity, View, text};
+use vrl::value::{ObjectMap, Value};
+
+/// An event and the row of the table that matched it.
+pub(crate) struct Case<'c, 'e> {
+    pub(crate) table: &'static Provider,
+    pub(crate) raw: &'e ObjectMap,
+    pub(crate) view: &'c View<'e>,
+    pub(crate) rule: Option<&'static Rule>,
+    pub(crate) captures: Captures<'static, 'c>,
+}
+
+impl<'e> Case<'_, 'e> {
+    /// Fills the attributes of class `class_uid` into `out`. On failure names the required attribute that is missing;
+    /// `out` is then of no use.
+    pub(crate) fn fill(&self, out: &mut Out, class_uid: u16) -> Result<(), &'static str> {
+        match class_uid {
+            3001 => self.put_user(out),
+            3002 => {
+                out.put("service", object([("name", Value::from(self.table.product.name.as_str()))]));
+                self.put_user(out)
+            }
+            3004 => {
+                let entity = self.choose(|rule| &rule.entity).ok_or("entity")?;
+                let entity = managed_entity(out, self.table, &entity).ok_or("entity")?;
+                out.put("entity", entity);
+                Ok(())
+            }
+            3005 => {
+                let privileges: Option<Vec<Value>> = self.rule.map(|rule| {
+                    rule.privileges
+                        .iter()
+                        .filter_map(|one| self.view.fill(one, &self.captures))
+                        .map(Value::from)
+                        .collect()
+                });
+                let privileges = privileges.filter(|list| !list.is_empty()).ok_or("privileges")?;
+                out.put("privileges", Value::Array(privileges));
+                self.put_user(out)
+            }
+            3006 => {
+                let chosen = self.choose(|rule| &rule.group).ok_or("group")?;
+                let group = group(out, &chosen).ok_or("group")?;
+                out.put("group", group);
+                // A change of the group itself concerns no user.
+                let _ = self.put_user(out);
+                Ok(())
+            }
+            6001 => {
+                let chosen = self.choose(|rule| &rule.web_resource).ok_or("web_resources")?;
+                let resource = thing(out, &chosen).ok_or("web_resources")?;
+                out.put("web_resources", Value::Array(vec![Value::Object(resource)]));
+                Ok(())
+            }
+            6003 => {
+                self.view.entity("actor").filter(|actor| actor.is_known()).ok_or("actor")?;
+                self.view.fact("operation").ok_or("api")?;
+                self.put_resources(out);
+                Ok(())
+            }
+            _ => Err("a mapping"),
+        }
+    }
+
+    fn choose(&self, field: impl Fn(&'static Rule) -> &'static Option<Chosen>) -> Option<Entity<'e>> {
+        self.view.choose(field(self.rule?).as_ref()?, &self.captures)
+    }
+
+    fn put_user(&self, out: &mut Out) -> Result<(), &'static str> {
+        let chosen = self.choose(|rule| &rule.user).ok_or("user")?;
+        let shown = user(out, self.table, &chosen).ok_or("user")?;
+        out.put("user", shown);
+        // The log may name the same person twice, as the one who acts and the one affected: shown once is enough.
+        for twin in self.view.entities().filter(|other| is_same(other, &chosen)) {
+            for (other, shown) in twin.leaves().into_iter().zip(chosen.leaves()) {
+                if let (Some(other), Some(shown)) = (other, shown)
+                    && other.text == shown.text
+                {
+                    out.take(other);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn put_resources(&self, out: &mut Out) {
+        let resources = match &self.table.resources {
+            None => Vec::new(),
+            Some(Resources::Entity { entity }) => {
+                self.view.entity(entity).and_then(|entity| thing(out, entity)).into_iter().collect()
+            }
+            Some(Resources::Keys { keys_of, uid_suffix, name_suffix, uid, uid_type, except }) => {
+                let mut resources = Vec::new();
+                for (key, value) in self.object_at(&keys_of.0).into_iter().flatten() {
+                    let key = key.as_str();
+                    let (attribute, kind) = if except.iter().any(|other| other == key) {
+                        continue;
+                    } else if key == uid {
+                        ("uid", self.view.lookup(uid_type))
+                    } else if let Some(kind) = key.strip_suffix(uid_suffix.as_str()) {
+                        ("uid", Some(kind))
+                    } else if let Some(kind) = key.strip_suffix(name_suffix.as_str()) {
+                        ("name", Some(kind))
+                    } else {
+                        continue;
+                    };
+                    let Some(text) = text(value) else { continue };
+                    out.used.push((&keys_of.0, Some(key.to_owned())));
+                    let mut resource = ObjectMap::from([(attribute.into(), Value::from(text.as_ref()))]);
+                    if let Some(kind) = kind.filter(|kind| !kind.is_empty()) {
+                        resource.insert("type".into(), Value::from(kind));
+                    }
+                    resources.push(resource);
+                }
+                resources
+            }
+        };
+        if !resources.is_empty() {
+            out.put("resources", Value::Array(resources.into_iter().map(Value::Object).collect()));
+        }
+    }
+
+    fn object_at(&self, path: &[String]) -> Option<&'e ObjectMap> {
+        path.iter().try_fold(self.raw, |map, step| match map.get(step.as_str())? {
+            Value::Object(below) => Some(below),
+            _ => None,
+        })
+    }
+}
+
+fn is_same(a: &Entity<'_>, b: &Entity<'_>) -> bool {
+    matches!((&a.uid, &b.uid), (Some(a), Some(b)) if a.text == b.text)
+}

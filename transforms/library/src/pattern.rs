@@ -1,0 +1,216 @@
+//! The small languages inside the mapping tables: words, path patterns and templates.
+
+use serde::Deserialize;
+
+/// Texts captured by the `{name}`s of a [`Pattern`], by name.
+pub(crate) type Captures<'t, 'e> = Vec<(&'t str, &'e str)>;
+
+/// What a fact is compared with.
+///
+/// | written            | matches                                                                  |
+/// |--------------------|--------------------------------------------------------------------------|
+/// | `SIGN_IN`          | that text, case-insensitive, runs of blanks counting as one               |
+/// | `ACCESS_REPORTS_*` | texts that begin so (at least one character more)                         |
+/// | `*`                | any text                                                                  |
+/// | `/admin/users/{u}` | a path of as many segments; `{u}` captures one that is not empty          |
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub(crate) enum Pattern {
+    Any,
+    Word(String),
+    Prefix(String),
+    Path(Vec<Segment>),
+}
+
+/// A segment of a path pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Segment {
+    Literal(String),
+    Capture(String),
+}
+
+impl From<String> for Pattern {
+    fn from(text: String) -> Self {
+        if text == "*" {
+            return Self::Any;
+        }
+        if text.contains('{') {
+            let segment = |part: &str| match part.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+                Some(name) => Segment::Capture(name.to_owned()),
+                None => Segment::Literal(part.to_owned()),
+            };
+            return Self::Path(text.split('/').map(segment).collect());
+        }
+        match text.strip_suffix('*') {
+            Some(prefix) => Self::Prefix(prefix.to_owned()),
+            None => Self::Word(text),
+        }
+    }
+}
+
+impl Pattern {
+    /// Whether `text` matches; adds what it captured.
+    pub(crate) fn matches<'t, 'e>(&'t self, text: &'e str, captures: &mut Captures<'t, 'e>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Word(word) => same_word(word, text),
+            Self::Prefix(prefix) => {
+                text.len() > prefix.len()
+                    && text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+            }
+            Self::Path(segments) => {
+                let before = captures.len();
+                let mut parts = text.split('/');
+                let all = segments.iter().all(|segment| match (segment, parts.next()) {
+                    (Segment::Literal(literal), Some(part)) => literal.eq_ignore_ascii_case(part),
+                    (Segment::Capture(name), Some(part)) if !part.is_empty() => {
+                        captures.push((name, part));
+                        true
+                    }
+                    _ => false,
+                }) && parts.next().is_none();
+                if !all {
+                    captures.truncate(before);
+                }
+                all
+            }
+        }
+    }
+
+    /// The names it captures.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let segments: &[Segment] = if let Self::Path(segments) = self { segments } else { &[] };
+        segments.iter().filter_map(|segment| match segment {
+            Segment::Capture(name) => Some(name.as_str()),
+            Segment::Literal(_) => None,
+        })
+    }
+}
+
+/// Equality of words: case-insensitive (ASCII), runs of blanks counting as one, blanks at the ends as none.
+pub(crate) fn same_word(a: &str, b: &str) -> bool {
+    if a.eq_ignore_ascii_case(b) {
+        return true;
+    }
+    let blank = |text: &str| text.bytes().any(|byte| byte.is_ascii_whitespace());
+    (blank(a) || blank(b))
+        && a.split_ascii_whitespace()
+            .map(str::to_ascii_lowercase)
+            .eq(b.split_ascii_whitespace().map(str::to_ascii_lowercase))
+}
+
+/// A text with places to fill: `" on {affected.type} {affected.name|affected.uid}"`. In a place stand names of facts,
+/// entity fields or captures; the first that is known fills it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Template(Vec<Piece>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    Place(Vec<String>),
+}
+
+impl TryFrom<String> for Template {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let mut pieces = Vec::new();
+        let mut rest = text.as_str();
+        while let Some((before, after)) = rest.split_once('{') {
+            if !before.is_empty() {
+                pieces.push(Piece::Text(before.to_owned()));
+            }
+            let (place, after) = after.split_once('}').ok_or_else(|| format!("`{text}` has a `{{` without `}}`"))?;
+            pieces.push(Piece::Place(place.split('|').map(|name| name.trim().to_owned()).collect()));
+            rest = after;
+        }
+        if !rest.is_empty() {
+            pieces.push(Piece::Text(rest.to_owned()));
+        }
+        Ok(Self(pieces))
+    }
+}
+
+impl Template {
+    /// Appends the text with its places filled by `lookup`; appends nothing and returns `false` if a place has no
+    /// filling.
+    pub(crate) fn fill<'e>(&self, out: &mut String, lookup: impl Fn(&str) -> Option<&'e str>) -> bool {
+        let start = out.len();
+        for piece in &self.0 {
+            let text = match piece {
+                Piece::Text(text) => Some(text.as_str()),
+                Piece::Place(names) => names.iter().find_map(|name| lookup(name)),
+            };
+            match text {
+                Some(text) => out.push_str(text),
+                None => {
+                    out.truncate(start);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// The names in its places.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0
+            .iter()
+            .flat_map(|piece| match piece {
+                Piece::Place(names) => names.as_slice(),
+                Piece::Text(_) => &[],
+            })
+            .map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(pattern: &str, text: &str) -> Option<Vec<(String, String)>> {
+        let pattern = Pattern::from(pattern.to_owned());
+        let mut captures = Captures::new();
+        pattern
+            .matches(text, &mut captures)
+            .then(|| captures.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    }
+
+    #[test]
+    fn a_word_matches_exactly_but_for_case_and_blanks() {
+        assert!(matches("Edit user", " edit   USER ").is_some());
+        assert!(matches("Edit", "Edits").is_none());
+        assert!(matches("Edit user", "Edituser").is_none());
+        assert!(matches("*", "").is_some());
+    }
+
+    #[test]
+    fn a_prefix_wants_something_after_it() {
+        assert!(matches("ACCESS_REPORTS_*", "access_reports_USERS").is_some());
+        assert!(matches("ACCESS_REPORTS_*", "ACCESS_REPORTS_").is_none());
+        assert!(matches("ab*", "aé").is_none());
+    }
+
+    #[test]
+    fn a_path_captures_whole_segments() {
+        let one = |name: &str, value: &str| Some(vec![(name.to_owned(), value.to_owned())]);
+        assert_eq!(matches("/admin/users/{u}", "/admin/users/7"), one("u", "7"));
+        assert_eq!(matches("/admin/users/{u}", "/admin/users/"), None);
+        assert_eq!(matches("/admin/users/{u}", "/admin/users/7/roles"), None);
+        assert_eq!(matches("/admin/users/{u}", "/x/admin/users/7"), None);
+    }
+
+    #[test]
+    fn a_template_without_filling_leaves_no_trace() {
+        let template = Template::try_from(" on {type} {name|uid}".to_owned()).unwrap();
+        let fill = |known: &'static [(&str, &str)]| {
+            let mut out = "X".to_owned();
+            let filled = template.fill(&mut out, |name| known.iter().find(|(n, _)| *n == name).map(|(_, v)| *v));
+            (filled, out)
+        };
+        assert_eq!(fill(&[("type", "T"), ("uid", "1")]), (true, "X on T 1".to_owned()));
+        assert_eq!(fill(&[("type", "T")]), (false, "X".to_owned()));
+        assert!(Template::try_from("{a".to_owned()).is_err());
+    }
+}
