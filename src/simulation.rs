@@ -37,7 +37,11 @@ pub(crate) fn scenario(name: &str, provider: Provider) -> Result<Scenario, Failu
         let seed = seed.parse().map_err(|_| Failure::usage(format!("`{name}`: `seed:` needs a number behind it")))?;
         return Ok(Scenario::seeded(provider, seed));
     }
-    Scenario::named(provider, name).map_err(Failure::usage)
+    if name == "demo" {
+        return Ok(Scenario::demo(provider));
+    }
+    Scenario::named(provider, name)
+        .ok_or_else(|| Failure::usage(format!("there is no scenario `{name}` (there is: demo, {}, seed:N)", Scenario::NAMES.join(", "))))
 }
 
 /// How long `simulate` lets connections finish when it is interrupted.

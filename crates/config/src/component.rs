@@ -16,12 +16,7 @@ pub(crate) struct Workshop<'a> {
 }
 
 /// The `type` of a component, if it is one of `known`; what is wrong with it otherwise is reported.
-pub(crate) fn kind<'k>(
-    entry: &Entry,
-    what: &str,
-    known: &[&'k str],
-    diagnostics: &mut Diagnostics,
-) -> Option<&'k str> {
+pub(crate) fn kind<'k>(entry: &Entry, what: &str, known: &[&'k str], diagnostics: &mut Diagnostics) -> Option<&'k str> {
     let node = &entry.value;
     let subject = format!("{what} `{}`", entry.key);
     if node.entries().is_empty() && node.scalar().is_none_or(|_| !node.is_null()) && !is_mapping(node) {
@@ -67,7 +62,14 @@ struct Split {
     misspelt: Vec<String>,
 }
 
-fn split(node: &Node, subject: &str, shape: &Shape, fixed: &[&str], common: &[&str], diagnostics: &mut Diagnostics) -> Split {
+fn split(
+    node: &Node,
+    subject: &str,
+    shape: &Shape,
+    fixed: &[&str],
+    common: &[&str],
+    diagnostics: &mut Diagnostics,
+) -> Split {
     let own_keys = shape.keys.iter().map(String::as_str);
     let known: Vec<&str> = own_keys.chain(fixed.iter().copied()).chain(common.iter().copied()).collect();
     let misspelt = if shape.open { Vec::new() } else { unknown_keys(node, subject, &known, diagnostics) };
@@ -87,7 +89,8 @@ impl Workshop<'_> {
         let plugin = self.registry.sources.get(kind)?;
         let name = format!("source `{}`", entry.key);
         let parts = split(&entry.value, &name, &plugin.shape, &["type"], SourceOptions::KEYS, diagnostics);
-        let subject = Subject { required: &plugin.shape.required, misspelt: &parts.misspelt, ..Subject::new(&name, &entry.span) };
+        let subject =
+            Subject { required: &plugin.shape.required, misspelt: &parts.misspelt, ..Subject::new(&name, &entry.span) };
         let options: Option<SourceOptions> =
             self.decoder.decode_all(&parts.common, Subject::new(&name, &entry.span), diagnostics);
         let built = (plugin.build)(&self.decoder, &parts.own, subject, options.as_ref(), diagnostics)?;
@@ -101,7 +104,8 @@ impl Workshop<'_> {
         let plugin = self.registry.sinks.get(kind)?;
         let name = format!("sink `{}`", entry.key);
         let parts = split(&entry.value, &name, &plugin.shape, &["type", "inputs"], SinkOptions::KEYS, diagnostics);
-        let subject = Subject { required: &plugin.shape.required, misspelt: &parts.misspelt, ..Subject::new(&name, &entry.span) };
+        let subject =
+            Subject { required: &plugin.shape.required, misspelt: &parts.misspelt, ..Subject::new(&name, &entry.span) };
         let options: Option<SinkOptions> =
             self.decoder.decode_all(&parts.common, Subject::new(&name, &entry.span), diagnostics);
         let sink = (plugin.build)(&self.decoder, &parts.own, subject, options.is_some(), diagnostics)?;

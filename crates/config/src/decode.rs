@@ -59,7 +59,12 @@ impl<'a> Decoder<'a> {
 
     /// Decodes `node`, or reports all that is wrong with it: what is wrong is taken out, and the rest is tried again.
     /// What is then missing is not reported, for it was there.
-    pub fn decode_all<T: DeserializeOwned>(&self, node: &Node, subject: Subject<'_>, diagnostics: &mut Diagnostics) -> Option<T> {
+    pub fn decode_all<T: DeserializeOwned>(
+        &self,
+        node: &Node,
+        subject: Subject<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<T> {
         let mut ignored = HashSet::new();
         let mut typos: Vec<String> = subject.misspelt.to_vec();
         loop {
@@ -76,7 +81,8 @@ impl<'a> Decoder<'a> {
             let report = match &error.problem {
                 Problem::MissingKey(key) if at_root => {
                     missing_required(node, subject, &typos, diagnostics);
-                    !taken_out(node, key, &ignored) && !typos.iter().any(|typo| typo == key)
+                    !taken_out(node, key, &ignored)
+                        && !typos.iter().any(|typo| typo == key)
                         && !subject.required.iter().any(|required| required == key)
                 }
                 Problem::MissingKey(key) => {
@@ -150,7 +156,8 @@ fn diagnostic(root: &Node, error: &DecodeError, subject: Subject<'_>, span: &Spa
     match &error.problem {
         Problem::UnknownKey { key, known } => {
             let place = inside(id.and_then(|id| path_to_key(root, id)));
-            Diagnostic::at(span, format!("unknown key `{key}` in {place}")).maybe_hint(suggest::hint(key, "keys", known))
+            Diagnostic::at(span, format!("unknown key `{key}` in {place}"))
+                .maybe_hint(suggest::hint(key, "keys", known))
         }
         Problem::MissingKey(key) => missing_key(key, &inside(id.and_then(|id| root.path_to(id))), span),
         Problem::UnknownValue { value, known } => {

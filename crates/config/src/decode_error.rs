@@ -44,7 +44,9 @@ impl DecodeError {
             if let Some(scalar) = scalar {
                 self.problem = match self.problem {
                     Problem::Other(text) => Problem::Other(scrub(text, scalar)),
-                    Problem::UnknownValue { value, known } => Problem::UnknownValue { value: scrub(value, scalar), known },
+                    Problem::UnknownValue { value, known } => {
+                        Problem::UnknownValue { value: scrub(value, scalar), known }
+                    }
                     other => other,
                 };
             }

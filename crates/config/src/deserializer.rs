@@ -1,12 +1,6 @@
 //! serde over the spanned tree.
 
-use crate::{
-    Content, Entry, Node, NodeId,
-    decode::Decoder,
-    decode_error::DecodeError,
-    node::Resolved,
-    secret,
-};
+use crate::{Content, Entry, Node, NodeId, decode::Decoder, decode_error::DecodeError, node::Resolved, secret};
 use serde::{
     Deserializer,
     de::{self, Error as _, IntoDeserializer, Unexpected, Visitor},
@@ -129,11 +123,21 @@ impl<'de> Deserializer<'de> for De<'_> {
         self.deserialize_seq(visitor)
     }
 
-    fn deserialize_struct<V: Visitor<'de>>(self, _: &'static str, _: &'static [&'static str], visitor: V) -> Result<V::Value> {
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
         self.deserialize_map(visitor)
     }
 
-    fn deserialize_enum<V: Visitor<'de>>(self, _: &'static str, _: &'static [&'static str], visitor: V) -> Result<V::Value> {
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
         self.variant(visitor).map_err(|error| error.or_at(self.node))
     }
 
@@ -152,7 +156,7 @@ impl<'de> de::SeqAccess<'de> for Items<'_> {
 
     fn next_element_seed<T: de::DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>> {
         let Some(item) = self.rest.find(|item| !self.de.ignored.contains(&item.id)) else { return Ok(None) };
-        seed.deserialize(self.de.of(item)).map(Some)
+        seed.deserialize(self.de.of(item)).map(Some).map_err(|error| error.or_at(item))
     }
 }
 
@@ -175,7 +179,7 @@ impl<'de> de::MapAccess<'de> for Entries<'_> {
 
     fn next_value_seed<V: de::DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value> {
         let value = self.value.take().ok_or_else(|| DecodeError::custom("a value was asked for before its key"))?;
-        seed.deserialize(self.de.of(value))
+        seed.deserialize(self.de.of(value)).map_err(|error| error.or_at(value))
     }
 }
 
@@ -193,7 +197,12 @@ impl<'de> Deserializer<'de> for Key<'_> {
         visitor.visit_newtype_struct(self)
     }
 
-    fn deserialize_enum<V: Visitor<'de>>(self, _: &'static str, _: &'static [&'static str], visitor: V) -> Result<V::Value> {
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
         let key: de::value::StrDeserializer<'_, DecodeError> = self.0.key.as_str().into_deserializer();
         visitor.visit_enum(key).map_err(|error| error.at(self.0.id, &self.0.span, None))
     }
@@ -231,7 +240,8 @@ impl<'de> de::VariantAccess<'de> for De<'_> {
     }
 
     fn newtype_variant_seed<T: de::DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value> {
-        seed.deserialize(self)
+        let node = self.node;
+        seed.deserialize(self).map_err(|error| error.or_at(node))
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value> {

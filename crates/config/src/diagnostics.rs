@@ -183,7 +183,8 @@ mod tests {
     fn a_problem_is_shown_where_it_was_written() {
         let file = SourceFile::new("pipeline.yaml", "", "a:\n    page_sise: 100\n");
         let mut diagnostics = Diagnostics::for_files(vec!["pipeline.yaml".into()]);
-        let problem = Diagnostic::at(&Span::new(&file, 7, 16), "unknown key `page_sise`").hint("did you mean `page_size`?");
+        let problem =
+            Diagnostic::at(&Span::new(&file, 7, 16), "unknown key `page_sise`").hint("did you mean `page_size`?");
         diagnostics.push(problem.clone());
         diagnostics.push(problem);
         assert_eq!(

@@ -1,7 +1,8 @@
 //! Many files to one set of sections.
 
 use crate::{
-    Content, Diagnostic, Diagnostics, Entry, LoadOptions, Node, SourceFile, Span, interpolate::interpolate, parse, suggest,
+    Content, Diagnostic, Diagnostics, Entry, LoadOptions, Node, SourceFile, Span, interpolate::interpolate, parse,
+    suggest,
 };
 use std::{
     path::{Path, PathBuf},
@@ -63,16 +64,16 @@ fn folder(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Reads one file.
-pub(crate) fn open(path: &Path) -> Result<Arc<SourceFile>, Diagnostic> {
-    let shown = path.display();
-    let bytes = std::fs::read(path)
-        .map_err(|error| Diagnostic::new(format!("cannot read `{shown}`: {error}")).hint("check the path and its permissions"))?;
+/// Reads one file; `shown` is what its author called it.
+pub(crate) fn open(path: &Path, shown: &str) -> Result<Arc<SourceFile>, Diagnostic> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        Diagnostic::new(format!("cannot read `{shown}`: {error}")).hint("check the path and its permissions")
+    })?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         Diagnostic::new(format!("`{shown}` is not UTF-8 text: byte {at} is wrong")).hint("save it as UTF-8")
     })?;
-    Ok(SourceFile::new(shown.to_string(), path.parent().unwrap_or(Path::new("")), &text))
+    Ok(SourceFile::new(path.display().to_string(), path.parent().unwrap_or(Path::new("")), &text))
 }
 
 impl Document {
@@ -88,7 +89,8 @@ impl Document {
         };
         interpolate(&mut root, options, diagnostics);
         if root.entries().is_empty() && !matches!(root.content, Content::Mapping(_)) {
-            let problem = Diagnostic::at(&root.span, format!("expected a mapping of sections, found {}", root.describe()));
+            let problem =
+                Diagnostic::at(&root.span, format!("expected a mapping of sections, found {}", root.describe()));
             diagnostics.push(problem.hint(format!("sections: {}", SECTIONS.join(", "))));
             self.whole = false;
             return;

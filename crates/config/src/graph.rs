@@ -57,7 +57,8 @@ pub struct Graph {
 impl Graph {
     /// A Mermaid flowchart. Nodes are numbered, because a name such as `end` is a word of Mermaid.
     pub fn to_mermaid(&self) -> String {
-        let numbers: HashMap<&str, usize> = self.nodes.iter().enumerate().map(|(n, node)| (node.name.as_str(), n)).collect();
+        let numbers: HashMap<&str, usize> =
+            self.nodes.iter().enumerate().map(|(n, node)| (node.name.as_str(), n)).collect();
         let mut out = String::from("flowchart LR\n");
         for (number, node) in self.nodes.iter().enumerate() {
             let (open, close) = match node.role {
@@ -69,7 +70,8 @@ impl Graph {
         }
         for edge in &self.edges {
             if let (Some(from), Some(to)) = (numbers.get(edge.from.component.as_str()), numbers.get(edge.to.as_str())) {
-                let label = if edge.from.port.is_empty() { String::new() } else { format!("|\"{}\"|", plain(&edge.from.port)) };
+                let label =
+                    if edge.from.port.is_empty() { String::new() } else { format!("|\"{}\"|", plain(&edge.from.port)) };
                 let _ = writeln!(out, "  n{from} -->{label} n{to}");
             }
         }
@@ -89,7 +91,11 @@ impl Graph {
             let _ = writeln!(out, "  \"{name}\" [label=\"{name}\\n{kind}\", shape={shape}];");
         }
         for edge in &self.edges {
-            let label = if edge.from.port.is_empty() { String::new() } else { format!(" [label=\"{}\"]", plain(&edge.from.port)) };
+            let label = if edge.from.port.is_empty() {
+                String::new()
+            } else {
+                format!(" [label=\"{}\"]", plain(&edge.from.port))
+            };
             let _ = writeln!(out, "  \"{}\" -> \"{}\"{label};", plain(&edge.from.component), plain(&edge.to));
         }
         out.push_str("}\n");
@@ -114,7 +120,11 @@ mod tests {
             to: to.into(),
         };
         let graph = Graph {
-            nodes: vec![node("a", "pactflow", Role::Source), node("end", "route", Role::Transform), node("o", "console", Role::Sink)],
+            nodes: vec![
+                node("a", "pactflow", Role::Source),
+                node("end", "route", Role::Transform),
+                node("o", "console", Role::Sink),
+            ],
             edges: vec![edge("a", "", "end"), edge("end", "x", "o")],
         };
         assert_eq!(

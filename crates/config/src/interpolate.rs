@@ -39,7 +39,9 @@ fn walk(node: &mut Node, part: Part, options: &LoadOptions<'_>, diagnostics: &mu
                     (Part::Root, "transforms") => Part::Transforms,
                     (Part::Root, "tests") => Part::Tests,
                     (Part::Transforms, _) => Part::Transform,
-                    (Part::Transform, "source" | "condition" | "route") | (Part::Tests, "source" | "conditions") => continue,
+                    (Part::Transform, "source" | "condition" | "route") | (Part::Tests, "source" | "conditions") => {
+                        continue;
+                    }
                     (Part::Tests, _) => Part::Tests,
                     _ => Part::Other,
                 };
@@ -120,9 +122,17 @@ enum Otherwise<'a> {
 #[derive(Debug, PartialEq)]
 enum Piece<'a> {
     Text(&'a str),
-    Reference { name: &'a str, otherwise: Otherwise<'a>, start: usize, end: usize },
+    Reference {
+        name: &'a str,
+        otherwise: Otherwise<'a>,
+        start: usize,
+        end: usize,
+    },
     /// `${` without a name or an end.
-    Broken { start: usize, end: usize },
+    Broken {
+        start: usize,
+        end: usize,
+    },
 }
 
 /// Cuts a text at its references. A dollar before anything but `{` and `$` is a dollar.
@@ -183,7 +193,11 @@ mod tests {
             "EVIL" => Some("a: [b, {c".to_owned()),
             _ => None,
         };
-        interpolate(&mut node, &LoadOptions { environment: &environment, lenient, resolve_secrets: true }, &mut diagnostics);
+        interpolate(
+            &mut node,
+            &LoadOptions { environment: &environment, lenient, resolve_secrets: true },
+            &mut diagnostics,
+        );
         (node, diagnostics)
     }
 
@@ -235,7 +249,8 @@ mod tests {
         fn pieces_cover_the_text(text in "[$a{}:?\\-X\u{e9} ]{0,40}") {
             for piece in pieces(&text) {
                 if let Piece::Reference { start, end, .. } | Piece::Broken { start, end } = piece {
-                    prop_assert!(text.get(start..end).is_some_and(|piece| piece.starts_with("${")));
+                    let found = text.get(start..end).is_some_and(|piece| piece.starts_with("${"));
+                    prop_assert!(found, "{start}..{end}");
                 }
             }
         }

@@ -180,7 +180,8 @@ pub(crate) enum TestEventKind {
 #[serde(deny_unknown_fields)]
 pub(crate) struct TestOutputKeys {
     /// The outputs to look at.
-    pub(crate) extract_from: Names,
+    #[expect(dead_code, reason = "decoded to check it; taken from the node, with its place")]
+    extract_from: Names,
     /// Conditions that one event must fulfil, all of them; without any, an event must come out.
     #[serde(default)]
     #[schemars(with = "Vec<ConditionSchema>")]

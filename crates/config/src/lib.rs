@@ -44,8 +44,8 @@ pub use load::{Loaded, load, read, read_texts};
 pub use node::{Content, Entry, Node, NodeId, Resolved, Scalar};
 pub use parse::parse;
 pub use pipeline::{
-    Api, DeadLetter, KafkaState, OnError, OutputRef, Pipeline, SinkSpec, SourceSpec, State, Table, TableSpec, TestEvent,
-    TestInput, TestOutput, Transform, TransformSpec, UNMATCHED, UnitTest,
+    Api, DeadLetter, KafkaState, OnError, OutputRef, Pipeline, SinkSpec, SourceSpec, State, Table, TableSpec,
+    TestEvent, TestInput, TestOutput, Transform, TransformSpec, UNMATCHED, UnitTest,
 };
 pub use registry::Registry;
 pub use schema::json_schema;

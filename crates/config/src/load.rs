@@ -38,7 +38,7 @@ pub fn read(paths: &[PathBuf], registry: &Registry, options: LoadOptions<'_>) ->
     let names = paths.iter().map(|path| path.display().to_string()).collect();
     let mut opened = Vec::new();
     for path in &paths {
-        match open(path) {
+        match open(path, &path.display().to_string()) {
             Ok(file) => opened.push(file),
             Err(problem) => unread.push(problem),
         }
@@ -137,13 +137,15 @@ fn tables_twice(document: &Document, diagnostics: &mut Diagnostics) {
     let mut seen: HashMap<&str, &Span> = HashMap::new();
     for table in &document.tables {
         if !is_name(&table.key) {
-            let problem = Diagnostic::at(&table.span, format!("`{}` cannot be the name of an enrichment table", table.key));
+            let problem =
+                Diagnostic::at(&table.span, format!("`{}` cannot be the name of an enrichment table", table.key));
             diagnostics.push(problem.hint("use letters, digits, `_` and `-`"));
         }
         match seen.get(table.key.as_str()) {
             Some(first) => {
                 let problem = format!("two enrichment tables are called `{}`", table.key);
-                diagnostics.push(Diagnostic::at(&table.span, problem).hint("rename one of them").note("the first one", first));
+                diagnostics
+                    .push(Diagnostic::at(&table.span, problem).hint("rename one of them").note("the first one", first));
             }
             None => {
                 seen.insert(&table.key, &table.span);

@@ -26,7 +26,14 @@ pub(crate) fn masked(line: &str) -> String {
 
 /// Whether the key that ends here is one of a credential.
 fn sensitive(before: &[char]) -> bool {
-    let word: String = before.iter().rev().skip_while(|c| matches!(c, '"' | '\'' | ' ')).collect::<Vec<_>>().into_iter().rev().collect();
+    let word: String = before
+        .iter()
+        .rev()
+        .skip_while(|c| matches!(c, '"' | '\'' | ' '))
+        .collect::<Vec<_>>()
+        .into_iter()
+        .rev()
+        .collect();
     let start = word.rfind(|c: char| !c.is_alphanumeric() && c != '_' && c != '-').map_or(0, |i| i + 1);
     // `rfind` gives the start of an ASCII or longer separator; step to the next boundary.
     let key = word.get(start..).unwrap_or(&word).to_ascii_lowercase().replace('-', "_");
@@ -55,6 +62,9 @@ fn value(chars: &[char], start: usize) -> (usize, usize) {
         }
         end += 1;
     }
+    while end > start && chars[end - 1].is_whitespace() {
+        end -= 1;
+    }
     (start, end)
 }
 
@@ -76,10 +86,11 @@ mod tests {
         check("  token: abc", "  token: ***");
         check("  p: { client_secret: \"a b\", page_sise: 1 }", "  p: { client_secret: \"***\", page_sise: 1 }");
         check("token: ${TOKEN}", "token: ${TOKEN}");
-        check("token: ${TOKEN:-abc}", "token: ************");
+        check("token: ${TOKEN:-abc}", "token: *************");
         check("token: { env: X }", "token: { env: X }");
         check("key_file: a.pem", "key_file: a.pem");
         check("é_token: x", "é_token: *");
+        check("a: { token: x }", "a: { token: * }");
         check("token:", "token:");
         check("'password' : 'x", "'password' : '*");
     }

@@ -105,7 +105,10 @@ impl Scalar {
 fn number(text: &str) -> Option<Resolved<'static>> {
     for (prefix, radix) in [("0x", 16), ("0o", 8)] {
         if let Some(digits) = text.strip_prefix(prefix) {
-            return u64::from_str_radix(digits, radix).ok().filter(|_| !digits.starts_with('+')).map(Resolved::Unsigned);
+            return u64::from_str_radix(digits, radix)
+                .ok()
+                .filter(|_| !digits.starts_with('+'))
+                .map(Resolved::Unsigned);
         }
     }
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
@@ -246,7 +249,8 @@ mod tests {
     #[test]
     fn plain_scalars_mean_what_the_core_schema_says() {
         let check = |text: &str, expected: Resolved<'_>| {
-            let scalar = Scalar { text: text.into(), plain: true, written: None, unset: false, offsets: OffsetMap::default() };
+            let scalar =
+                Scalar { text: text.into(), plain: true, written: None, unset: false, offsets: OffsetMap::default() };
             assert_eq!(scalar.resolve(), expected, "{text}");
         };
         check("", Resolved::Null);

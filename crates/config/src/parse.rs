@@ -1,6 +1,8 @@
 //! YAML text to a tree with positions.
 
-use crate::{Diagnostic, Diagnostics, Entry, Node, NodeId, Scalar, SourceFile, Span, node::Content, offsets::OffsetMap};
+use crate::{
+    Diagnostic, Diagnostics, Entry, Node, NodeId, Scalar, SourceFile, Span, node::Content, offsets::OffsetMap,
+};
 use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
@@ -56,11 +58,14 @@ impl Builder<'_> {
             let done = match event {
                 Event::DocumentStart(_) => {
                     documents += 1;
-                    documents == 1 || self.refuse(&span, "a second YAML document in one file", "put it into a file of its own")
+                    documents == 1
+                        || self.refuse(&span, "a second YAML document in one file", "put it into a file of its own")
                 }
                 Event::Alias(anchor) => self.alias(anchor, &span),
                 Event::Scalar(text, style, anchor, tag) => self.scalar(&text, style, anchor, tag.as_ref(), span),
-                Event::SequenceStart(anchor, tag) => self.open(Content::Sequence(Vec::new()), anchor, tag.as_ref(), span),
+                Event::SequenceStart(anchor, tag) => {
+                    self.open(Content::Sequence(Vec::new()), anchor, tag.as_ref(), span)
+                }
                 Event::MappingStart(anchor, tag) => self.open(Content::Mapping(Vec::new()), anchor, tag.as_ref(), span),
                 Event::SequenceEnd | Event::MappingEnd => self.close(),
                 Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => true,
@@ -93,7 +98,14 @@ impl Builder<'_> {
         }
     }
 
-    fn scalar(&mut self, text: &str, style: ScalarStyle, anchor: usize, tag: Option<&Cow<'_, Tag>>, span: Span) -> bool {
+    fn scalar(
+        &mut self,
+        text: &str,
+        style: ScalarStyle,
+        anchor: usize,
+        tag: Option<&Cow<'_, Tag>>,
+        span: Span,
+    ) -> bool {
         self.tag(tag, &span);
         let forced = tag.is_some_and(|tag| tag.is_yaml_core_schema() && tag.suffix == "str");
         let written = span.text().trim_end_matches(['\n', ' ', '\r']).to_owned();
@@ -109,7 +121,11 @@ impl Builder<'_> {
     fn open(&mut self, content: Content, anchor: usize, tag: Option<&Cow<'_, Tag>>, span: Span) -> bool {
         self.tag(tag, &span);
         if self.stack.len() >= DEPTH_MAX {
-            return self.refuse(&span, &format!("nested deeper than {DEPTH_MAX} levels"), "no part of a pipeline is that deep");
+            return self.refuse(
+                &span,
+                &format!("nested deeper than {DEPTH_MAX} levels"),
+                "no part of a pipeline is that deep",
+            );
         }
         if let Some(Open { content: Content::Mapping(_), key: None, .. }) = self.stack.last() {
             return self.refuse(&span, "a key that is a list or a mapping", "keys are plain words");
@@ -144,7 +160,11 @@ impl Builder<'_> {
     fn place(&mut self, node: Node, anchor: usize, added: usize) -> bool {
         self.nodes += added;
         if self.nodes > NODES_MAX {
-            return self.refuse(&node.span.clone(), "too many values once all aliases are expanded", "use fewer aliases");
+            return self.refuse(
+                &node.span.clone(),
+                "too many values once all aliases are expanded",
+                "use fewer aliases",
+            );
         }
         if anchor != 0 {
             self.anchors.insert(anchor, (node.clone(), size(&node)));
@@ -158,14 +178,17 @@ impl Builder<'_> {
             (Content::Mapping(entries), Some((key, span))) => match entries.iter().find(|entry| entry.key == key) {
                 Some(first) => {
                     let problem = format!("the key `{key}` stands twice in this mapping");
-                    let problem = Diagnostic::at(&span, problem).hint("keep one of them").note("the first one", &first.span);
+                    let problem =
+                        Diagnostic::at(&span, problem).hint("keep one of them").note("the first one", &first.span);
                     self.diagnostics.push(problem);
                 }
                 None => entries.push(Entry { id: NodeId::fresh(), key, span, value: node }),
             },
             (Content::Mapping(_), None) => match &node.content {
                 Content::Scalar(scalar) => open.key = Some((scalar.text.clone(), node.span)),
-                _ => return self.refuse(&node.span.clone(), "a key that is a list or a mapping", "keys are plain words"),
+                _ => {
+                    return self.refuse(&node.span.clone(), "a key that is a list or a mapping", "keys are plain words");
+                }
             },
             (Content::Scalar(_), _) => {}
         }

@@ -80,7 +80,9 @@ pub struct Api {
 fn address<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
     let text = String::deserialize(deserializer)?;
     text.parse().map_err(|_| {
-        serde::de::Error::custom(format!("`{text}` is no address to listen at: write an IP address and a port, such as `127.0.0.1:8686`"))
+        serde::de::Error::custom(format!(
+            "`{text}` is no address to listen at: write an IP address and a port, such as `127.0.0.1:8686`"
+        ))
     })
 }
 

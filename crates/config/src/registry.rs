@@ -20,8 +20,7 @@ pub struct Registry {
 
 /// A decoded component, or why it cannot be built. `None` if it could not be decoded, which has been reported.
 type Built<T> = Option<Result<T, ConfigError>>;
-type BuildSource =
-    fn(&Decoder<'_>, &Node, Subject<'_>, Option<&SourceOptions>, &mut Diagnostics) -> Built<BuiltSource>;
+type BuildSource = fn(&Decoder<'_>, &Node, Subject<'_>, Option<&SourceOptions>, &mut Diagnostics) -> Built<BuiltSource>;
 type BuildSink = fn(&Decoder<'_>, &Node, Subject<'_>, bool, &mut Diagnostics) -> Built<Box<dyn Sink>>;
 
 pub(crate) struct SourcePlugin {

@@ -169,5 +169,6 @@ fn takes_reference(map: &Map<String, Value>) -> bool {
         _ => return map.get("enum").is_some_and(Value::is_array),
     };
     let narrowed = ["pattern", "format", "enum", "minLength", "maxLength"].iter().any(|word| map.contains_key(*word));
-    names.iter().any(|name| matches!(*name, "integer" | "number" | "boolean")) || (names.contains(&"string") && narrowed)
+    names.iter().any(|name| matches!(*name, "integer" | "number" | "boolean"))
+        || (names.contains(&"string") && narrowed)
 }

@@ -1,6 +1,9 @@
 //! Secrets by reference: `{ env: X }`, `{ file: path }`, `{ exec: [command, argument] }`.
 
-use crate::{LoadOptions, Node, environment::{SIMULATED, UNRESOLVED}};
+use crate::{
+    LoadOptions, Node,
+    environment::{SIMULATED, UNRESOLVED},
+};
 use std::{
     io::Read,
     path::Path,
@@ -36,9 +39,13 @@ fn reference(node: &Node) -> Result<Reference<'_>, String> {
         "env" => text().map(Reference::Env),
         "file" => text().map(Reference::File),
         _ => {
-            let words: Option<Vec<&str>> = value.items().iter().map(|item| item.scalar().map(|s| s.text.as_str())).collect();
+            let words: Option<Vec<&str>> =
+                value.items().iter().map(|item| item.scalar().map(|s| s.text.as_str())).collect();
             words.filter(|words| !words.is_empty()).map(Reference::Exec).ok_or_else(|| {
-                format!("`exec` takes a command and its arguments: write `[command, argument]`, found {}", value.describe())
+                format!(
+                    "`exec` takes a command and its arguments: write `[command, argument]`, found {}",
+                    value.describe()
+                )
             })
         }
     }

@@ -52,7 +52,8 @@ impl Workshop<'_> {
                 Some(DeadLetter::Path(keys.path))
             }
             Content::Sequence(_) => {
-                let problem = Diagnostic::at(&entry.value.span, "`dead_letter`: expected a folder or a sink, found a list");
+                let problem =
+                    Diagnostic::at(&entry.value.span, "`dead_letter`: expected a folder or a sink, found a list");
                 diagnostics.push(problem.hint("write `{ path: .. }` or the name of a sink"));
                 None
             }

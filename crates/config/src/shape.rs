@@ -40,7 +40,8 @@ impl Shape {
             let required = part.get("required").and_then(Value::as_array).into_iter().flatten();
             self.required.extend(required.filter_map(Value::as_str).map(ToOwned::to_owned));
         }
-        self.open |= part.get("additionalProperties").is_some_and(|more| more.is_object() || more == &Value::Bool(true));
+        self.open |=
+            part.get("additionalProperties").is_some_and(|more| more.is_object() || more == &Value::Bool(true));
         for (word, sure) in [("allOf", sure), ("anyOf", false), ("oneOf", false)] {
             for branch in part.get(word).and_then(Value::as_array).into_iter().flatten() {
                 self.add(root, branch, sure, depth + 1);
@@ -61,7 +62,10 @@ mod tests {
             "oneOf": [{ "$ref": "#/$defs/x" }, { "properties": { "d": {} } }],
             "$defs": { "x": { "properties": { "c": {} }, "required": ["c"] } }
         }));
-        assert_eq!(shape, Shape { keys: ["a", "b", "c", "d"].map(Into::into).to_vec(), required: vec!["a".into()], open: false });
+        assert_eq!(
+            shape,
+            Shape { keys: ["a", "b", "c", "d"].map(Into::into).to_vec(), required: vec!["a".into()], open: false }
+        );
         assert!(Shape::of(&json!({ "additionalProperties": { "type": "string" } })).open);
         assert!(!Shape::of(&json!({ "additionalProperties": false })).open);
     }

@@ -4,7 +4,8 @@
 pub(crate) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     let distance = |name: &str| strsim::damerau_levenshtein(&word, &name.to_lowercase());
-    let (name, distance) = known.into_iter().map(|name| (name, distance(name))).min_by_key(|(_, distance)| *distance)?;
+    let (name, distance) =
+        known.into_iter().map(|name| (name, distance(name))).min_by_key(|(_, distance)| *distance)?;
     // One slip in three letters: more is another word.
     (distance <= word.chars().count().max(name.chars().count()).div_ceil(3) && distance < name.chars().count())
         .then_some(name)

@@ -1,7 +1,7 @@
 //! Transforms, and where their VRL texts come from.
 
 use crate::{
-    Diagnostic, Diagnostics, Entry, Node, Registry, SourceFile, Transform, TransformSpec, UNMATCHED, VrlText,
+    Content, Diagnostic, Diagnostics, Entry, Node, Registry, SourceFile, Transform, TransformSpec, UNMATCHED, VrlText,
     component::{Workshop, kind, unknown_keys},
     decode::Subject,
     document::open,
@@ -32,8 +32,9 @@ impl Workshop<'_> {
                 Transform::Filter { condition: VrlText::inline(entry.value.get("condition")?)? }
             }
             _ => {
-                let keys: RouteKeys = self.keys(entry, diagnostics)?;
-                Transform::Route { routes: routes(entry, diagnostics)?, reroute_unmatched: keys.reroute_unmatched }
+                let keys: Option<RouteKeys> = self.keys(entry, diagnostics);
+                let routes = routes(entry, diagnostics);
+                Transform::Route { routes: routes?, reroute_unmatched: keys?.reroute_unmatched }
             }
         };
         Some(TransformSpec { name: entry.key.clone(), inputs: Vec::new(), transform, span: entry.span.clone() })
@@ -71,13 +72,19 @@ impl Workshop<'_> {
             },
             (Some(source), Some(file)) => {
                 let problem = format!("transform `{name}` has both `source` and `file`");
-                diagnostics.push(Diagnostic::at(&file.span, problem).hint("keep one of them").note("the other", &source.span));
+                diagnostics
+                    .push(Diagnostic::at(&file.span, problem).hint("keep one of them").note("the other", &source.span));
                 None
             }
             // A misspelt `source` has been reported as such.
-            (None, None) if entry.value.entries().iter().any(|key| suggest::closest(&key.key, ["source", "file"]).is_some()) => None,
+            (None, None)
+                if entry.value.entries().iter().any(|key| suggest::closest(&key.key, ["source", "file"]).is_some()) =>
+            {
+                None
+            }
             (None, None) => {
-                let problem = Diagnostic::at(&entry.span, format!("missing key `source` or `file` in transform `{name}`"));
+                let problem =
+                    Diagnostic::at(&entry.span, format!("missing key `source` or `file` in transform `{name}`"));
                 diagnostics.push(problem.hint("write the program below `source: |`, or name its file"));
                 None
             }
@@ -90,7 +97,8 @@ impl Workshop<'_> {
             return shipped(self.registry, name, node).map(Some);
         }
         let path = node.span.file.resolve(Path::new(&scalar.text));
-        let file = open(&path).map_err(|problem| Diagnostic { span: Some(node.span.clone()), ..problem })?;
+        let file =
+            open(&path, scalar.shown()).map_err(|problem| Diagnostic { span: Some(node.span.clone()), ..problem })?;
         Ok(Some(VrlText::whole(file)))
     }
 }
@@ -109,7 +117,8 @@ fn shipped(registry: &Registry, name: &str, node: &Node) -> Result<VrlText, Diag
 /// The ports of a route transform with their conditions, in the order written.
 fn routes(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Vec<(String, VrlText)>> {
     let route = entry.value.entry("route")?;
-    if route.value.entries().is_empty() {
+    if route.value.entries().is_empty() && (route.value.is_null() || matches!(route.value.content, Content::Mapping(_)))
+    {
         let problem = format!("transform `{}` has no routes", entry.key);
         diagnostics.push(Diagnostic::at(&route.span, problem).hint("write `route: { name: condition }`"));
         return None;

@@ -14,17 +14,20 @@ impl Workshop<'_> {
     pub(crate) fn unit_test(&self, node: &Node, wiring: &Wiring, diagnostics: &mut Diagnostics) -> Option<UnitTest> {
         let shown = node.get("name").and_then(Node::scalar).map(|scalar| format!("test `{}`", scalar.shown()));
         let name = shown.unwrap_or_else(|| "this test".to_owned());
-        let keys: TestKeys = self.decoder.decode_all(node, Subject::new(&name, &node.span), diagnostics)?;
         let before = diagnostics.len();
+        check_names(node, wiring, diagnostics);
+        let keys: TestKeys = self.decoder.decode_all(node, Subject::new(&name, &node.span), diagnostics)?;
         let inputs: Vec<TestInput> = keys
             .inputs
             .iter()
             .zip(node.get("inputs")?.items())
-            .filter_map(|(keys, node)| input(keys, node, &name, wiring, diagnostics))
+            .filter_map(|(keys, node)| input(keys, node, &name, diagnostics))
             .collect();
         if inputs.is_empty() && diagnostics.len() == before {
             let span = &node.get("inputs")?.span;
-            diagnostics.push(Diagnostic::at(span, format!("{name} has no inputs")).hint("write `- { insert_at: .., value: .. }`"));
+            diagnostics.push(
+                Diagnostic::at(span, format!("{name} has no inputs")).hint("write `- { insert_at: .., value: .. }`"),
+            );
         }
         let outputs = node.get("outputs").map(Node::items).unwrap_or_default();
         if keys.outputs.is_empty() && keys.no_outputs_from.0.is_empty() {
@@ -35,16 +38,13 @@ impl Workshop<'_> {
             .outputs
             .iter()
             .zip(outputs)
-            .filter_map(|(keys, node)| {
-                let extract_from = outputs_named(&keys.extract_from.0, node.get("extract_from")?, wiring, diagnostics);
+            .filter_map(|(_, node)| {
+                let extract_from = outputs_named(node.get("extract_from"), wiring);
                 let conditions = self.conditions(node, &name, diagnostics)?;
                 Some(TestOutput { extract_from, conditions, span: node.span.clone() })
             })
             .collect();
-        let no_outputs_from = match node.get("no_outputs_from") {
-            Some(node) => outputs_named(&keys.no_outputs_from.0, node, wiring, diagnostics),
-            None => Vec::new(),
-        };
+        let no_outputs_from = outputs_named(node.get("no_outputs_from"), wiring);
         let test = UnitTest { name: keys.name, inputs, outputs, no_outputs_from, span: node.span.clone() };
         (diagnostics.len() == before).then_some(test)
     }
@@ -53,7 +53,8 @@ impl Workshop<'_> {
         let Some(list) = output.get("conditions").filter(|node| !node.is_null()) else { return Some(Vec::new()) };
         let items = if list.scalar().is_some() { std::slice::from_ref(list) } else { list.items() };
         if !list.entries().is_empty() {
-            let problem = Diagnostic::at(&list.span, format!("`conditions` of {name}: expected a list, found a mapping"));
+            let problem =
+                Diagnostic::at(&list.span, format!("`conditions` of {name}: expected a list, found a mapping"));
             diagnostics.push(problem.hint("write `- condition`"));
             return None;
         }
@@ -73,35 +74,33 @@ impl Workshop<'_> {
     }
 }
 
-/// Each name with its place: `node` is the name itself, or the list of them.
-fn places<'n>(names: &'n [String], node: &'n Node) -> impl Iterator<Item = (&'n String, &'n Node)> {
-    let nodes = if node.scalar().is_some() { std::slice::from_ref(node) } else { node.items() };
-    names.iter().zip(nodes)
+/// The names at `node`, which is a name itself or a list of them, with their places.
+fn names(node: Option<&Node>) -> impl Iterator<Item = (&str, &Node)> {
+    let nodes = node
+        .map_or(&[] as &[Node], |node| if node.scalar().is_some() { std::slice::from_ref(node) } else { node.items() });
+    nodes.iter().filter_map(|node| Some((node.text()?, node)))
 }
 
-fn outputs_named(names: &[String], node: &Node, wiring: &Wiring, diagnostics: &mut Diagnostics) -> Vec<OutputRef> {
-    let found = places(names, node).filter_map(|(name, node)| match wiring.tested(name, &node.span) {
-        Ok(output) => Some(output),
-        Err(problem) => {
-            diagnostics.push(problem);
-            None
-        }
-    });
-    found.collect()
-}
-
-fn input(
-    keys: &TestInputKeys,
-    node: &Node,
-    test: &str,
-    wiring: &Wiring,
-    diagnostics: &mut Diagnostics,
-) -> Option<TestInput> {
-    for (name, node) in places(&keys.insert_at.0, node.get("insert_at")?) {
-        if let Err(problem) = wiring.transform(name, &node.span) {
-            diagnostics.push(problem);
-        }
+/// Reports the components and outputs that a test names and that do not exist.
+fn check_names(test: &Node, wiring: &Wiring, diagnostics: &mut Diagnostics) {
+    let items = |key: &str| test.get(key).map(Node::items).unwrap_or_default();
+    let inputs = items("inputs").iter().flat_map(|input| names(input.get("insert_at")));
+    for problem in inputs.filter_map(|(name, node)| wiring.transform(name, &node.span).err()) {
+        diagnostics.push(problem);
     }
+    let outputs = items("outputs").iter().flat_map(|output| names(output.get("extract_from")));
+    let outputs = outputs.chain(names(test.get("no_outputs_from")));
+    for problem in outputs.filter_map(|(name, node)| wiring.tested(name, &node.span).err()) {
+        diagnostics.push(problem);
+    }
+}
+
+/// The outputs named at `node`; wrong ones have been reported.
+fn outputs_named(node: Option<&Node>, wiring: &Wiring) -> Vec<OutputRef> {
+    names(node).filter_map(|(name, node)| wiring.tested(name, &node.span).ok()).collect()
+}
+
+fn input(keys: &TestInputKeys, node: &Node, test: &str, diagnostics: &mut Diagnostics) -> Option<TestInput> {
     let place = format!("an input of {test}");
     let event = match keys.kind {
         TestEventKind::Raw => keys.value.clone().map(TestEvent::Raw).ok_or("value"),

@@ -70,7 +70,7 @@ mod tests {
         };
         check("a", "p.yaml:4:10");
         check("b", "p.yaml:5:10");
-        check("c", "p.yaml:6:12");
+        check("c", "p.yaml:6:13");
         check("d", "p.yaml:7:19");
         check("e", "p.yaml:10:3");
         check("f", "p.yaml:14:3");

@@ -4,10 +4,7 @@
 
 use crate::{
     Content, DeadLetter, Diagnostic, Diagnostics, Entry, Graph, GraphEdge, GraphNode, OutputRef, Role, Span, UNMATCHED,
-    decode::missing_key,
-    document::Document,
-    suggest,
-    transform::is_name,
+    decode::missing_key, document::Document, suggest, transform::is_name,
 };
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -42,7 +39,8 @@ impl Wiring {
     /// Reads names and inputs, and reports what is wrong with the graph they make.
     pub(crate) fn new(document: &Document, dead_letter: &DeadLetter, diagnostics: &mut Diagnostics) -> Self {
         let mut wiring = Self::default();
-        let sections = [(Role::Source, &document.sources), (Role::Transform, &document.transforms), (Role::Sink, &document.sinks)];
+        let sections =
+            [(Role::Source, &document.sources), (Role::Transform, &document.transforms), (Role::Sink, &document.sinks)];
         for (role, entries) in sections {
             for entry in entries {
                 wiring.component(role, entry, diagnostics);
@@ -68,10 +66,13 @@ impl Wiring {
         }
         if let Some(first) = self.index.get(name).and_then(|index| self.wires.get(*index)) {
             let problem = format!("two components are called `{name}`");
-            diagnostics.push(Diagnostic::at(&entry.span, problem).hint("rename one of them").note("the first one", &first.span));
+            diagnostics.push(
+                Diagnostic::at(&entry.span, problem).hint("rename one of them").note("the first one", &first.span),
+            );
             return;
         }
-        let kind = entry.value.get("type").and_then(|kind| kind.scalar()).map_or("", |scalar| scalar.shown()).to_owned();
+        let kind =
+            entry.value.get("type").and_then(|kind| kind.scalar()).map_or("", |scalar| scalar.shown()).to_owned();
         let ports = match (role, kind.as_str()) {
             (Role::Sink, _) => Ports::None,
             (Role::Source, _) | (Role::Transform, "remap" | "filter") => Ports::Named(vec![String::new()]),
@@ -83,7 +84,9 @@ impl Wiring {
     }
 
     fn connect(&mut self, entry: &Entry, dead_letter: Option<&str>, diagnostics: &mut Diagnostics) {
-        let Some(own) = self.index.get(&entry.key).copied().filter(|own| self.wires[*own].span == entry.span) else { return };
+        let Some(own) = self.index.get(&entry.key).copied().filter(|own| self.wires[*own].span == entry.span) else {
+            return;
+        };
         let what = format!("{} `{}`", self.wires[own].role.word(), entry.key);
         // A misspelt `inputs` is reported elsewhere, and meant all the same.
         let misspelt = || entry.value.entries().iter().find(|key| suggest::closest(&key.key, ["inputs"]).is_some());
@@ -97,7 +100,10 @@ impl Wiring {
         let value = &inputs.value;
         let items = if value.scalar().is_some() { std::slice::from_ref(value) } else { value.items() };
         if items.is_empty() || value.is_null() {
-            let problem = format!("`inputs` of {what}: expected component names, found {}", empty(value.describe(), value.items().is_empty()));
+            let problem = format!(
+                "`inputs` of {what}: expected component names, found {}",
+                empty(value.describe(), value.items().is_empty())
+            );
             diagnostics.push(Diagnostic::at(&value.span, problem).hint("name the components it reads: `inputs: [..]`"));
             return;
         }
@@ -120,7 +126,8 @@ impl Wiring {
                     }
                 }
                 Err((problem, meant)) => {
-                    diagnostics.push(Diagnostic { message: format!("{} in `inputs` of {what}", problem.message), ..problem });
+                    diagnostics
+                        .push(Diagnostic { message: format!("{} in `inputs` of {what}", problem.message), ..problem });
                     self.meant.extend(meant);
                 }
             }
@@ -128,8 +135,16 @@ impl Wiring {
     }
 
     /// The outputs that `text` means: one, or with a `*` at the end all that begin so, but for those of `reader`.
-    fn outputs(&self, text: &str, shown: &str, reader: &str, span: &Span) -> Result<Vec<OutputRef>, (Diagnostic, Option<String>)> {
-        let Some(prefix) = text.strip_suffix('*') else { return self.output(text, shown, span).map(|output| vec![output]) };
+    fn outputs(
+        &self,
+        text: &str,
+        shown: &str,
+        reader: &str,
+        span: &Span,
+    ) -> Result<Vec<OutputRef>, (Diagnostic, Option<String>)> {
+        let Some(prefix) = text.strip_suffix('*') else {
+            return self.output(text, shown, span).map(|output| vec![output]);
+        };
         let all = self.wires.iter().filter(|wire| wire.name != reader).flat_map(Wire::outputs);
         let found: Vec<OutputRef> = all.filter(|output| output.to_string().starts_with(prefix)).collect();
         if found.is_empty() {
@@ -151,18 +166,22 @@ impl Wiring {
         let problem = match &wire.ports {
             Ports::Any => return Ok(output),
             Ports::Named(ports) if ports.iter().any(|known| known == port) => return Ok(output),
-            Ports::None => Diagnostic::at(span, format!("the sink `{shown}` has no output")).hint("read what the sink reads"),
+            Ports::None => {
+                Diagnostic::at(span, format!("the sink `{shown}` has no output")).hint("read what the sink reads")
+            }
             Ports::Named(_) => {
                 let outputs: Vec<String> = wire.outputs().map(|output| output.to_string()).collect();
                 let names: Vec<&str> = outputs.iter().map(String::as_str).collect();
-                Diagnostic::at(span, format!("`{component}` has no output `{shown}`")).maybe_hint(suggest::hint(text, "outputs", &names))
+                Diagnostic::at(span, format!("`{component}` has no output `{shown}`"))
+                    .maybe_hint(suggest::hint(text, "outputs", &names))
             }
         };
         Err((problem, Some(component.to_owned())))
     }
 
     fn known(&self) -> Option<String> {
-        let names: Vec<&str> = self.wires.iter().filter(|wire| wire.role != Role::Sink).map(|wire| wire.name.as_str()).collect();
+        let names: Vec<&str> =
+            self.wires.iter().filter(|wire| wire.role != Role::Sink).map(|wire| wire.name.as_str()).collect();
         (!names.is_empty()).then(|| format!("components: {}", names.join(", ")))
     }
 
@@ -227,29 +246,39 @@ impl Wiring {
     }
 
     fn unused(&self, diagnostics: &mut Diagnostics) {
-        let read: HashSet<&OutputRef> = self.wires.iter().flat_map(|wire| wire.inputs.iter().map(|(output, _)| output)).collect();
+        let read: HashSet<&OutputRef> =
+            self.wires.iter().flat_map(|wire| wire.inputs.iter().map(|(output, _)| output)).collect();
         let touched: HashSet<&str> = read.iter().map(|output| output.component.as_str()).collect();
         for wire in self.wires.iter().filter(|wire| wire.role != Role::Sink && !self.meant.contains(&wire.name)) {
             let (name, role) = (&wire.name, wire.role.word());
             if !touched.contains(name.as_str()) {
                 let problem = Diagnostic::at(&wire.span, format!("nothing reads {role} `{name}`"));
-                diagnostics.push(problem.hint(format!("add `{name}` to the `inputs` of a sink or transform, or remove it")));
+                diagnostics
+                    .push(problem.hint(format!("add `{name}` to the `inputs` of a sink or transform, or remove it")));
                 continue;
             }
-            for output in wire.outputs().filter(|output| !read.contains(output)) {
-                let advice = if output.port == UNMATCHED { ", or set `reroute_unmatched: false` to drop them by rule" } else { "" };
+            let known = wire.ports != Ports::Any;
+            for output in wire.outputs().filter(|output| known && !read.contains(output)) {
+                let advice = if output.port == UNMATCHED {
+                    ", or set `reroute_unmatched: false` to drop them by rule"
+                } else {
+                    ""
+                };
                 let problem = Diagnostic::at(&wire.span, format!("nothing reads `{output}`: its events would be lost"));
-                diagnostics.push(problem.hint(format!("add `{output}` to the `inputs` of a sink or transform{advice}")));
+                diagnostics
+                    .push(problem.hint(format!("add `{output}` to the `inputs` of a sink or transform{advice}")));
             }
         }
     }
 
     fn dead_letter(&self, name: Option<&str>, document: &Document, diagnostics: &mut Diagnostics) {
         let (Some(name), Some(entry)) = (name, &document.dead_letter) else { return };
-        let sinks: Vec<&str> = self.wires.iter().filter(|wire| wire.role == Role::Sink).map(|wire| wire.name.as_str()).collect();
+        let sinks: Vec<&str> =
+            self.wires.iter().filter(|wire| wire.role == Role::Sink).map(|wire| wire.name.as_str()).collect();
         if !sinks.contains(&name) && !entry.value.scalar().is_some_and(|scalar| scalar.unset) {
             let problem = format!("`dead_letter`: there is no sink {}", entry.value.describe());
-            diagnostics.push(Diagnostic::at(&entry.value.span, problem).maybe_hint(suggest::hint(name, "sinks", &sinks)));
+            diagnostics
+                .push(Diagnostic::at(&entry.value.span, problem).maybe_hint(suggest::hint(name, "sinks", &sinks)));
         }
     }
 
@@ -268,12 +297,17 @@ impl Wiring {
 
     /// Whether `name` is a transform; else what is wrong.
     pub(crate) fn transform(&self, name: &str, span: &Span) -> Result<(), Diagnostic> {
-        let transforms = || self.wires.iter().filter(|wire| wire.role == Role::Transform).map(|wire| wire.name.as_str());
+        let transforms =
+            || self.wires.iter().filter(|wire| wire.role == Role::Transform).map(|wire| wire.name.as_str());
         if transforms().any(|known| known == name) {
             return Ok(());
         }
         let names: Vec<&str> = transforms().collect();
-        Err(Diagnostic::at(span, format!("`{name}` is no transform")).maybe_hint(suggest::hint(name, "transforms", &names)))
+        Err(Diagnostic::at(span, format!("`{name}` is no transform")).maybe_hint(suggest::hint(
+            name,
+            "transforms",
+            &names,
+        )))
     }
 
     /// Names of all components, each after those it reads.
@@ -293,8 +327,12 @@ impl Wiring {
 
 impl Wire {
     fn outputs(&self) -> impl Iterator<Item = OutputRef> + '_ {
-        let ports: &[String] = if let Ports::Named(ports) = &self.ports { ports } else { &[] };
-        ports.iter().map(|port| OutputRef { component: self.name.clone(), port: port.clone() })
+        let ports = match &self.ports {
+            Ports::Named(ports) => ports.clone(),
+            Ports::Any => vec![String::new()],
+            Ports::None => Vec::new(),
+        };
+        ports.into_iter().map(|port| OutputRef { component: self.name.clone(), port })
     }
 }
 

@@ -15,7 +15,8 @@ fn every_bad_file_gives_its_text() {
     let mut wrong = Vec::new();
     for path in files {
         let name = path.file_name().unwrap().to_str().unwrap();
-        let loaded = read_texts(&common::text(name, &fs::read_to_string(&path).unwrap()), &common::registry(), common::strict());
+        let loaded =
+            read_texts(&common::text(name, &fs::read_to_string(&path).unwrap()), &common::registry(), common::strict());
         let found = loaded.finish().err().map(|problems| problems.to_string()).unwrap_or_default();
         assert!(!found.contains("s3cret"), "{name} shows a secret:\n{found}");
         let expected = path.with_extension("txt");

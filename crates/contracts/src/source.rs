@@ -22,6 +22,9 @@ pub struct StreamView<'a> {
     pub now: Timestamp,
     /// Where the first run begins: `start_at`, resolved once and kept for ever.
     pub start: Timestamp,
+    /// Whether no scan has been completed since the run began: a person who starts headwater expects it to look now.
+    /// A plugin whose provider counts calls may keep to its own pace all the same.
+    pub first: bool,
     /// What complete scans have covered.
     pub coverage: &'a Coverage,
     /// What the plugin last had committed; `None` on a first run. Its fields are a file format.

@@ -87,6 +87,8 @@ struct Reading {
     tally: Tally,
     /// Of those, what was handed over to the lane's account already.
     settled_before: u64,
+    /// No scan has been completed since the run began.
+    first: bool,
     last_request: Option<Timestamp>,
 }
 
@@ -132,12 +134,13 @@ impl Driver {
             sent,
             tally: Tally::default(),
             settled_before: 0,
+            first: true,
             last_request: record.calls.last().copied(),
         };
         loop {
             let record = self.with_ledger(move |ledger, key| ledger.load(key, start)).await?;
             reading.coverage = record.coverage.clone();
-            let plan = self.plan(&record);
+            let plan = self.plan(&record, reading.first);
             for gap in plan.gaps {
                 self.report_gap(&gap);
             }
@@ -158,7 +161,7 @@ impl Driver {
         }
     }
 
-    fn plan(&self, record: &StreamRecord) -> headwater_contracts::Plan {
+    fn plan(&self, record: &StreamRecord, first: bool) -> headwater_contracts::Plan {
         let now = self.server_now();
         let since = now - self.source.budget_window();
         let calls: Vec<Timestamp> = record.calls.iter().copied().filter(|sent| *sent >= since).collect();
@@ -166,6 +169,7 @@ impl Driver {
             stream: &self.key.stream,
             now,
             start: record.start,
+            first,
             coverage: &record.coverage,
             state: record.state.as_ref(),
             calls: &calls,
@@ -285,7 +289,9 @@ impl Driver {
                 let sent = &mut reading.sent;
                 let pushed = splitter.push(slice, &mut |raw| {
                     let record = scan.record(raw, sent);
-                    if let Ok(Record { echo: Echo::Own(id), .. }) = &record {
+                    if let Ok(Record { echo: Echo::Own(id), wanted: true, identity, time, .. }) = &record
+                        && self.is_new(*identity, *time)
+                    {
                         sent.consume(id);
                     }
                     count += 1;
@@ -316,6 +322,14 @@ impl Driver {
                 _ => ReadError::Malformed(error.to_string()),
             }),
         })
+    }
+
+    /// Whether an echo is seen for the first time, and so uses up its request. Echoes are few: one look each is cheap.
+    /// If the ledger cannot answer now, `sort_out` fails on it in a moment.
+    fn is_new(&self, identity: Identity, time: Option<Timestamp>) -> bool {
+        let filed = Filed { time: time.map_or(0, |time| time.timestamp_millis()), identity };
+        !self.in_flight.contains(&identity)
+            && self.ledger.known(&self.key, &[filed]).is_ok_and(|known| known == [false])
     }
 
     /// Keeps to the budget, writes the request into the ledger, and returns its one-time `User-Agent`.
@@ -460,6 +474,7 @@ impl Driver {
         }
         reading.settled_before = settled;
         reading.tally = Tally::default();
+        reading.first = false;
         let now = self.server_now();
         let step = Commit {
             state,

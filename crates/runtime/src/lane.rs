@@ -54,6 +54,11 @@ impl InFlight {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(identity)
     }
 
+    /// Whether the identity is on its way.
+    pub(crate) fn contains(&self, identity: &Identity) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(identity)
+    }
+
     pub(crate) fn remove<'a>(&self, identities: impl IntoIterator<Item = &'a Identity>) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for identity in identities {

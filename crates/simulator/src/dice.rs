@@ -57,8 +57,9 @@ impl Dice {
 
 /// Two 64-bit halves of a key, to seed what is derived from it.
 pub(crate) fn halves(key: u128) -> [u64; 2] {
-    let [a, b, c, d, e, f, g, h, rest @ ..] = key.to_be_bytes();
-    [u64::from_be_bytes([a, b, c, d, e, f, g, h]), u64::from_be_bytes(rest)]
+    // The low half keeps its 64 bits, and so does the high half once it is shifted down: both conversions hold.
+    let half = |bits: u128| u64::try_from(bits).unwrap_or(u64::MAX);
+    [half(key >> 64), half(key & u128::from(u64::MAX))]
 }
 
 #[cfg(test)]

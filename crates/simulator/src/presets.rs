@@ -106,7 +106,7 @@ impl Scenario {
                 scenario.drift = dice
                     .pick([None, Some(Drift { events_per_request: 1, min_age_s: 0, max_age_s: 300, requests: 25 })]);
                 let p = &mut scenario.pactflow;
-                p.context_path = dice.pick(["", "", "/broker", "/a/b"]).to_owned();
+                dice.pick(["", "", "/broker", "/a/b"]).clone_into(&mut p.context_path);
                 p.default_page_size = dice.pick([2, 3, 20, 100]);
                 p.honours_page_size = dice.chance(700);
                 p.honours_filters = dice.chance(600);

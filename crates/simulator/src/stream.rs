@@ -58,7 +58,8 @@ pub(crate) fn body(world: Arc<Mutex<World>>, mut reply: Reply, ending: Ending, g
             Ok(None) => {
                 match pieces.ending {
                     Ending::Whole | Ending::Short => return None,
-                    Ending::Cut => {}
+                    // What has been written goes out first: the client sees a beginning.
+                    Ending::Cut => tokio::task::yield_now().await,
                     Ending::Stall { close_after_ms: Some(ms) } => tokio::time::sleep(Duration::from_millis(ms)).await,
                     Ending::Stall { close_after_ms: None } => std::future::pending().await,
                 }

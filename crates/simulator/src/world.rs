@@ -39,6 +39,12 @@ pub(crate) struct Decision {
     pub(crate) gzip: bool,
 }
 
+/// All values of a header: several lines of it are one list.
+fn list(seen: &Seen, name: &str) -> String {
+    let values = seen.headers.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    values.collect::<Vec<_>>().join(", ")
+}
+
 /// Everything behind the server's sockets.
 pub(crate) struct World {
     pub(crate) api: Box<dyn Api>,
@@ -231,7 +237,7 @@ impl World {
             path: seen.path.clone(),
             query: seen.query.clone(),
             parameters: url::form_urlencoded::parse(seen.query.as_bytes()).into_owned().collect(),
-            accept: header("accept"),
+            accept: list(&seen, "accept"),
             authorization: header("authorization"),
             user_agent: header("user-agent"),
         };

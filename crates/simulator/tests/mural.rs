@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Stage, all, continued, window};
+use common::{Stage, all, body, continued, window};
 use headwater_simulator::{Dates, Drift, ErrorBody, Fault, FinalToken, Kind, RetryAfter, Scenario, When, WideWindow};
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
@@ -60,7 +60,7 @@ async fn item_2_extraction_may_change_the_snapshot_date_alone() {
         new["snapshotDate"] = old["snapshotDate"].clone();
         assert_eq!(new, old);
     }
-    assert!(changed > 20, "{changed}");
+    assert!(changed > 5, "{changed}");
 }
 
 #[tokio::test]
@@ -136,7 +136,7 @@ async fn item_5_windows() {
     let old = dates(&stage.json(&window("2024-01-25T00:00:00Z", "2024-02-13T00:00:00Z")).await);
     assert_eq!(old.len(), 0, "older than 30 days");
     for (mode, first, last) in
-        [(WideWindow::ClampOld, "2024-03-02", "2024-02-14"), (WideWindow::ClampNew, "2024-03-14", "2024-02-14T12")]
+        [(WideWindow::ClampOld, "2024-03-02", "2024-02-14"), (WideWindow::ClampNew, "2024-03-15", "2024-02-14T12")]
     {
         let stage = Stage::mural(Scenario::new().history(50, 1000).mural(|m| m.wide_window = mode));
         let dates = dates(&stage.json(&window("2024-02-01T00:00:00Z", "2024-03-15T12:00:00Z")).await);
@@ -167,7 +167,7 @@ async fn actions_are_filtered_up_to_ten() {
     let page = stage.json(&format!("{}&filter%5Baction%5D=CREATE_MURAL,RENAME_MURAL", whole())).await;
     let actions: BTreeSet<_> = all(page["data"].as_array().unwrap(), "action").into_iter().collect();
     assert_eq!(actions, BTreeSet::from(["CREATE_MURAL".to_owned(), "RENAME_MURAL".to_owned()]));
-    assert_eq!(stage.status(&format!("filter%5Baction%5D={}", vec!["A"; 11].join(","))).await, 400);
+    assert_eq!(stage.status(&format!("filter%5Baction%5D={}", ["A"; 11].join(","))).await, 400);
 }
 
 #[tokio::test]
@@ -188,7 +188,7 @@ async fn item_7_the_quota_is_shared_and_refills() {
     assert!((7..=8).contains(&granted), "{granted}");
     let wait: i64 = refusal.headers()["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=7200).contains(&wait), "{wait}");
-    assert!(refusal.json::<Value>().await.unwrap()["code"].is_string());
+    assert!(body(refusal).await["code"].is_string());
     stage.pass(DAY_S);
     assert_eq!(stage.status("").await, 200);
 }
@@ -283,9 +283,10 @@ async fn item_11_a_page_of_fifty_thousand_streams_whole_and_broken() {
     let mut scenario = Scenario::new().history(20, 60_000).fault(When::Requests { first: 1, count: 1 }, Fault::CutBody);
     scenario.gzip = true;
     let stage = Stage::mural(scenario);
-    let page = stage.json(&whole()).await;
+    let wide = window("2024-02-20T00:00:00Z", "2024-03-16T00:00:00Z");
+    let page = stage.json(&wide).await;
     assert_eq!(page["data"].as_array().unwrap().len(), 50_000);
-    assert!(stage.get(&whole()).await.bytes().await.is_err());
+    assert!(stage.get(&wide).await.bytes().await.is_err());
     let id = page["data"][0]["id"].as_str().unwrap();
     assert_eq!(stage.simulator.ledger().served(id), 2);
     assert_eq!(stage.simulator.ledger().served("node-nothing"), 0);

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{OURS, Stage, all};
+use common::{OURS, Stage, all, body};
 use headwater_simulator::{
     Drift, ErrorBody, Fault, FromMode, Kind, Links, OwnRecords, Provider, RetryAfter, Scenario, Simulator,
     UnknownCursor, When, Zone,
@@ -223,7 +223,7 @@ async fn item_8_events_expire_and_take_the_cursor_with_them() {
         let visible = stage.simulator.ledger().visible_ids(stage.simulator.now());
         assert!(!visible.contains(&cursor) && (30..70).contains(&visible.len()));
         assert!(stage.simulator.ledger().ids_shown_so_far().contains(&cursor));
-        let body: Value = answer.json().await.unwrap();
+        let body: Value = body(answer).await;
         match mode {
             UnknownCursor::Empty => assert_eq!(body["events"], serde_json::json!([])),
             UnknownCursor::Restart => assert_eq!(body["events"][0]["uuid"], visible[0].as_str()),
@@ -283,7 +283,7 @@ async fn item_9_errors_come_in_every_shape() {
         let wants_problems = stage.request("").header("accept", "application/problem+json").send().await.unwrap();
         assert_eq!(wants_problems.status(), 500);
         if shape == ErrorBody::Negotiated {
-            assert_eq!(wants_problems.json::<Value>().await.unwrap()["status"], 500);
+            assert_eq!(common::body(wants_problems).await["status"], 500);
         }
     }
 }
@@ -382,9 +382,9 @@ async fn the_root_leads_to_the_log_and_the_user_is_known() {
     let get = |path: &str| {
         stage.client.get(format!("{}{path}", stage.simulator.url())).header("authorization", &stage.authorization)
     };
-    let root: Value = get("/").send().await.unwrap().json().await.unwrap();
+    let root: Value = body(get("/").send().await.unwrap()).await;
     assert_eq!(root["_links"]["pb:audit"]["href"], format!("{}/audit", stage.simulator.url()));
-    let user: Value = get("/user").send().await.unwrap().json().await.unwrap();
+    let user: Value = body(get("/user").send().await.unwrap()).await;
     assert_eq!(user["email"], "audit-collector@example.com");
     assert_eq!(stage.simulator.ledger().len(), 1, "only readings of the log are recorded");
 }

@@ -184,6 +184,7 @@ pub(crate) mod tests {
 
     fn plan(own: Value, state: Option<&Value>, calls: &[Timestamp], coverage: &Coverage, ago: TimeDelta) -> Plan {
         Mural::new(settings(own)).plan(&StreamView {
+            first: false,
             stream: "api.mural.co",
             now: now(),
             start: now() - ago,

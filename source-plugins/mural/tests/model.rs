@@ -161,6 +161,7 @@ impl Reader {
 
     fn plan(&self, server: &Server) -> headwater_contracts::Plan {
         self.source.plan(&StreamView {
+            first: false,
             stream: "api.mural.co",
             now: at(server.now),
             start: at(self.start),

@@ -95,7 +95,7 @@ impl Source for Pactflow {
         let cadence = &self.settings.cadence;
         let mut plan = Plan::default();
         let tail_due = match (&state.open, state.polled) {
-            (None, Some(polled)) => polled + cadence.poll_interval.0,
+            (None, Some(polled)) if !view.first => polled + cadence.poll_interval.0,
             _ => view.now,
         };
         let (mut wake, mut rescans) = (tail_due, Vec::new());

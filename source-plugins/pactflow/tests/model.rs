@@ -149,6 +149,7 @@ impl Reader {
     fn catch_up(&mut self, server: &mut Server, mut crash: impl FnMut() -> bool) {
         for _ in 0..200 {
             let plan = self.source.plan(&StreamView {
+                first: false,
                 stream: "acme.pactflow.io",
                 now: at(server.now),
                 start: at(self.start),
@@ -340,6 +341,7 @@ fn an_expired_cursor_is_replayed_and_the_hole_reported() {
         reader.catch_up(&mut server, || false);
         server.now = BEGIN + 95 * DAY + HOUR;
         let view = StreamView {
+            first: false,
             stream: "acme.pactflow.io",
             now: at(server.now),
             start: at(reader.start),
@@ -363,6 +365,7 @@ fn an_expired_cursor_is_replayed_and_the_hole_reported() {
 
 fn view_of(reader: &Reader) -> StreamView<'_> {
     StreamView {
+        first: false,
         stream: "acme.pactflow.io",
         now: at(BEGIN),
         start: at(reader.start),

@@ -1,6 +1,6 @@
 //! The attributes that all classes share.
 
-use crate::attributes::{Out, http_request, object, src_endpoint, unknown_endpoint, user};
+use crate::attributes::{Out, fixed, http_request, object, src_endpoint, unknown_endpoint, user};
 use crate::meta::Meta;
 use crate::ocsf::{API_ACTIVITY, ActorPlace, BASE_EVENT, Code, OTHER, SCHEMA};
 use crate::table::{Outcome, Provider, Tenant};
@@ -14,24 +14,24 @@ pub(crate) fn put_code(out: &mut Out, code: Code, operation: Option<&str>) {
     let class_name = class.map_or("", |class| class.name.as_str());
     let category = class.map_or(0, |class| class.category);
     let caption = class.and_then(|class| class.activity(code.activity)).unwrap_or("Other");
-    let activity_name = operation.filter(|_| code.activity == OTHER).unwrap_or(caption);
+    let activity_name = operation.filter(|_| code.activity == OTHER);
     out.put("activity_id", code.activity);
-    out.put("activity_name", activity_name);
+    out.put("activity_name", activity_name.map_or_else(|| fixed(caption), Value::from));
     out.put("category_uid", category);
-    out.put("category_name", SCHEMA.categories.get(&category).map_or("", String::as_str));
+    out.put("category_name", fixed(SCHEMA.categories.get(&category).map_or("", String::as_str)));
     out.put("class_uid", code.class);
-    out.put("class_name", class_name);
+    out.put("class_name", fixed(class_name));
     out.put("type_uid", code.type_uid());
     out.put("type_name", [class_name, ": ", caption].concat());
 }
 
 /// Outcome and severity. The sources rank nothing, so a failure is Low and anything else Informational.
-pub(crate) fn put_status(out: &mut Out, status: (i64, &str)) {
+pub(crate) fn put_status(out: &mut Out, status: (i64, &'static str)) {
     let severity = if status.0 == 2 { (2, "Low") } else { (1, "Informational") };
     out.put("status_id", status.0);
-    out.put("status", status.1);
+    out.put("status", fixed(status.1));
     out.put("severity_id", severity.0);
-    out.put("severity", severity.1);
+    out.put("severity", fixed(severity.1));
 }
 
 /// The event's time: the source's, else when headwater read it.
@@ -54,10 +54,10 @@ pub(crate) fn put_time(out: &mut Out, written: Option<&str>, meta: &Meta, remark
 }
 
 /// `metadata`, all but what the table says.
-pub(crate) fn base_metadata(meta: &Meta, provider: &str, profiles: &[&str], remarks: Vec<String>) -> ObjectMap {
+pub(crate) fn base_metadata(meta: &Meta, provider: &str, profiles: &[&'static str], remarks: Vec<String>) -> ObjectMap {
     let mut map = ObjectMap::new();
     let mut put = |name: &str, value: Value| map.insert(name.into(), value);
-    put("version", Value::from(SCHEMA.version.as_str()));
+    put("version", fixed(&SCHEMA.version));
     put("log_name", Value::from([provider, ".audit"].concat()));
     if let Some(id) = &meta.id {
         put("uid", Value::from(id.as_str()));
@@ -66,12 +66,12 @@ pub(crate) fn base_metadata(meta: &Meta, provider: &str, profiles: &[&str], rema
         put("logged_time", Value::from(ms));
     }
     let labels = [(meta.late, "late_arrival"), (meta.own_query, "own_query")];
-    let labels: Vec<Value> = labels.iter().filter(|(set, _)| *set).map(|(_, label)| Value::from(*label)).collect();
+    let labels: Vec<Value> = labels.iter().filter(|(set, _)| *set).map(|(_, label)| fixed(label)).collect();
     if !labels.is_empty() {
         put("labels", Value::Array(labels));
     }
     if !profiles.is_empty() {
-        put("profiles", Value::Array(profiles.iter().map(|profile| Value::from(*profile)).collect()));
+        put("profiles", Value::Array(profiles.iter().map(|profile| fixed(profile)).collect()));
     }
     if !remarks.is_empty() {
         put("debug", Value::Array(remarks.into_iter().map(Value::from).collect()));
@@ -106,7 +106,7 @@ pub(crate) fn finish(
     }
     if let Some(operation) = view.fact("operation").filter(|_| table.cloud.is_some() || code.class == API_ACTIVITY) {
         let operation = out.take(operation);
-        let service = object([("name", Value::from(table.product.name.as_str()))]);
+        let service = object([("name", fixed(&table.product.name))]);
         out.put("api", object([("operation", operation), ("service", service)]));
     }
     if let Some(actor) = view.entity("actor").and_then(|actor| user(out, table, actor)) {
@@ -136,13 +136,13 @@ pub(crate) fn finish(
 
     let mut metadata = base_metadata(meta, &table.id, &profiles, remarks);
     let mut put = |name: &str, value: Value| metadata.insert(KeyString::from(name), value);
-    put("log_provider", Value::from(table.log_provider.as_str()));
+    put("log_provider", fixed(&table.log));
     if let Some(version) = &table.log_version {
-        put("log_version", Value::from(version.as_str()));
+        put("log_version", fixed(version));
     }
     let mut product = ObjectMap::from([
-        ("vendor_name".into(), Value::from(table.product.vendor_name.as_str())),
-        ("name".into(), Value::from(table.product.name.as_str())),
+        ("vendor_name".into(), fixed(&table.product.vendor_name)),
+        ("name".into(), fixed(&table.product.name)),
     ]);
     if let Some(feature) = view.lookup("feature") {
         product.insert("feature".into(), object([("name", Value::from(feature))]));
@@ -173,8 +173,8 @@ pub(crate) fn finish(
     }
 }
 
-fn put_cloud(out: &mut Out, provider: &str, tenant: Option<&str>) {
-    let mut cloud = ObjectMap::from([("provider".into(), Value::from(provider))]);
+fn put_cloud(out: &mut Out, provider: &'static str, tenant: Option<&str>) {
+    let mut cloud = ObjectMap::from([("provider".into(), fixed(provider))]);
     if let Some(tenant) = tenant {
         cloud.insert("org".into(), object([("uid", Value::from(tenant))]));
     }

@@ -7,6 +7,7 @@ use crate::unmapped::Used;
 use crate::view::{Entity, Leaf, View};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use vrl::compiler::prelude::Bytes;
 use vrl::value::{KeyString, ObjectMap, Value};
 
 /// The event under construction.
@@ -38,6 +39,11 @@ impl Out {
             map.insert(name.into(), self.take(leaf));
         }
     }
+}
+
+/// A text of the tables or of this code, which is there for ever and need not be copied.
+pub(crate) fn fixed(text: &'static str) -> Value {
+    Value::Bytes(Bytes::from_static(text.as_bytes()))
 }
 
 /// An object of these attributes.
@@ -130,6 +136,9 @@ pub(crate) fn src_endpoint(out: &mut Out, leaf: Option<&Leaf<'_>>) -> Option<Val
     let leaf = leaf?;
     let parts = leaf.text.split(',').map(str::trim_ascii).filter(|part| !part.is_empty());
     let (mut ips, names): (Vec<&str>, Vec<&str>) = parts.partition(|part| is_ip(part));
+    if ips.is_empty() && names.is_empty() {
+        return None;
+    }
     let mut endpoint = ObjectMap::new();
     if !ips.is_empty() {
         endpoint.insert("ip".into(), Value::from(ips.remove(0)));
@@ -151,12 +160,12 @@ pub(crate) fn src_endpoint(out: &mut Out, leaf: Option<&Leaf<'_>>) -> Option<Val
             endpoint.insert("name".into(), Value::from(*name));
         }
     }
-    (!endpoint.is_empty()).then_some(Value::Object(endpoint))
+    Some(Value::Object(endpoint))
 }
 
 /// The `src_endpoint` of a class that must have one and whose source does not tell.
 pub(crate) fn unknown_endpoint() -> Value {
-    object([("name", Value::from("unknown")), ("type_id", Value::from(0)), ("type", Value::from("Unknown"))])
+    object([("name", fixed("unknown")), ("type_id", Value::from(0)), ("type", fixed("Unknown"))])
 }
 
 /// `http_request`; `None` if the source tells nothing of it.
@@ -223,7 +232,7 @@ mod tests {
         );
         check("gateway", r#"{"name":"gateway"}"#, 1);
         check("a, b", r#"{"name":"a"}"#, 0);
-        assert_eq!(endpoint(" , ").0, None);
+        assert_eq!(endpoint(" , "), (None, 0));
     }
 
     #[test]

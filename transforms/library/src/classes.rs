@@ -1,6 +1,6 @@
 //! The attributes that belong to one class, and the guard: a class is used only if what it requires can be filled.
 
-use crate::attributes::{Out, group, managed_entity, object, thing, user};
+use crate::attributes::{Out, fixed, group, managed_entity, object, thing, user};
 use crate::pattern::Captures;
 use crate::table::{Chosen, Provider, Resources, Rule};
 use crate::view::{Entity, View, text};
@@ -22,7 +22,7 @@ impl<'e> Case<'_, 'e> {
         match class_uid {
             3001 => self.put_user(out),
             3002 => {
-                out.put("service", object([("name", Value::from(self.table.product.name.as_str()))]));
+                out.put("service", object([("name", fixed(&self.table.product.name))]));
                 self.put_user(out)
             }
             3004 => {

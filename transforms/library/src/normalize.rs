@@ -6,7 +6,7 @@
 //! 3. Base Event.
 
 use crate::assemble::{base_metadata, finish, put_code, put_status, put_time};
-use crate::attributes::{Out, object};
+use crate::attributes::{Out, fixed, object};
 use crate::classes::Case;
 use crate::meta::Meta;
 use crate::ocsf::{API_ACTIVITY, BASE_EVENT, Code, OTHER, SCHEMA, UNKNOWN};
@@ -14,7 +14,6 @@ use crate::table::{self, Provider};
 use crate::view::View;
 use crate::{fallback, redact, unmapped};
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
 use vrl::value::{ObjectMap, Value};
 
 /// Turns `event` into an OCSF event; also returns its `type_uid`.
@@ -123,10 +122,7 @@ fn put_unmapped(out: &mut Out, raw: ObjectMap) {
 
 fn hash(bytes: &[u8]) -> Value {
     let digest = Sha256::digest(bytes);
-    let mut hex = String::with_capacity(64);
-    for byte in digest {
-        // Writing to a string cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-    }
-    object([("algorithm", Value::from("SHA-256")), ("algorithm_id", Value::from(3)), ("value", Value::from(hex))])
+    let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
+    let hex: String = digest.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect();
+    object([("algorithm", fixed("SHA-256")), ("algorithm_id", Value::from(3)), ("value", Value::from(hex))])
 }

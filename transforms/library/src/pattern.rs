@@ -92,8 +92,11 @@ pub(crate) fn same_word(a: &str, b: &str) -> bool {
     if a.eq_ignore_ascii_case(b) {
         return true;
     }
+    // Few words that differ begin alike, and only those that contain blanks need a closer look.
+    let first = |text: &str| text.trim_ascii_start().bytes().next().map(|byte| byte.to_ascii_lowercase());
     let blank = |text: &str| text.bytes().any(|byte| byte.is_ascii_whitespace());
-    (blank(a) || blank(b))
+    first(a) == first(b)
+        && (blank(a) || blank(b))
         && a.split_ascii_whitespace()
             .map(str::to_ascii_lowercase)
             .eq(b.split_ascii_whitespace().map(str::to_ascii_lowercase))

@@ -3,7 +3,7 @@
 use crate::ocsf::{Code, SCHEMA};
 use crate::pattern::{Pattern, Template};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 /// One table per provider. A new provider adds its line here.
@@ -71,7 +71,9 @@ pub(crate) struct Provider {
     #[serde(rename = "provider")]
     pub(crate) id: String,
     pub(crate) product: Product,
-    pub(crate) log_provider: String,
+    /// `metadata.log_provider`.
+    #[serde(rename = "log_provider")]
+    pub(crate) log: String,
     pub(crate) log_version: Option<String>,
     /// `cloud.provider`; also switches the profile `cloud` on.
     pub(crate) cloud: Option<String>,
@@ -95,6 +97,9 @@ pub(crate) struct Provider {
     pub(crate) message: Vec<Template>,
     /// The first that matches decides.
     pub(crate) rules: Vec<Rule>,
+    /// The names that rows compare, each once, so that an event looks each up once.
+    #[serde(skip)]
+    pub(crate) subjects: Vec<String>,
 }
 
 /// `metadata.product`.
@@ -181,7 +186,10 @@ pub(crate) enum Resources {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rule {
     /// Facts and what each must match, all of them.
-    pub(crate) when: BTreeMap<String, List<Pattern>>,
+    when: BTreeMap<String, List<Pattern>>,
+    /// The same, with the position of the name in [`Provider::subjects`].
+    #[serde(skip)]
+    pub(crate) conditions: Vec<(usize, Vec<Pattern>)>,
     /// Class and activity.
     pub(crate) is: Code,
     /// What it is if that class lacks a required attribute; `6003/99` if not said.
@@ -204,14 +212,15 @@ fn other_call() -> Code {
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Chosen {
+    // First, because a list of two would also do as the two fields of the other.
+    /// The first of these entities that has a uid or a name.
+    First(List<Selector>),
     /// An entity of this uid, taken from what the row captured.
     Captured {
         uid: Template,
         #[serde(rename = "type")]
         kind: String,
     },
-    /// The first of these entities that has a uid or a name.
-    First(List<Selector>),
 }
 
 /// An entity, `affected`; or an entity if it is of a type, `affected:USER`.
@@ -243,6 +252,13 @@ impl Provider {
             }
         }
         table.check().map_err(|problem| format!("table `{}`: {problem}", table.id))?;
+        let names: BTreeSet<&String> = table.rules.iter().flat_map(|rule| rule.when.keys()).collect();
+        table.subjects = names.into_iter().cloned().collect();
+        for rule in &mut table.rules {
+            let position = |name: &String| table.subjects.iter().position(|known| known == name);
+            let conditions = rule.when.iter().filter_map(|(name, list)| Some((position(name)?, list.0.clone())));
+            rule.conditions = conditions.collect();
+        }
         Ok(table)
     }
 

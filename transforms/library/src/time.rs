@@ -56,16 +56,18 @@ fn iso(text: &str) -> Option<Instant> {
         }
         rest = &after[length..];
     }
-    let offset_minutes = zone(rest)?;
+    let offset_minutes = match rest {
+        "" => None,
+        zone => Some(offset(zone)?),
+    };
     let ms = local + fraction_ms - i64::from(offset_minutes.unwrap_or(0)) * 60_000;
     Some(Instant { ms, offset_minutes })
 }
 
-/// The offset in minutes; `Some(None)` if there is no zone.
-fn zone(text: &str) -> Option<Option<i32>> {
+/// The minutes east of UTC that a zone stands for.
+fn offset(text: &str) -> Option<i32> {
     let (sign, clock) = match *text.as_bytes() {
-        [] => return Some(None),
-        [b'Z' | b'z'] => return Some(Some(0)),
+        [b'Z' | b'z'] => return Some(0),
         [b'+', ..] => (1, &text[1..]),
         [b'-', ..] => (-1, &text[1..]),
         _ => return None,
@@ -76,7 +78,7 @@ fn zone(text: &str) -> Option<Option<i32>> {
         _ => return None,
     };
     let (hours, minutes) = (i32::try_from(digits(hours)?).ok()?, i32::try_from(digits(minutes)?).ok()?);
-    (hours < 24 && minutes < 60).then_some(Some(sign * (hours * 60 + minutes)))
+    (hours < 24 && minutes < 60).then_some(sign * (hours * 60 + minutes))
 }
 
 fn digits(text: &str) -> Option<u32> {
@@ -93,8 +95,8 @@ fn epoch(text: &str) -> Option<i64> {
     let whole: i128 = whole.parse().ok()?;
     let ns_per_unit: i128 = match whole {
         ..100_000_000_000 => 1_000_000_000,
-        ..100_000_000_000_000 => 1_000_000,
-        ..100_000_000_000_000_000 => 1_000,
+        100_000_000_000..100_000_000_000_000 => 1_000_000,
+        100_000_000_000_000..100_000_000_000_000_000 => 1_000,
         _ => 1,
     };
     let mut ns = whole * ns_per_unit;
@@ -115,7 +117,7 @@ mod tests {
     #[test]
     fn every_shape_of_the_contract_is_read() {
         let check = |text: &str, ms: i64, offset_minutes: Option<i32>| {
-            assert_eq!(parse(text), Some(Instant { ms, offset_minutes }), "{text}")
+            assert_eq!(parse(text), Some(Instant { ms, offset_minutes }), "{text}");
         };
         check("2019-12-10T09:15:24.864+11:00", 1_575_929_724_864, Some(660));
         check("2019-12-10T09:15:24.864+1100", 1_575_929_724_864, Some(660));

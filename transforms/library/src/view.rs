@@ -114,11 +114,12 @@ impl<'e> View<'e> {
 
     /// The first row of `table` that matches, and what it captured.
     pub(crate) fn row(&self, table: &'static Provider) -> (Option<&'static Rule>, Captures<'static, '_>) {
+        let subjects: Vec<Option<&str>> = table.subjects.iter().map(|name| self.lookup(name)).collect();
         let mut captures = Captures::new();
         for rule in &table.rules {
             captures.clear();
-            let all = rule.when.iter().all(|(name, patterns)| {
-                self.lookup(name).is_some_and(|text| patterns.0.iter().any(|one| one.matches(text, &mut captures)))
+            let all = rule.conditions.iter().all(|(subject, patterns)| {
+                subjects[*subject].is_some_and(|text| patterns.iter().any(|one| one.matches(text, &mut captures)))
             });
             if all {
                 return (Some(rule), captures);

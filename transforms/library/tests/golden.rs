@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 /// than expected if that is equal to the raw event at its path.
 fn check(name: &str, mut actual: Json, mut expected: Json, raw: &Json) {
     let mut take = |pointer: &str, key: &str| {
-        let mut taken =
+        let taken =
             |event: &mut Json| event.pointer_mut(pointer).and_then(Json::as_object_mut).and_then(|map| map.remove(key));
         (taken(&mut actual), taken(&mut expected))
     };

@@ -239,8 +239,11 @@ fn represented(provider: &str, path: &[String], leaf: &Json, out: &Json) -> bool
         }
         // A list of addresses is taken apart.
         (_, [.., last]) if last.to_lowercase().contains("ip") => {
-            let endpoint = out["src_endpoint"].to_string();
-            text(leaf).split(',').all(|part| endpoint.contains(part.trim_ascii().trim()))
+            let mut shown = Vec::new();
+            leaves(&out["src_endpoint"], &mut Vec::new(), &mut shown);
+            let parts = text(leaf);
+            let mut parts = parts.split(',').map(str::trim_ascii).filter(|part| !part.is_empty()).peekable();
+            parts.peek().is_some() && parts.all(|part| shown.iter().any(|(_, there)| there == part))
         }
         _ => false,
     }

@@ -5,21 +5,23 @@ mod common;
 
 use common::{Compiled, End, Schemas, builtin};
 use serde_json::{Value as Json, json};
+use std::sync::LazyLock;
+
+static SCHEMAS: LazyLock<Schemas> = LazyLock::new(Schemas::load);
 
 struct Normalizer {
     program: Compiled,
-    schemas: Schemas,
 }
 
 impl Normalizer {
     fn new() -> Self {
-        Self { program: builtin("normalize.vrl"), schemas: Schemas::load() }
+        Self { program: builtin("normalize.vrl") }
     }
 
     fn of(&self, provider: &str, event: &Json) -> Json {
         let meta = json!({ "provider": provider, "source": "s", "stream": "t.example", "id": "e1", "observed_time": "2026-01-15T00:00:00Z" });
         let out = self.program.run_raw(&event.to_string(), &meta);
-        assert_eq!(self.schemas.problems(&out), Vec::<String>::new(), "{event}\n{out}");
+        assert_eq!(SCHEMAS.problems(&out), Vec::<String>::new(), "{event}\n{out}");
         out
     }
 
@@ -239,7 +241,7 @@ fn what_is_no_object_is_kept_as_raw_data() {
         let out = normalizer.of("mural", &event);
         assert_eq!((&out["type_uid"], &out["raw_data"]), (&json!(0), &json!(event.to_string())));
         let End::Next(bare) = normalizer.program.run(event.clone().into(), &Json::Null) else { panic!("dropped") };
-        assert_eq!(normalizer.schemas.problems(&bare), Vec::<String>::new());
+        assert_eq!(SCHEMAS.problems(&bare), Vec::<String>::new());
         assert!(bare["raw_data"].is_string(), "{bare}");
     }
 }

@@ -63,8 +63,8 @@ pub(super) fn id(key: u128) -> String {
 fn write_id(key: u128, out: &mut Vec<u8>) {
     let hex = format!("{:032x}", Dice::new(&halves(key)).wide());
     // Writing to a Vec cannot fail.
-    let (a, b, c, d, e) = (&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
-    drop(write!(out, "node-{key:032x}-{a}-{b}-{c}-{d}-{e}"));
+    let (time, rest) = hex.split_at(8);
+    drop(write!(out, "node-{key:032x}-{time}-{}-{}-{}-{}", &rest[..4], &rest[4..8], &rest[8..12], &rest[12..]));
 }
 
 /// The key of an id.

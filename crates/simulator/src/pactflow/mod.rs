@@ -82,6 +82,8 @@ pub enum Zone {
 /// How the simulated PactFlow behaves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+// Each of them is an independent fact about a server's version.
+#[allow(clippy::struct_excessive_bools)]
 pub struct PactFlowOptions {
     /// Context path: empty, or beginning with `/` and not ending so.
     pub context_path: String,

@@ -1,5 +1,5 @@
 //! A clock that a test moves, a plain HTTP client, and shorthands.
-#![allow(dead_code, unreachable_pub, missing_docs)]
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used, clippy::panic)]
 
 use headwater_contracts::{Clock, Timestamp};
 use headwater_simulator::{Provider, Scenario, Simulator};
@@ -139,4 +139,9 @@ pub fn window(since: &str, until: &str) -> String {
 /// The strings under `key`.
 pub fn all(events: &[Value], key: &str) -> Vec<String> {
     events.iter().map(|event| event[key].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+/// The body of any answer, as JSON.
+pub async fn body(response: Response) -> Value {
+    serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
 }

@@ -9,20 +9,20 @@ use vrl::compiler::{CompileConfig, Program, TargetValueRef, TimeZone, compile_wi
 use vrl::value::{Secrets, Value};
 
 /// A compiled program.
-pub struct Compiled(Program);
+pub(crate) struct Compiled(Program);
 
 /// What became of an event.
 #[derive(Debug, PartialEq)]
-pub enum End {
+pub(crate) enum End {
     Next(Json),
     Dropped,
 }
 
-pub fn builtin(name: &str) -> Compiled {
+pub(crate) fn builtin(name: &str) -> Compiled {
     compile(headwater_library::builtin(name).expect("a shipped program"))
 }
 
-pub fn compile(source: &str) -> Compiled {
+pub(crate) fn compile(source: &str) -> Compiled {
     let mut functions = vrl::stdlib::all();
     functions.extend(headwater_library::functions());
     match compile_with_external(source, &functions, &ExternalEnv::default(), CompileConfig::default()) {
@@ -36,7 +36,7 @@ pub fn compile(source: &str) -> Compiled {
 
 impl Compiled {
     /// Runs over one event. `headwater` becomes `%headwater`.
-    pub fn run(&self, event: Value, headwater: &Json) -> End {
+    pub(crate) fn run(&self, event: Value, headwater: &Json) -> End {
         let mut event = event;
         let mut metadata = Value::from(serde_json::json!({ "headwater": headwater }));
         let mut secrets = Secrets::default();
@@ -50,7 +50,7 @@ impl Compiled {
     }
 
     /// Runs over the event `raw`, which is also `%headwater.raw`.
-    pub fn run_raw(&self, raw: &str, headwater: &Json) -> Json {
+    pub(crate) fn run_raw(&self, raw: &str, headwater: &Json) -> Json {
         let mut headwater = headwater.clone();
         headwater["raw"] = raw.into();
         match self.run(serde_json::from_str(raw).unwrap(), &headwater) {
@@ -59,20 +59,20 @@ impl Compiled {
         }
     }
 
-    pub fn program(&self) -> &Program {
+    pub(crate) fn program(&self) -> &Program {
         &self.0
     }
 }
 
 /// A golden case: raw event, `%headwater` without `raw`, expected OCSF event.
-pub struct Golden {
-    pub name: String,
-    pub provider: String,
-    pub raw: String,
-    pub meta: Json,
-    pub expected: Json,
+pub(crate) struct Golden {
+    pub(crate) name: String,
+    pub(crate) provider: String,
+    pub(crate) raw: String,
+    pub(crate) meta: Json,
+    pub(crate) expected: Json,
     /// The entry of `index.json`.
-    pub entry: Json,
+    pub(crate) entry: Json,
 }
 
 fn tests_dir() -> PathBuf {
@@ -86,7 +86,7 @@ fn json(path: &str) -> Json {
 }
 
 /// The golden cases of the providers that have a table.
-pub fn goldens() -> Vec<Golden> {
+pub(crate) fn goldens() -> Vec<Golden> {
     let providers = headwater_library::providers();
     let index = json("golden/index.json");
     let entries = index.as_array().unwrap().iter();
@@ -109,7 +109,7 @@ pub fn goldens() -> Vec<Golden> {
 }
 
 /// The OCSF schemas, by class and profiles.
-pub struct Schemas(BTreeMap<String, jsonschema::Validator>);
+pub(crate) struct Schemas(BTreeMap<String, jsonschema::Validator>);
 
 /// Schema file stems by `class_uid`.
 const STEMS: [(i64, &str); 9] = [
@@ -125,7 +125,7 @@ const STEMS: [(i64, &str); 9] = [
 ];
 
 impl Schemas {
-    pub fn load() -> Self {
+    pub(crate) fn load() -> Self {
         let mut schemas = BTreeMap::new();
         for file in std::fs::read_dir(tests_dir().join("ocsf-schemas")).unwrap() {
             let name = file.unwrap().file_name().into_string().unwrap();
@@ -138,7 +138,7 @@ impl Schemas {
     }
 
     /// Everything wrong with an OCSF event: schema, arithmetic, captions.
-    pub fn problems(&self, event: &Json) -> Vec<String> {
+    pub(crate) fn problems(&self, event: &Json) -> Vec<String> {
         let class = event["class_uid"].as_i64().unwrap_or(-1);
         let Some((_, stem)) = STEMS.iter().find(|(uid, _)| *uid == class) else {
             return vec![format!("no class {class}")];

@@ -116,11 +116,23 @@ struct Index {
 }
 
 impl CsvTable {
-    pub(super) fn load(path: &Path, delimiter: u8, schema: &BTreeMap<String, ColumnType>) -> Result<Self, String> {
-        let mut reader =
-            csv::ReaderBuilder::new().delimiter(delimiter).from_path(path).map_err(|error| error.to_string())?;
-        let headers: Vec<KeyString> =
-            reader.headers().map_err(|error| error.to_string())?.iter().map(KeyString::from).collect();
+    /// Without a header line, `headers: false`, columns are called `0`, `1` and so on.
+    pub(super) fn load(
+        path: &Path,
+        delimiter: u8,
+        headers: bool,
+        schema: &BTreeMap<String, ColumnType>,
+    ) -> Result<Self, String> {
+        let mut reader = csv::ReaderBuilder::new()
+            .delimiter(delimiter)
+            .has_headers(headers)
+            .from_path(path)
+            .map_err(|error| error.to_string())?;
+        let first = reader.headers().map_err(|error| error.to_string())?;
+        let headers: Vec<KeyString> = match headers {
+            true => first.iter().map(KeyString::from).collect(),
+            false => (0..first.len()).map(|number| KeyString::from(number.to_string())).collect(),
+        };
         if headers.is_empty() {
             return Err("the file is empty; its first line must name the columns".to_owned());
         }

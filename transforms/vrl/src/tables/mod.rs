@@ -19,12 +19,14 @@ pub use csv_table::ColumnType;
 /// Where a table comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TableSpec {
-    /// A CSV file with a header line.
+    /// A CSV file.
     Csv {
         /// Its path.
         path: PathBuf,
         /// The byte between fields, `,` as a rule.
         delimiter: u8,
+        /// Whether the first line names the columns; else they are `0`, `1` and so on.
+        headers: bool,
         /// Types of columns; those not listed are strings.
         schema: BTreeMap<String, ColumnType>,
     },
@@ -154,7 +156,9 @@ struct Lookup<'q> {
 impl Data {
     fn load(name: &str, spec: &TableSpec) -> Result<Self, TableError> {
         let loaded = match spec {
-            TableSpec::Csv { path, delimiter, schema } => CsvTable::load(path, *delimiter, schema).map(Self::Csv),
+            TableSpec::Csv { path, delimiter, headers, schema } => {
+                CsvTable::load(path, *delimiter, *headers, schema).map(Self::Csv)
+            }
             TableSpec::Mmdb { path } => MmdbTable::load(path).map(Self::Mmdb),
         };
         loaded.map_err(|problem| TableError { table: name.to_owned(), path: spec.path().to_owned(), problem })

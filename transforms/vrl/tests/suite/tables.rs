@@ -15,7 +15,7 @@ const USERS: &str = "id,email,team,since\n\
 
 fn csv(path: &Path, content: &str) -> TableSpec {
     std::fs::write(path, content).unwrap();
-    TableSpec::Csv { path: path.to_owned(), delimiter: b',', schema: BTreeMap::new() }
+    TableSpec::Csv { path: path.to_owned(), delimiter: b',', headers: true, schema: BTreeMap::new() }
 }
 
 fn load(tables: impl IntoIterator<Item = (&'static str, TableSpec)>) -> Result<Tables, Vec<TableError>> {
@@ -97,7 +97,7 @@ fn ranges_of_time_include_their_ends_and_may_be_open() {
     std::fs::write(&path, USERS).unwrap();
     let typed = BTreeMap::from([("since".to_owned(), ColumnType::Date(None))]);
     for schema in [BTreeMap::new(), typed] {
-        let tables = load([("users", TableSpec::Csv { path: path.clone(), delimiter: b',', schema })]).unwrap();
+        let tables = load([("users", TableSpec::Csv { path: path.clone(), delimiter: b',', headers: true, schema })]).unwrap();
         let ids = |condition: &str| {
             let call = format!(r#"find_enrichment_table_records!("users", {condition}, select: ["id"])"#);
             let found = ask(&tables, &call, "{}").unwrap();
@@ -119,7 +119,7 @@ fn columns_have_the_types_of_the_schema() {
     std::fs::write(&path, "id;ok;rate\n7;yes;0.5\n").unwrap();
     let schema = [("id", ColumnType::Integer), ("ok", ColumnType::Boolean), ("rate", ColumnType::Float)];
     let schema = schema.into_iter().map(|(name, kind)| (name.to_owned(), kind)).collect();
-    let tables = load([("t", TableSpec::Csv { path, delimiter: b';', schema })]).unwrap();
+    let tables = load([("t", TableSpec::Csv { path, delimiter: b';', headers: true, schema })]).unwrap();
     assert_eq!(
         ask(&tables, r#"get_enrichment_table_record!("t", {"id": 7})"#, "{}").unwrap(),
         json!({"id": 7, "ok": true, "rate": 0.5})
@@ -136,7 +136,7 @@ fn files_that_are_no_tables_are_all_named_with_the_line() {
     }
     std::fs::write(file("geo.mmdb"), "nothing of the kind").unwrap();
     let errors = load([
-        ("gone", TableSpec::Csv { path: file("gone.csv"), delimiter: b',', schema: BTreeMap::new() }),
+        ("gone", TableSpec::Csv { path: file("gone.csv"), delimiter: b',', headers: true, schema: BTreeMap::new() }),
         ("ragged", csv(&file("ragged.csv"), "a,b\n1,2\n3\n")),
         ("twice", csv(&file("twice.csv"), "a,b,a\n")),
         ("typed", typed),
@@ -234,4 +234,21 @@ fn an_mmdb_table_is_asked_by_address_only() {
         let problem = refused(&tables, &format!(".a = get_enrichment_table_record!(\"geo\", {condition})"));
         assert!(format!("{problem:?}").contains("by address only"), "{problem:?}");
     }
+}
+
+#[test]
+fn columns_without_a_header_line_are_numbered() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("plain.csv");
+    std::fs::write(&path, "u1,Ana\nu2,Ben\n").unwrap();
+    let spec = TableSpec::Csv { path, delimiter: b',', headers: false, schema: BTreeMap::new() };
+    let tables = load([("users", spec)]).unwrap();
+    let compiler = headwater_vrl::Compiler::new(Vec::new(), tables);
+    let found = r#". = get_enrichment_table_record!("users", { "0": "u2" })."1""#;
+    let program = compiler.compile(found).unwrap();
+    let none = headwater_vrl::Metas::parse(b"{}").unwrap();
+    let locate = headwater_vrl::locate_in("p.vrl", found);
+    let now = headwater_contracts::Timestamp::UNIX_EPOCH;
+    let run = headwater_vrl::run_program("p", &program, locate, vec!["{}".into()], &none, now).unwrap();
+    assert_eq!(String::from_utf8(run.output).unwrap(), "\"Ben\"\n");
 }
