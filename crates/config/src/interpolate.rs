@@ -37,12 +37,11 @@ fn walk(node: &mut Node, part: Part, options: &LoadOptions<'_>, diagnostics: &mu
             for entry in entries {
                 let below = match (part, entry.key.as_str()) {
                     (Part::Root, "transforms") => Part::Transforms,
-                    (Part::Root, "tests") => Part::Tests,
                     (Part::Transforms, _) => Part::Transform,
                     (Part::Transform, "source" | "condition" | "route") | (Part::Tests, "source" | "conditions") => {
                         continue;
                     }
-                    (Part::Tests, _) => Part::Tests,
+                    (Part::Root, "tests") | (Part::Tests, _) => Part::Tests,
                     _ => Part::Other,
                 };
                 walk(&mut entry.value, below, options, diagnostics);

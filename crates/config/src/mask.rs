@@ -16,7 +16,7 @@ pub(crate) fn masked(line: &str) -> String {
         let start = (at + 1..chars.len()).find(|i| !chars[*i].is_whitespace()).unwrap_or(chars.len());
         let (from, end) = value(&chars, start);
         let text: String = chars[from..end].iter().collect();
-        if !text.starts_with(['{', '[', '#', '&', '*', '|', '>']) && !only_references(&text) {
+        if !text.starts_with(['{', '#', '&', '*', '|', '>']) && !only_references(&text) {
             out[from..end].fill('*');
         }
         at = end.max(at + 1);
@@ -91,6 +91,7 @@ mod tests {
         check("key_file: a.pem", "key_file: a.pem");
         check("é_token: x", "é_token: *");
         check("a: { token: x }", "a: { token: * }");
+        check("token: [x]", "token: **]");
         check("token:", "token:");
         check("'password' : 'x", "'password' : '*");
     }

@@ -187,7 +187,11 @@ impl Builder<'_> {
             (Content::Mapping(_), None) => match &node.content {
                 Content::Scalar(scalar) => open.key = Some((scalar.text.clone(), node.span)),
                 _ => {
-                    return self.refuse(&node.span.clone(), "a key that is a list or a mapping", "keys are plain words");
+                    return self.refuse(
+                        &node.span.clone(),
+                        "a key that is a list or a mapping",
+                        "keys are plain words",
+                    );
                 }
             },
             (Content::Scalar(_), _) => {}

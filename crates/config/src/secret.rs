@@ -41,12 +41,10 @@ fn reference(node: &Node) -> Result<Reference<'_>, String> {
         _ => {
             let words: Option<Vec<&str>> =
                 value.items().iter().map(|item| item.scalar().map(|s| s.text.as_str())).collect();
-            words.filter(|words| !words.is_empty()).map(Reference::Exec).ok_or_else(|| {
-                format!(
-                    "`exec` takes a command and its arguments: write `[command, argument]`, found {}",
-                    value.describe()
-                )
-            })
+            words
+                .filter(|words| !words.is_empty())
+                .map(Reference::Exec)
+                .ok_or_else(|| "`exec` takes a command and its arguments: write `[command, argument]`".to_owned())
         }
     }
 }

@@ -194,10 +194,10 @@ impl Wiring {
     fn sorted(&self) -> Vec<usize> {
         let mut readers: Vec<Vec<usize>> = vec![Vec::new(); self.wires.len()];
         let mut waiting: Vec<usize> = vec![0; self.wires.len()];
-        for reader in 0..self.wires.len() {
+        for (reader, missing) in waiting.iter_mut().enumerate() {
             for read in self.upstream(reader).collect::<BTreeSet<_>>() {
                 readers[read].push(reader);
-                waiting[reader] += 1;
+                *missing += 1;
             }
         }
         let mut ready: BTreeSet<usize> = (0..self.wires.len()).filter(|index| waiting[*index] == 0).collect();

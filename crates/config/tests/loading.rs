@@ -1,5 +1,7 @@
 //! Good configurations give the pipeline they describe; files merge; nothing panics.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helpers may fail loudly")]
+
 mod common;
 
 use common::{registry, strict, text};

@@ -1,5 +1,7 @@
 //! The JSON Schema takes what the loader takes, and refuses what it refuses.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helpers may fail loudly")]
+
 mod common;
 
 use headwater_config::{Diagnostics, SourceFile, json_schema, parse};

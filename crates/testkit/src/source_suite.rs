@@ -108,9 +108,9 @@ impl Case<'_> {
     pub async fn run(&self, scenario: Scenario, mut kills: usize, dice: &mut StdRng) -> Verdict {
         let start = Timestamp::from_timestamp(1_717_200_000 + dice.random_range(0..86_400), 0).unwrap_or_default();
         let clock = TestClock::at(start);
-        let simulator = Simulator::start(self.provider, scenario, Arc::new(clock.clone())).await.expect("simulator");
+        let simulator = Simulator::start(self.provider, scenario, Arc::new(clock.clone())).expect("simulator");
         let rig = Rig::new(clock.clone());
-        let build = || (self.build)(&simulator.url(), simulator.credential(), &rig.options);
+        let build = || (self.build)(simulator.url(), simulator.credential(), &rig.options);
         let mut verdict = Verdict::default();
         let mut cut = clock.now();
         for (number, step) in self.steps.iter().chain([&self.settle, &TimeDelta::zero()]).enumerate() {
