@@ -2,15 +2,15 @@
 
 use crate::{Failure, plugins};
 use headwater_config::{
-    DeadLetter, Diagnostic, Diagnostics, Loaded, LoadOptions, OnError, Pipeline, ProcessEnvironment, Table, TestEvent,
+    DeadLetter, Diagnostic, Diagnostics, LoadOptions, Loaded, OnError, Pipeline, ProcessEnvironment, Table, TestEvent,
     Transform as Spec, UnitTest, VrlText,
 };
 use headwater_contracts::{Clock, Transform};
 use headwater_runtime::{DeadLetterTarget, DeadLetters, SinkSpec, SourceSpec, SystemClock, Topology, TransformSpec};
 use headwater_sink_file::DeadLetterFile;
 use headwater_vrl::{
-    Compiler, Condition, Filter, Locate, Program, ProgramError, Remap, RemapOptions, Route, RouteRule, TableSpec, Tables,
-    TestCase, TestCondition, TestInput, TestOutput,
+    Compiler, Condition, Filter, Locate, Program, ProgramError, Remap, RemapOptions, Route, RouteRule, TableSpec,
+    Tables, TestCase, TestCondition, TestInput, TestOutput,
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -51,7 +51,8 @@ pub(crate) fn assemble(paths: &[PathBuf], purpose: Purpose) -> Result<Assembled,
         resolve_secrets: purpose == Purpose::Run,
     };
     let Loaded { pipeline, mut diagnostics } = headwater_config::read(paths, &registry, options);
-    let mut compilation = Compilation { compiler: compiler(&pipeline, &mut diagnostics), diagnostics: &mut diagnostics };
+    let mut compilation =
+        Compilation { compiler: compiler(&pipeline, &mut diagnostics), diagnostics: &mut diagnostics };
     let mut transforms = compilation.transforms(&pipeline);
     let tests = compilation.tests(&pipeline.tests);
     if !diagnostics.is_empty() {
@@ -79,7 +80,8 @@ pub(crate) fn compiler(pipeline: &Pipeline, diagnostics: &mut Diagnostics) -> Co
     }
     let tables = Tables::load(specs).unwrap_or_else(|errors| {
         for error in errors {
-            let span = pipeline.enrichment_tables.iter().find(|table| table.name == error.table).map(|table| &table.span);
+            let span =
+                pipeline.enrichment_tables.iter().find(|table| table.name == error.table).map(|table| &table.span);
             let message = error.to_string();
             diagnostics.push(span.map_or_else(|| Diagnostic::new(&message), |span| Diagnostic::at(span, &message)));
         }
@@ -122,7 +124,8 @@ impl Compilation<'_> {
                 Some(label) => format!("{}: {label}{code}", error.message),
                 None => format!("{}{code}", error.message),
             };
-            let hint = error.notes.iter().find_map(|note| note.strip_prefix("hint: ").or_else(|| note.strip_prefix("try: ")));
+            let hint =
+                error.notes.iter().find_map(|note| note.strip_prefix("hint: ").or_else(|| note.strip_prefix("try: ")));
             self.diagnostics.push(text.problem(error.offset, message).maybe_hint(hint.map(str::to_owned)));
         }
         None
@@ -186,10 +189,12 @@ impl Compilation<'_> {
             for text in &output.conditions {
                 conditions.push(TestCondition { condition: self.condition(text)?, locate: locate(text) });
             }
-            outputs.extend(output.extract_from.iter().map(|from| TestOutput {
-                extract_from: from.to_string(),
-                conditions: conditions.clone(),
-            }));
+            outputs.extend(
+                output
+                    .extract_from
+                    .iter()
+                    .map(|from| TestOutput { extract_from: from.to_string(), conditions: conditions.clone() }),
+            );
         }
         let no_outputs_from = test.no_outputs_from.iter().map(ToString::to_string).collect();
         Some(TestCase { name: test.name.clone(), inputs, outputs, no_outputs_from })
@@ -202,7 +207,9 @@ impl Compilation<'_> {
         let empty = bytes::Bytes::from_static(b"{}");
         let run = headwater_vrl::run_program("input", &program, locate(text), vec![empty], &none, SystemClock.now());
         let problem = match run {
-            Ok(run) if run.failed.is_empty() && !run.output.is_empty() => return Some(run.output.trim_ascii().to_vec().into()),
+            Ok(run) if run.failed.is_empty() && !run.output.is_empty() => {
+                return Some(run.output.trim_ascii().to_vec().into());
+            }
             Ok(run) => run.failed.first().map_or_else(|| "it makes no event".into(), |failure| failure.reason.clone()),
             Err(problem) => problem,
         };

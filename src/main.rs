@@ -67,9 +67,7 @@ fn main() -> ExitCode {
         Command::Graph { config, format } => commands::graph(config, *format),
         Command::Simulate { providers, port, scenario } => commands::simulate(providers, *port, scenario),
         Command::Schema => commands::schema(),
-        Command::Vrl { program, input, metadata, config } => {
-            commands::vrl(program, input, metadata.as_deref(), config)
-        }
+        Command::Vrl { program, input, metadata, config } => commands::vrl(program, input, metadata.as_deref(), config),
         Command::Ledger { command: LedgerCommand::Show { config, format } } => commands::show_ledger(config, *format),
     };
     match outcome {

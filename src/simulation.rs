@@ -21,7 +21,8 @@ pub(crate) fn point_at_simulators(sources: &mut [SourceSpec]) -> Result<Vec<Simu
         // A fake on this machine needs no politeness, and nobody wants to wait for a demonstration.
         source.built.min_interval = Period::seconds(0);
         source.options.rate_limit = Some(RateLimit { requests: 1_000_000, per: Period::seconds(1) });
-        source.options.retry = Some(Retry { initial: Period(chrono::TimeDelta::milliseconds(50)), max: Period::seconds(1) });
+        source.options.retry =
+            Some(Retry { initial: Period(chrono::TimeDelta::milliseconds(50)), max: Period::seconds(1) });
         source.options.start_at = Some(StartAt::Earliest);
         source.options.proxy = None;
         source.options.tls = None;
@@ -40,8 +41,12 @@ pub(crate) fn scenario(name: &str, provider: Provider) -> Result<Scenario, Failu
     if name == "demo" {
         return Ok(Scenario::demo(provider));
     }
-    Scenario::named(provider, name)
-        .ok_or_else(|| Failure::usage(format!("there is no scenario `{name}` (there is: demo, {}, seed:N)", Scenario::NAMES.join(", "))))
+    Scenario::named(provider, name).ok_or_else(|| {
+        Failure::usage(format!(
+            "there is no scenario `{name}` (there is: demo, {}, seed:N)",
+            Scenario::NAMES.join(", ")
+        ))
+    })
 }
 
 /// How long `simulate` lets connections finish when it is interrupted.

@@ -41,14 +41,19 @@ fn memory_follows_the_batch_and_the_start_is_quick() {
         scenario.burst = (events > 0).then_some(headwater_simulator::Burst { events, age_s: 6 * 86_400, spread_s: 60 });
         let simulator = Simulator::start(Provider::Mural, scenario, Arc::new(SystemClock)).unwrap();
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("pipeline.yaml"), pipeline(&simulator).replace("page_size", "min_call_interval: 0s, page_size")).unwrap();
+        fs::write(
+            dir.path().join("pipeline.yaml"),
+            pipeline(&simulator).replace("page_size", "min_call_interval: 0s, page_size"),
+        )
+        .unwrap();
         let started = SystemClock.now();
         let mut headwater = Headwater::start(dir.path(), &["run"]);
         headwater.wait_for("caught up");
         let pid = headwater.child.id();
         let (now, peak) = (kib(pid, "VmRSS"), kib(pid, "VmHWM"));
         let first = simulator.ledger().requests()[0].at - started;
-        let lines = fs::read(dir.path().join("out.ndjson")).map_or(0, |out| out.iter().filter(|b| **b == b'\n').count());
+        let lines =
+            fs::read(dir.path().join("out.ndjson")).map_or(0, |out| out.iter().filter(|b| **b == b'\n').count());
         let bytes: usize = simulator.ledger().events().iter().map(|event| event.forms[0].len()).sum();
         (now, peak, first, lines, bytes)
     };

@@ -135,11 +135,14 @@ fn objection(provider: Provider, mistake: Mistake, seeds: u64) -> Option<Verdict
     };
     let case = Case { build: &build, ..case };
     let runtime = support::runtime();
-    (0..seeds).map(|seed| runtime.block_on(support::in_time(seed, case.seeded(seed)))).find(|verdict| !verdict.is_good())
+    (0..seeds)
+        .map(|seed| runtime.block_on(support::in_time(seed, case.seeded(seed))))
+        .find(|verdict| !verdict.is_good())
 }
 
 fn check(provider: Provider, mistake: Mistake, complaint: impl Fn(&Verdict) -> bool) {
-    let verdict = objection(provider, mistake, 30).unwrap_or_else(|| panic!("{provider}: {mistake:?} passes the suite"));
+    let verdict =
+        objection(provider, mistake, 30).unwrap_or_else(|| panic!("{provider}: {mistake:?} passes the suite"));
     assert!(complaint(&verdict), "{provider}: {mistake:?} is caught for the wrong reason: {verdict}");
 }
 

@@ -6,7 +6,12 @@
 mod support;
 
 use headwater_testkit::source_suite::{Case, Verdict};
-use std::{env, sync::Arc, sync::Mutex, sync::atomic::{AtomicU64, Ordering}};
+use std::{
+    env,
+    sync::Arc,
+    sync::Mutex,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 fn number(name: &str) -> Option<u64> {
     env::var(name).ok().and_then(|text| text.parse().ok())

@@ -99,7 +99,8 @@ impl Drop for Server {
 fn serve(provider: Provider) -> Result<()> {
     // A quiet week; enough events for CPU time to be measured well.
     let events = if provider == Provider::Mural { 150_000 } else { 60_000 };
-    let scenario = Scenario::new().seed(1).history(7, events).pactflow(|p| p.own_records = headwater_simulator::OwnRecords::Never);
+    let scenario =
+        Scenario::new().seed(1).history(7, events).pactflow(|p| p.own_records = headwater_simulator::OwnRecords::Never);
     let simulator = Simulator::start(provider, scenario, Arc::new(headwater_runtime::SystemClock))?;
     println!("{} {}", simulator.url(), simulator.credential());
     std::io::stdout().flush()?;

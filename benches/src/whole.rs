@@ -4,7 +4,8 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use cpu_time::ProcessTime;
 use headwater_contracts::{
-    BuiltSource, Clock, Emit, Event, Period, RateLimit, SinkConfig, SinkOptions, SourceConfig, SourceOptions, StartAt, Transform,
+    BuiltSource, Clock, Emit, Event, Period, RateLimit, SinkConfig, SinkOptions, SourceConfig, SourceOptions, StartAt,
+    Transform,
 };
 use headwater_ledger::{FileLedger, Ledger};
 use headwater_runtime::{
@@ -58,15 +59,31 @@ async fn read(provider: Provider, url: &str, credential: &str, transform: Arc<dy
         ..SourceOptions::default()
     };
     let built: BuiltSource = match provider {
-        Provider::PactFlow => serde_json::from_value::<PactflowConfig>(json!({ "endpoint": url, "token": credential }))?.build(&options),
+        Provider::PactFlow => {
+            serde_json::from_value::<PactflowConfig>(json!({ "endpoint": url, "token": credential }))?.build(&options)
+        }
         _ => serde_json::from_value::<MuralConfig>(json!({ "endpoint": url, "api_key": credential }))?.build(&options),
     }?;
     let path = dir.path().join("out.ndjson");
     let file = serde_json::from_value::<FileConfig>(json!({ "path": path }))?.build()?;
     let topology = Topology {
-        sources: vec![SourceSpec { name: "in".into(), built: BuiltSource { min_interval: Period::seconds(0), ..built }, options }],
-        transforms: vec![TransformSpec { name: "normalize".into(), inputs: vec!["in".into()], transform, block_on_error: true }],
-        sinks: vec![SinkSpec { name: "out".into(), inputs: vec!["normalize".into()], sink: file, options: SinkOptions::default() }],
+        sources: vec![SourceSpec {
+            name: "in".into(),
+            built: BuiltSource { min_interval: Period::seconds(0), ..built },
+            options,
+        }],
+        transforms: vec![TransformSpec {
+            name: "normalize".into(),
+            inputs: vec!["in".into()],
+            transform,
+            block_on_error: true,
+        }],
+        sinks: vec![SinkSpec {
+            name: "out".into(),
+            inputs: vec!["normalize".into()],
+            sink: file,
+            options: SinkOptions::default(),
+        }],
         dead_letters: DeadLetterTarget::Store(Box::new(NoLetters)),
     };
     let ledger: Arc<dyn Ledger> = Arc::new(FileLedger::open(&dir.path().join("state"))?);

@@ -18,10 +18,15 @@ pub(crate) fn show_ledger(config: &[PathBuf], format: LedgerFormat) -> Result<()
         return Err(super::run::no_kafka_state());
     };
     if !path.exists() {
-        return Err(Failure::run(format!("there is no ledger in `{}` yet: nothing has run with this state", path.display())));
+        return Err(Failure::run(format!(
+            "there is no ledger in `{}` yet: nothing has run with this state",
+            path.display()
+        )));
     }
     let streams = FileLedger::open(&path).and_then(|ledger| ledger.streams()).map_err(Failure::run)?;
-    let at = |ms: i64| Timestamp::from_timestamp_millis(ms).map_or_else(|| ms.to_string(), |t| t.format("%FT%T%.3fZ").to_string());
+    let at = |ms: i64| {
+        Timestamp::from_timestamp_millis(ms).map_or_else(|| ms.to_string(), |t| t.format("%FT%T%.3fZ").to_string())
+    };
     let mut out = String::new();
     match format {
         LedgerFormat::Json => {
@@ -44,13 +49,26 @@ pub(crate) fn show_ledger(config: &[PathBuf], format: LedgerFormat) -> Result<()
             for (key, record, identities) in &streams {
                 let name = format!("{}/{}", key.source, key.stream);
                 let tally = &record.tally;
-                let numbers = [tally.read, tally.delivered, tally.dropped_total(), tally.suppressed, tally.dead_lettered, tally.late, *identities];
+                let numbers = [
+                    tally.read,
+                    tally.delivered,
+                    tally.dropped_total(),
+                    tally.suppressed,
+                    tally.dead_lettered,
+                    tally.late,
+                    *identities,
+                ];
                 counts.push(std::iter::once(name.clone()).chain(numbers.iter().map(u64::to_string)).collect());
-                ranges.extend(record.coverage.ranges().iter().map(|range| {
-                    vec![name.clone(), at(range.span.from), at(range.span.to), range.events.to_string()]
-                }));
+                ranges.extend(
+                    record.coverage.ranges().iter().map(|range| {
+                        vec![name.clone(), at(range.span.from), at(range.span.to), range.events.to_string()]
+                    }),
+                );
             }
-            out.push_str(&table(&["stream", "read", "delivered", "dropped", "suppressed", "dead-lettered", "late", "identities kept"], &counts));
+            out.push_str(&table(
+                &["stream", "read", "delivered", "dropped", "suppressed", "dead-lettered", "late", "identities kept"],
+                &counts,
+            ));
             out.push('\n');
             out.push_str(&table(&["stream", "covered from", "to (exclusive)", "events"], &ranges));
         }

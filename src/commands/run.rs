@@ -69,7 +69,9 @@ async fn serve_api(api: Option<Api>, board: Board) -> Failure {
     };
     match served {
         Ok(()) => std::future::pending().await,
-        Err(error) => Failure::run(format!("cannot serve the API on {address}: {error}; choose another `api.address`, or leave `api` out")),
+        Err(error) => Failure::run(format!(
+            "cannot serve the API on {address}: {error}; choose another `api.address`, or leave `api` out"
+        )),
     }
 }
 
@@ -104,7 +106,9 @@ pub(crate) async fn interrupted() {
 }
 
 pub(crate) fn no_kafka_state() -> Failure {
-    Failure::config("error: `state: { type: kafka }` is not in this release; use `state: { type: file, path: ./state }`")
+    Failure::config(
+        "error: `state: { type: kafka }` is not in this release; use `state: { type: file, path: ./state }`",
+    )
 }
 
 /// A folder that goes with the process.

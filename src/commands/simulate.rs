@@ -24,8 +24,9 @@ pub(crate) fn simulate(names: &[String], port: u16, scenario_name: &str) -> Resu
         for (offset, provider) in (0..).zip(providers) {
             let port = if port == 0 { 0 } else { port + offset };
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-            let simulator = Simulator::start_on(address, provider, scenario(scenario_name, provider)?, Arc::new(SystemClock))
-                .map_err(|e| Failure::run(format!("cannot serve `{provider}` on {address}: {e}")))?;
+            let simulator =
+                Simulator::start_on(address, provider, scenario(scenario_name, provider)?, Arc::new(SystemClock))
+                    .map_err(|e| Failure::run(format!("cannot serve `{provider}` on {address}: {e}")))?;
             super::print(&format!("{provider} {} {}\n", simulator.url(), simulator.credential()))?;
             simulators.push(simulator);
         }

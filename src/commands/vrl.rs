@@ -37,8 +37,9 @@ pub(crate) fn vrl(program: &str, input: &str, metadata: Option<&Path>, config: &
     let events = read(input)?;
     let events = events.lines().filter(|line| !line.trim().is_empty()).map(|line| bytes::Bytes::from(line.to_owned()));
     let whole = VrlText::whole(SourceFile::new(program, "", text.as_str()));
-    let run = run_program(program, &compiled, crate::assemble::locate(&whole), events.collect(), &metas, SystemClock.now())
-        .map_err(Failure::usage)?;
+    let run =
+        run_program(program, &compiled, crate::assemble::locate(&whole), events.collect(), &metas, SystemClock.now())
+            .map_err(Failure::usage)?;
     super::print(&String::from_utf8_lossy(&run.output))?;
     for number in &run.dropped {
         eprintln!("event {number}: dropped");
@@ -46,12 +47,20 @@ pub(crate) fn vrl(program: &str, input: &str, metadata: Option<&Path>, config: &
     for failure in &run.failed {
         eprintln!("event {}: {}", failure.event, failure.reason);
     }
-    if run.failed.is_empty() { Ok(()) } else { Err(Failure::run(format!("the program failed on {} events", run.failed.len()))) }
+    if run.failed.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::run(format!("the program failed on {} events", run.failed.len())))
+    }
 }
 
 fn read(path: &str) -> Result<String, Failure> {
     let mut text = String::new();
-    let done = if path == "-" { io::stdin().read_to_string(&mut text).map(|_| ()) } else { fs::read_to_string(path).map(|all| text = all) };
+    let done = if path == "-" {
+        io::stdin().read_to_string(&mut text).map(|_| ())
+    } else {
+        fs::read_to_string(path).map(|all| text = all)
+    };
     done.map_err(|e| Failure::usage(format!("cannot read `{path}`: {e}")))?;
     Ok(text)
 }

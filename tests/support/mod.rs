@@ -8,22 +8,24 @@ use headwater_testkit::source_suite::Case;
 use serde_json::{Value, json};
 use std::{future::Future, time::Duration};
 
-/// A runtime for one worker of a suite.
-pub fn runtime() -> tokio::runtime::Runtime {
+/// A runtime for one worker of a suite. `HEADWATER_LOG=debug` shows what a run does.
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
+    let filter = tracing_subscriber::EnvFilter::builder().with_env_var("HEADWATER_LOG").from_env_lossy();
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
     let _ = rustls::crypto::ring::default_provider().install_default();
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
 }
 
 /// Fails a run that does not end.
-pub async fn in_time<T>(seed: u64, run: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(Duration::from_secs(120), run).await {
+pub(crate) async fn in_time<T>(seed: u64, run: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(Duration::from_mins(2), run).await {
         Ok(done) => done,
         Err(_) => panic!("HEADWATER_SEED={seed} does not end"),
     }
 }
 
 /// A source from its YAML keys, free of politeness towards the simulator.
-pub fn build<C: SourceConfig>(keys: Value, options: &SourceOptions) -> BuiltSource {
+pub(crate) fn build<C: SourceConfig>(keys: Value, options: &SourceOptions) -> BuiltSource {
     let config: C = serde_json::from_value(keys).expect("the keys of a source");
     let mut built = config.build(options).expect("a source");
     built.min_interval = Period::seconds(0);
@@ -32,36 +34,36 @@ pub fn build<C: SourceConfig>(keys: Value, options: &SourceOptions) -> BuiltSour
 }
 
 /// PactFlow, polled as at work: often, then with pauses in which the daily re-scan finds what appeared late.
-pub fn pactflow() -> Case<'static> {
+pub(crate) fn pactflow() -> Case<'static> {
     let minutes = |n| TimeDelta::minutes(n);
     let steps = [vec![minutes(5); 6], vec![minutes(90); 4], vec![minutes(5); 2]].concat();
     Case { provider: Provider::PactFlow, build: &build_pactflow, drops_own: true, steps, settle: TimeDelta::hours(25) }
 }
 
 /// Mural, over the days that its extraction and its stragglers take.
-pub fn mural() -> Case<'static> {
+pub(crate) fn mural() -> Case<'static> {
     let steps = [vec![TimeDelta::hours(1); 3], vec![TimeDelta::hours(6); 12], vec![TimeDelta::hours(24); 4]].concat();
     Case { provider: Provider::Mural, build: &build_mural, drops_own: false, steps, settle: TimeDelta::hours(25) }
 }
 
-pub fn build_pactflow(url: &str, token: &str, options: &SourceOptions) -> BuiltSource {
+pub(crate) fn build_pactflow(url: &str, token: &str, options: &SourceOptions) -> BuiltSource {
     build::<headwater_source_pactflow::PactflowConfig>(json!({ "endpoint": url, "token": token }), options)
 }
 
-pub fn build_mural(url: &str, key: &str, options: &SourceOptions) -> BuiltSource {
+pub(crate) fn build_mural(url: &str, key: &str, options: &SourceOptions) -> BuiltSource {
     build::<headwater_source_mural::MuralConfig>(json!({ "endpoint": url, "api_key": key }), options)
 }
 
 /// The real binary at work: its stdout as lines, its stderr as lines.
-pub struct Headwater {
-    pub child: std::process::Child,
-    pub out: std::io::BufReader<std::process::ChildStdout>,
-    pub err: std::io::BufReader<std::process::ChildStderr>,
+pub(crate) struct Headwater {
+    pub(crate) child: std::process::Child,
+    pub(crate) out: std::io::BufReader<std::process::ChildStdout>,
+    pub(crate) err: std::io::BufReader<std::process::ChildStderr>,
 }
 
 impl Headwater {
     /// Starts `headwater ARGS` in a folder.
-    pub fn start(dir: &std::path::Path, args: &[&str]) -> Self {
+    pub(crate) fn start(dir: &std::path::Path, args: &[&str]) -> Self {
         let mut child = command(dir, args)
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::piped())
@@ -73,7 +75,7 @@ impl Headwater {
     }
 
     /// Reads stderr until a line contains `text`; panics with all of it if none does.
-    pub fn wait_for(&mut self, text: &str) -> String {
+    pub(crate) fn wait_for(&mut self, text: &str) -> String {
         use std::io::BufRead;
         let mut seen = String::new();
         loop {
@@ -97,8 +99,27 @@ impl Drop for Headwater {
 }
 
 /// `headwater ARGS`, to be run in a folder.
-pub fn command(dir: &std::path::Path, args: &[&str]) -> std::process::Command {
+pub(crate) fn command(dir: &std::path::Path, args: &[&str]) -> std::process::Command {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_headwater"));
     command.args(args).current_dir(dir).stdin(std::process::Stdio::null()).env_remove("RUST_LOG");
     command
+}
+
+/// Runs `headwater ARGS` in a folder to its end.
+pub(crate) fn run(dir: &std::path::Path, args: &[&str]) -> std::process::Output {
+    command(dir, args).output().expect("headwater runs")
+}
+
+pub(crate) fn stdout(output: &std::process::Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("UTF-8 on stdout")
+}
+
+pub(crate) fn stderr(output: &std::process::Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("UTF-8 on stderr")
+}
+
+/// Sends a signal by its name, such as `TERM`.
+pub(crate) fn signal(child: &std::process::Child, name: &str) {
+    let kill = format!("kill -{name} {}", child.id());
+    assert!(std::process::Command::new("sh").args(["-c", &kill]).status().expect("sh").success(), "{kill}");
 }

@@ -50,6 +50,11 @@ impl OwnRequests {
         self.0.remove(&user_agent)
     }
 
+    /// Forgets those sent before `instant`: their echo is not expected any more.
+    pub fn forget_before(&mut self, instant: Timestamp) {
+        self.0.retain(|_, request| request.sent >= instant);
+    }
+
     /// How many are left.
     pub fn len(&self) -> usize {
         self.0.len()

@@ -119,7 +119,8 @@ pub trait Ledger: Send + Sync + 'static {
     /// For each identity, in the order given, whether it has been settled already.
     fn known(&self, stream: &StreamKey, identities: &[Filed]) -> Result<Vec<bool>, LedgerError>;
 
-    /// Writes down a request that is about to be sent. Writing the same one down again changes nothing.
+    /// Writes down a request that is about to be sent. One with the same id replaces what was written before: when it
+    /// was sent is known better once the server has shown its clock. Writing the same one down again changes nothing.
     fn record_request(&self, stream: &StreamKey, request: &OwnRequest) -> Result<(), LedgerError>;
 
     /// Applies one step, all of it or nothing.

@@ -67,7 +67,9 @@ impl Ledger for MemoryLedger {
 
     fn record_request(&self, stream: &StreamKey, request: &OwnRequest) -> Result<(), LedgerError> {
         self.write(stream, |kept| {
-            kept.own_requests.insert(request.id.clone(), request.clone());
+            if let Some(before) = kept.own_requests.insert(request.id.clone(), request.clone()) {
+                kept.calls.remove(&(crate::record::to_ms(before.sent), before.id));
+            }
             kept.calls.insert((crate::record::to_ms(request.sent), request.id.clone()));
         })
     }

@@ -28,6 +28,10 @@ pub(crate) const BATCH_EVENTS: usize = 128;
 const BATCH_BYTES: usize = 512 << 10;
 /// First wait after an answer that a person must act on: it will not get better by asking soon.
 const SLOW_RETRY: Period = Period::seconds(30);
+/// How far our idea of the server's clock may be off before it is worth a write: `Date` has whole seconds.
+const CLOCK_DOUBT: chrono::TimeDelta = chrono::TimeDelta::seconds(2);
+/// Most requests remembered for that: a server that never sends a `Date` must not fill memory.
+const UNDATED_MAX: usize = 1000;
 /// Restarts of one scan before it is treated as failing.
 const RESTARTS_MAX: u32 = 20;
 
@@ -83,6 +87,8 @@ impl From<Closed> for Halt {
 struct Reading {
     coverage: Coverage,
     sent: OwnRequests,
+    /// Requests, with our time of sending, that no answer with a `Date` has followed yet.
+    undated: Vec<(OwnRequest, Timestamp)>,
     /// Read and suppressed since the last balance.
     tally: Tally,
     /// Of those, what was handed over to the lane's account already.
@@ -132,6 +138,7 @@ impl Driver {
         let mut reading = Reading {
             coverage: record.coverage,
             sent,
+            undated: Vec::new(),
             tally: Tally::default(),
             settled_before: 0,
             first: true,
@@ -220,10 +227,10 @@ impl Driver {
     /// Requests and reads one page. The outer error ends the stream, the inner one is for the backoff.
     async fn page(&mut self, scan: &mut dyn Scan, reading: &mut Reading) -> Result<Result<Next, ReadError>, Halt> {
         let request = scan.request();
-        let user_agent = self.announce(&request, reading).await?;
+        let own = self.announce(&request, reading).await?;
         let sent = self.clock.now();
         let answered = tokio::select! {
-            answered = self.http.send(&request, &user_agent, self.server_now()) => answered,
+            answered = self.http.send(&request, &own.user_agent, self.server_now()) => answered,
             () = stopped(&mut self.stop) => return Err(Halt::Stop),
             () = self.failure.happened() => return Err(Halt::Failed("the run has failed".into())),
         };
@@ -239,6 +246,7 @@ impl Driver {
             .record((self.clock.now() - sent).as_seconds_f64());
         if let Some(date) = answer.date {
             self.server.observe(date, self.clock.now());
+            self.correct(reading).await?;
         }
         let server_time = answer.date.unwrap_or_else(|| self.server_now());
         if !(200..300).contains(&status) {
@@ -332,8 +340,8 @@ impl Driver {
             && self.ledger.known(&self.key, &[filed]).is_ok_and(|known| known == [false])
     }
 
-    /// Keeps to the budget, writes the request into the ledger, and returns its one-time `User-Agent`.
-    async fn announce(&mut self, request: &Request, reading: &mut Reading) -> Result<String, Halt> {
+    /// Keeps to the budget, writes the request into the ledger, and returns what was written.
+    async fn announce(&mut self, request: &Request, reading: &mut Reading) -> Result<OwnRequest, Halt> {
         if let Some(last) = reading.last_request {
             let wait = (last + self.min_interval.0 - self.server_now()).to_std().unwrap_or_default();
             self.wait(wait.min(self.min_interval.to_std())).await?;
@@ -355,9 +363,27 @@ impl Driver {
         reading.last_request = Some(own.sent);
         let copy = own.clone();
         self.with_ledger(move |ledger, key| ledger.record_request(key, &copy)).await?;
-        let user_agent = own.user_agent.clone();
-        reading.sent.insert(own);
-        Ok(user_agent)
+        if reading.undated.len() < UNDATED_MAX {
+            reading.undated.push((own.clone(), self.clock.now()));
+        }
+        reading.sent.insert(own.clone());
+        Ok(own)
+    }
+
+    /// Writes down anew when requests were sent, if the server's clock turns out to be another than was thought: their
+    /// echoes will bear the server's time. Also those that were never answered, and may have been heard all the same.
+    async fn correct(&self, reading: &mut Reading) -> Result<(), Halt> {
+        for (mut own, sent) in std::mem::take(&mut reading.undated) {
+            let by_server = self.server.at(sent);
+            // Its echo may have come already, in an answer that broke off.
+            let waits = reading.sent.by_user_agent(&own.user_agent).is_some();
+            if waits && (by_server - own.sent).abs() > CLOCK_DOUBT {
+                own.sent = by_server;
+                reading.sent.insert(own.clone());
+                self.with_ledger(move |ledger, key| ledger.record_request(key, &own)).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Sorts out duplicates and hands the rest to the lane in batches, the last with `state`.
@@ -476,11 +502,13 @@ impl Driver {
         reading.tally = Tally::default();
         reading.first = false;
         let now = self.server_now();
+        let forget_requests_before = now - self.source.echo_window().max(self.source.budget_window());
+        reading.sent.forget_before(forget_requests_before);
         let step = Commit {
             state,
             covered: (!span.is_empty()).then_some((span, newly)),
             forget_before: Some(self.source.horizon(now)),
-            forget_requests_before: Some(now - self.source.echo_window().max(self.source.budget_window())),
+            forget_requests_before: Some(forget_requests_before),
             ..Commit::default()
         };
         if !span.is_empty() {

@@ -5,11 +5,13 @@ use crate::{
     recorder::Recorder,
     saboteur::{SabotagedLedger, Saboteur},
 };
-use headwater_contracts::{BuiltSource, Clock, Emit, Event, Period, Retry, SinkOptions, SourceOptions, StartAt, Transform};
+use headwater_contracts::{
+    BuiltSource, Clock, Emit, Event, Period, Retry, SinkOptions, SourceOptions, StartAt, Transform,
+};
 use headwater_ledger::{Ledger, MemoryLedger};
 use headwater_runtime::{
-    Board, DeadLetter, DeadLetterTarget, DeadLetters, Ending, RunError, RunOptions, SinkSpec, SourceSpec, Summary, Topology,
-    TransformSpec, run,
+    Board, DeadLetter, DeadLetterTarget, DeadLetters, Ending, RunError, RunOptions, SinkSpec, SourceSpec, Summary,
+    Topology, TransformSpec, run,
 };
 use std::{
     io,

@@ -5,8 +5,8 @@
 //! any more: just what `kill -9` does to a process.
 
 use headwater_contracts::OwnRequest;
-use headwater_ledger::{Commit, Filed, Ledger, LedgerError, StreamKey, StreamRecord};
 use headwater_contracts::Timestamp;
+use headwater_ledger::{Commit, Filed, Ledger, LedgerError, StreamKey, StreamRecord};
 use std::{
     path::PathBuf,
     sync::{

@@ -172,8 +172,14 @@ pub(crate) fn record_request(db: &Database, stream: &StreamKey, request: &OwnReq
     let write = begin(db)?;
     {
         let row = row(stream, &write.open_table(STREAMS)?)?.ok_or_else(|| not_loaded(stream))?;
-        write.open_table(OWN_REQUESTS)?.insert((row.number, request.id.as_str()), (sent, json.as_slice()))?;
-        write.open_table(CALLS)?.insert((row.number, sent, request.id.as_str()), ())?;
+        let id = request.id.as_str();
+        let mut requests = write.open_table(OWN_REQUESTS)?;
+        let before = requests.insert((row.number, id), (sent, json.as_slice()))?.map(|replaced| replaced.value().0);
+        let mut calls = write.open_table(CALLS)?;
+        if let Some(before) = before {
+            calls.remove((row.number, before, id))?;
+        }
+        calls.insert((row.number, sent, id), ())?;
     }
     Ok(write.commit()?)
 }

@@ -97,7 +97,8 @@ fn ranges_of_time_include_their_ends_and_may_be_open() {
     std::fs::write(&path, USERS).unwrap();
     let typed = BTreeMap::from([("since".to_owned(), ColumnType::Date(None))]);
     for schema in [BTreeMap::new(), typed] {
-        let tables = load([("users", TableSpec::Csv { path: path.clone(), delimiter: b',', headers: true, schema })]).unwrap();
+        let tables =
+            load([("users", TableSpec::Csv { path: path.clone(), delimiter: b',', headers: true, schema })]).unwrap();
         let ids = |condition: &str| {
             let call = format!(r#"find_enrichment_table_records!("users", {condition}, select: ["id"])"#);
             let found = ask(&tables, &call, "{}").unwrap();

@@ -1,0 +1,538 @@
+//! The contract of the command line, kept by the real binary: what it prints where, which exit codes, what it leaves behind.
+
+mod support;
+
+use headwater_config::{Diagnostics, SourceFile, parse};
+use headwater_contracts::Clock;
+use headwater_runtime::SystemClock;
+use headwater_simulator::{Kind, Provider, Scenario, Simulator};
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, Read, Write},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Output, Stdio},
+    sync::Arc,
+};
+use support::{Headwater, run, stderr, stdout};
+
+const FAILED: Option<i32> = Some(1);
+const USAGE: Option<i32> = Some(2);
+const CONFIG: Option<i32> = Some(78);
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn text(path: &str) -> String {
+    fs::read_to_string(repository(path)).unwrap()
+}
+
+/// An empty folder with this `pipeline.yaml`.
+fn folder(pipeline: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("pipeline.yaml"), pipeline).unwrap();
+    dir
+}
+
+/// What is in a folder, sorted.
+fn entries(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// Every file below a folder, one behind the other.
+fn all_bytes(dir: &Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        bytes.extend(if path.is_dir() { all_bytes(&path) } else { fs::read(&path).unwrap() });
+    }
+    bytes
+}
+
+fn holds(bytes: &[u8], needle: &str) -> bool {
+    bytes.windows(needle.len()).any(|window| window == needle.as_bytes())
+}
+
+/// A pipeline from this simulator to stdout: own queries dropped, everything else byte for byte.
+fn pipeline(simulator: &Simulator, provider: Provider, credential: &str) -> String {
+    let (key, calls) = match provider {
+        Provider::PactFlow => ("token", ""),
+        _ => ("api_key", ", min_call_interval: 0s"),
+    };
+    format!(
+        "state: {{ type: file, path: state }}\n\
+         sources:\n  in: {{ type: {provider}, endpoint: \"{}\", {key}: \"{credential}\", start_at: earliest, rate_limit: {{ requests: 1000000, per: 1s }}, retry: {{ initial: 10ms, max: 50ms }}{calls} }}\n\
+         transforms:\n  drop_own_queries: {{ type: remap, inputs: [in], file: 'builtin:drop_own_queries.vrl' }}\n\
+         sinks:\n  out: {{ type: console, inputs: [drop_own_queries] }}\n",
+        simulator.url(),
+    )
+}
+
+fn simulator(provider: Provider, scenario: Scenario) -> Simulator {
+    Simulator::start(provider, scenario, Arc::new(SystemClock)).unwrap()
+}
+
+fn calm(provider: Provider) -> Simulator {
+    simulator(provider, Scenario::new().seed(11).history(5, 300))
+}
+
+fn id(event: &Value) -> String {
+    event.get("uuid").or_else(|| event.get("id")).and_then(Value::as_str).expect("an id").to_owned()
+}
+
+fn assert_code(output: &Output, code: Option<i32>) {
+    assert_eq!(output.status.code(), code, "stdout: {}\nstderr: {}", stdout(output), stderr(output));
+}
+
+#[test]
+fn a_wrong_command_line_exits_with_2() {
+    let dir = tempfile::tempdir().unwrap();
+    for args in [
+        &["nonsense"][..],
+        &[],
+        &["run", "--nonsense"],
+        &["run", "--grace", "5 parsecs"],
+        &["graph", "--format", "crayon"],
+        &["simulate", "nonsense"],
+        &["simulate", "--scenario", "nonsense"],
+        &["vrl", "builtin:nonsense.vrl"],
+        &["vrl", "missing.vrl"],
+        &["validate", "--log", "headwater_runtime=loud"],
+    ] {
+        let done = run(dir.path(), args);
+        assert_code(&done, USAGE);
+        assert!(!stderr(&done).is_empty() && stdout(&done).is_empty(), "{args:?}");
+    }
+    assert_eq!(entries(dir.path()), [""; 0]);
+}
+
+#[test]
+fn help_and_version_exit_with_0() {
+    let dir = tempfile::tempdir().unwrap();
+    let help = run(dir.path(), &["--help"]);
+    assert_code(&help, Some(0));
+    for command in ["run", "validate", "test", "graph", "simulate", "schema", "vrl", "ledger"] {
+        assert!(stdout(&help).contains(&format!("\n  {command} ")), "{command}");
+    }
+    let version = run(dir.path(), &["--version"]);
+    assert_code(&version, Some(0));
+    assert_eq!(stdout(&version), format!("headwater {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn six_mistakes_are_six_errors_each_at_its_place() {
+    let done = run(&repository("tests/cli"), &["validate", "six-mistakes.yaml"]);
+    assert_code(&done, CONFIG);
+    assert_eq!(stdout(&done), "");
+    let found = stderr(&done);
+    assert_eq!(found.lines().filter(|line| line.starts_with("error: ")).count(), 7, "six and their sum");
+    for place in ["9:20", "12:5", "17:24", "25:15", "29:50", "35:26"] {
+        assert!(found.contains(&format!("--> six-mistakes.yaml:{place}\n")), "{place}:\n{found}");
+    }
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(repository("tests/cli/six-mistakes.txt"), &found).unwrap();
+    }
+    assert_eq!(found, text("tests/cli/six-mistakes.txt"));
+}
+
+#[test]
+fn the_default_pipeline_is_valid() {
+    let done = run(&repository(""), &["validate"]);
+    assert_code(&done, Some(0));
+    assert_eq!(stderr(&done), "valid: 2 sources, 3 transforms, 1 sink, 2 tests\n");
+}
+
+#[test]
+fn a_bad_configuration_is_not_run_and_leaves_nothing() {
+    let dir = folder(&text("tests/cli/six-mistakes.yaml"));
+    for args in [&["run"][..], &["run", "--once"], &["run", "--simulate"], &["test"], &["graph"], &["ledger", "show"]] {
+        assert_code(&run(dir.path(), args), CONFIG);
+        assert_eq!(entries(dir.path()), ["pipeline.yaml"], "{args:?}");
+    }
+    let missing = run(dir.path(), &["run", "missing.yaml"]);
+    assert_code(&missing, CONFIG);
+    assert!(stderr(&missing).contains("missing.yaml"), "{}", stderr(&missing));
+}
+
+#[test]
+fn a_missing_secret_is_named_before_anything_is_touched() {
+    let dir = folder(&text("examples/quickstart/pipeline.yaml"));
+    let mut command = support::command(dir.path(), &["run", "--once"]);
+    let done = command.env_remove("PACTFLOW_TOKEN").env_remove("MURAL_API_KEY").output().unwrap();
+    assert_code(&done, CONFIG);
+    assert!(stderr(&done).contains("PACTFLOW_TOKEN") && stderr(&done).contains("MURAL_API_KEY"), "{}", stderr(&done));
+    assert_eq!(entries(dir.path()), ["pipeline.yaml"]);
+}
+
+#[test]
+fn the_default_pipelines_tests_pass() {
+    let done = run(&repository(""), &["test"]);
+    assert_code(&done, Some(0));
+    assert!(stderr(&done).ends_with("2 passed, 0 failed\n"), "{}", stderr(&done));
+}
+
+#[test]
+fn a_wrong_expectation_fails_and_shows_the_actual_event() {
+    let wrong = text("pipeline.yaml").replace("someuser@somecompany.com\"\n", "else@somecompany.com\"\n");
+    assert_ne!(wrong, text("pipeline.yaml"));
+    let dir = folder(&wrong);
+    let done = run(dir.path(), &["test"]);
+    assert_code(&done, FAILED);
+    let said = stderr(&done);
+    assert!(said.contains("a regenerated API token is an update through the API ... failed"), "{said}");
+    assert!(said.contains("condition 2: is false at pipeline.yaml:"), "{said}");
+    assert!(said.contains("\"email_addr\": \"someuser@somecompany.com\""), "the actual event is shown: {said}");
+    assert!(said.contains("1 passed, 1 failed"), "{said}");
+}
+
+#[test]
+fn the_graph_shows_every_component_and_edge_in_both_languages() {
+    let edges = [
+        ("pactflow", "drop_own_queries"),
+        ("mural", "drop_own_queries"),
+        ("drop_own_queries", "normalize"),
+        ("normalize", "enrich"),
+        ("enrich", "out"),
+    ];
+    let mermaid = run(&repository(""), &["graph"]);
+    assert_code(&mermaid, Some(0));
+    assert_eq!(stdout(&mermaid), stdout(&run(&repository(""), &["graph", "--format", "mermaid"])));
+    assert!(stdout(&mermaid).starts_with("flowchart "), "{}", stdout(&mermaid));
+    let dot = run(&repository(""), &["graph", "--format", "dot"]);
+    assert_code(&dot, Some(0));
+    assert!(stdout(&dot).starts_with("digraph ") && stdout(&dot).trim_end().ends_with('}'), "{}", stdout(&dot));
+    for drawing in [stdout(&mermaid), stdout(&dot)] {
+        let arrows: Vec<&str> = drawing.lines().filter(|line| line.contains("->")).collect();
+        assert_eq!(arrows.len(), edges.len(), "{drawing}");
+        for name in ["pactflow", "mural", "drop_own_queries", "normalize", "enrich", "out"] {
+            assert!(drawing.contains(name), "{name}:\n{drawing}");
+        }
+    }
+    for (from, to) in edges {
+        let edge = format!("\"{from}\" -> \"{to}\"");
+        assert!(stdout(&dot).contains(&edge), "{edge}:\n{}", stdout(&dot));
+    }
+}
+
+#[test]
+fn the_schema_takes_the_pipelines_that_the_program_takes() {
+    let done = run(&repository(""), &["schema"]);
+    assert_code(&done, Some(0));
+    let schema: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert!(jsonschema::meta::is_valid(&schema), "a valid JSON Schema");
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let json = |path: &str| {
+        let mut problems = Diagnostics::default();
+        let node = parse(&SourceFile::new(path, "", &text(path)), &mut problems);
+        assert!(problems.is_empty(), "{problems}");
+        node.unwrap().to_json()
+    };
+    let examples = fs::read_dir(repository("examples")).unwrap().map(|entry| entry.unwrap().file_name());
+    let examples = examples.map(|name| format!("examples/{}/pipeline.yaml", name.into_string().unwrap()));
+    for path in examples.chain(["pipeline.yaml".to_owned()]) {
+        let pipeline = json(&path);
+        let problems: Vec<String> =
+            validator.iter_errors(&pipeline).map(|problem| format!("{}: {problem}", problem.instance_path())).collect();
+        assert!(problems.is_empty(), "{path}: {problems:#?}");
+    }
+    assert!(!validator.is_valid(&json("tests/cli/six-mistakes.yaml")));
+}
+
+/// Equality as the normalization contract has it: the text of `metadata.debug` is free, and `unmapped` may hold more
+/// than expected if that is equal to the raw event at its path.
+fn check_normalized(name: &str, mut actual: Value, mut expected: Value, raw: &Value) {
+    let take = |event: &mut Value, pointer: &str, key: &str| {
+        event.pointer_mut(pointer).and_then(Value::as_object_mut).and_then(|map| map.remove(key))
+    };
+    let debugs = [&mut actual, &mut expected].map(|event| take(event, "/metadata", "debug").is_some());
+    assert_eq!(debugs[0], debugs[1], "{name}: metadata.debug");
+    let [found, wanted] = [&mut actual, &mut expected].map(|event| take(event, "", "unmapped").unwrap_or_default());
+    assert_eq!(actual, expected, "{name}");
+    for (path, value) in leaves(&wanted, "") {
+        assert_eq!(found.pointer(&path), Some(&value), "{name}: unmapped{path}");
+    }
+    for (path, value) in leaves(&found, "") {
+        let allowed = [&wanted, raw].into_iter().filter_map(|json| json.pointer(&path)).any(|there| *there == value);
+        assert!(allowed, "{name}: unmapped{path} is {value}");
+    }
+}
+
+fn leaves(json: &Value, path: &str) -> Vec<(String, Value)> {
+    match json {
+        Value::Object(map) => {
+            let below = |(key, value): (&String, &Value)| {
+                leaves(value, &format!("{path}/{}", key.replace('~', "~0").replace('/', "~1")))
+            };
+            map.iter().flat_map(below).collect()
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().flat_map(|(index, value)| leaves(value, &format!("{path}/{index}"))).collect()
+        }
+        Value::Null => Vec::new(),
+        leaf => vec![(path.to_owned(), leaf.clone())],
+    }
+}
+
+#[test]
+fn vrl_runs_the_shipped_program_on_the_golden_events() {
+    for (provider, least) in [("pactflow", 2), ("mural", 2)] {
+        let dir = repository("tests/golden").join(provider);
+        let cases: Vec<String> =
+            entries(&dir).iter().filter_map(|name| name.strip_suffix(".raw.json").map(str::to_owned)).collect();
+        assert!(cases.len() >= least, "{provider} has {} cases", cases.len());
+        for case in cases {
+            let (raw, meta) = (format!("{case}.raw.json"), format!("{case}.meta.json"));
+            let done = run(&dir, &["vrl", "builtin:normalize.vrl", "--input", &raw, "--metadata", &meta]);
+            assert_code(&done, Some(0));
+            assert_eq!(stdout(&done).lines().count(), 1, "{provider}/{case}: one line for one event");
+            let read = |name: &str| serde_json::from_slice::<Value>(&fs::read(dir.join(name)).unwrap()).unwrap();
+            let actual = serde_json::from_slice(&done.stdout).unwrap();
+            check_normalized(&format!("{provider}/{case}"), actual, read(&format!("{case}.ocsf.json")), &read(&raw));
+        }
+    }
+}
+
+#[test]
+fn vrl_tells_drops_and_failures_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("events"), "{\"n\":1}\n{\"n\":2}\n{\"n\":\"x\"}\n").unwrap();
+    fs::write(dir.path().join("double.vrl"), "if .n == 1 { abort }\n.n = to_int!(.n) * 2\n").unwrap();
+    let done = run(dir.path(), &["vrl", "double.vrl", "--input", "events"]);
+    assert_code(&done, FAILED);
+    assert_eq!(stdout(&done), "{\"n\":4}\n");
+    assert!(stderr(&done).contains("event 1: dropped"), "{}", stderr(&done));
+    assert!(stderr(&done).contains("event 3: ") && stderr(&done).contains("double.vrl:2:"), "{}", stderr(&done));
+    fs::write(dir.path().join("wrong.vrl"), ".n = upcaze(.n)\n").unwrap();
+    let done = run(dir.path(), &["vrl", "wrong.vrl", "--input", "events"]);
+    assert_code(&done, CONFIG);
+    assert!(stderr(&done).contains("wrong.vrl:1:6"), "{}", stderr(&done));
+}
+
+/// One whole run on the demonstration's faults: throttling, a torn answer, an outage.
+fn every_event_once(provider: Provider) {
+    let simulator = simulator(provider, Scenario::demo(provider));
+    let begun = SystemClock.now();
+    let dir = folder(&pipeline(&simulator, provider, simulator.credential()));
+    let done = run(dir.path(), &["run", "--once"]);
+    assert_code(&done, Some(0));
+    let truths: BTreeMap<String, _> =
+        simulator.ledger().events().into_iter().map(|truth| (truth.id.clone(), truth)).collect();
+    let mut copies: BTreeMap<String, usize> = BTreeMap::new();
+    for line in stdout(&done).lines() {
+        let id = id(&serde_json::from_str(line).unwrap());
+        assert!(truths.get(&id).is_some_and(|truth| truth.is(line.as_bytes())), "not what was sent: {line}");
+        *copies.entry(id).or_default() += 1;
+    }
+    let twice: Vec<_> = copies.iter().filter(|(_, copies)| **copies != 1).collect();
+    assert!(twice.is_empty(), "{provider}: delivered more than once: {twice:?}");
+    // What happens while the run goes on is for the next one. The records of own reading are dropped where they can be told.
+    let own = |kind: Kind| provider == Provider::PactFlow && kind == Kind::OwnCollector;
+    let lost: Vec<_> = truths
+        .values()
+        .filter(|truth| truth.served > 0 && truth.time <= begun && !own(truth.kind) && !copies.contains_key(&truth.id))
+        .collect();
+    assert!(lost.is_empty(), "{provider}: lost {lost:#?}");
+    assert!(truths.values().all(|truth| !own(truth.kind) || !copies.contains_key(&truth.id)), "an own query passes");
+    assert!(copies.len() > 500, "{provider}: {} events", copies.len());
+
+    let table = stderr(&done);
+    let row = table.lines().find(|line| line.starts_with("in/")).expect("the closing table").to_owned();
+    let delivered = row.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).nth(2).unwrap().to_owned();
+    assert_eq!(delivered, copies.len().to_string(), "{row}");
+
+    // A second run on the same state has nothing to say but what is new.
+    let again = run(dir.path(), &["run", "--once"]);
+    assert_code(&again, Some(0));
+    let repeated: Vec<String> = stdout(&again)
+        .lines()
+        .map(|line| id(&serde_json::from_str(line).unwrap()))
+        .filter(|id| copies.contains_key(id))
+        .collect();
+    assert_eq!(repeated, [""; 0], "{provider}: delivered again by the next run");
+}
+
+#[test]
+fn once_delivers_every_event_of_pactflow_once() {
+    every_event_once(Provider::PactFlow);
+}
+
+#[test]
+fn once_delivers_every_event_of_mural_once() {
+    every_event_once(Provider::Mural);
+}
+
+#[test]
+fn simulate_runs_the_default_pipeline_and_leaves_nothing() {
+    let dir = folder(&text("pipeline.yaml"));
+    let mut command = support::command(dir.path(), &["run", "--simulate", "--once"]);
+    let done = command.env_remove("PACTFLOW_TOKEN").env_remove("MURAL_API_KEY").output().unwrap();
+    assert_code(&done, Some(0));
+    assert_eq!(entries(dir.path()), ["pipeline.yaml"]);
+    let mut providers = BTreeMap::new();
+    for line in stdout(&done).lines() {
+        let event: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(event["metadata"]["version"], "1.6.0");
+        *providers.entry(event["metadata"]["product"]["name"].as_str().unwrap().to_owned()).or_insert(0) += 1;
+    }
+    assert!(providers["PactFlow"] > 500 && providers["Mural"] > 500, "{providers:?}");
+    assert!(stderr(&done).contains("drop_own_queries"), "own queries are dropped and counted: {}", stderr(&done));
+}
+
+#[test]
+fn ledger_show_tells_what_has_been_read() {
+    let simulator = calm(Provider::PactFlow);
+    let dir = folder(&pipeline(&simulator, Provider::PactFlow, simulator.credential()));
+    let before = run(dir.path(), &["ledger", "show"]);
+    assert_code(&before, FAILED);
+    assert!(stderr(&before).contains("there is no ledger in `"), "{}", stderr(&before));
+    assert_eq!(entries(dir.path()), ["pipeline.yaml"]);
+
+    let done = run(dir.path(), &["run", "--once"]);
+    assert_code(&done, Some(0));
+    let delivered = stdout(&done).lines().count() as u64;
+
+    let shown = run(dir.path(), &["ledger", "show", "--format", "json"]);
+    assert_code(&shown, Some(0));
+    let stream: Value = serde_json::from_slice(&shown.stdout).expect("one line for one stream");
+    assert_eq!(stream["source"], "in");
+    let number = |key: &str| stream[key].as_u64().unwrap_or_else(|| panic!("{key}: {stream}"));
+    let dropped: u64 = stream["dropped"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
+    assert_eq!(number("delivered"), delivered);
+    assert_eq!(number("read"), delivered + dropped + number("suppressed") + number("dead_lettered"));
+    assert_eq!(number("identities"), delivered + dropped);
+    let covered = stream["coverage"].as_array().unwrap();
+    assert_eq!(covered.len(), 1, "one range without a gap: {covered:?}");
+
+    let shown = run(dir.path(), &["ledger", "show"]);
+    assert_code(&shown, Some(0));
+    let said = stdout(&shown);
+    let row = said.lines().nth(1).unwrap();
+    assert!(said.starts_with("stream ") && row.starts_with("in/"), "{said}");
+    assert_eq!(row.split_whitespace().nth(2), Some(delivered.to_string().as_str()), "{said}");
+    assert!(said.contains("covered from") && said.contains(covered[0]["from"].as_str().unwrap()), "{said}");
+}
+
+#[test]
+fn a_second_process_on_the_same_state_is_refused() {
+    let simulator = calm(Provider::PactFlow);
+    let dir = folder(&pipeline(&simulator, Provider::PactFlow, simulator.credential()));
+    let mut first = Headwater::start(dir.path(), &["run"]);
+    first.wait_for("caught up");
+    for args in [&["run", "--once"][..], &["ledger", "show"]] {
+        let second = run(dir.path(), args);
+        assert_code(&second, FAILED);
+        let said = stderr(&second);
+        assert!(said.starts_with("error: the ledger `") && said.contains("is in use by another process"), "{said}");
+        assert_eq!(stdout(&second), "");
+    }
+    assert!(first.child.try_wait().unwrap().is_none(), "the first one goes on");
+}
+
+#[test]
+fn a_stop_signal_ends_a_run_with_0_and_nothing_is_read_again() {
+    for signal in ["TERM", "INT"] {
+        let simulator = calm(Provider::PactFlow);
+        let dir = folder(&pipeline(&simulator, Provider::PactFlow, simulator.credential()));
+        let mut headwater = Headwater::start(dir.path(), &["run"]);
+        headwater.wait_for("caught up");
+        support::signal(&headwater.child, signal);
+        assert_eq!(headwater.child.wait().unwrap().code(), Some(0), "SIG{signal}");
+        let mut delivered = String::new();
+        headwater.out.read_to_string(&mut delivered).unwrap();
+        assert_eq!(delivered.lines().count(), 300, "SIG{signal}");
+        let next = run(dir.path(), &["run", "--once"]);
+        assert_code(&next, Some(0));
+        assert_eq!(stdout(&next), "", "SIG{signal}: everything was committed");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_run_with_1() {
+    let simulator = calm(Provider::PactFlow);
+    let dir = folder(&pipeline(&simulator, Provider::PactFlow, simulator.credential()));
+    let mut command = support::command(dir.path(), &["run"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let done = child.wait_with_output().unwrap();
+    assert_code(&done, FAILED);
+    let said = stderr(&done);
+    let last = said.lines().last().unwrap();
+    assert!(last.starts_with("error: sink `out`: ") && last.contains("stdout"), "{said}");
+    // What nobody took is not marked as delivered.
+    let next = run(dir.path(), &["run", "--once"]);
+    assert_code(&next, Some(0));
+    assert_eq!(stdout(&next).lines().count(), 300);
+}
+
+#[test]
+fn access_denied_ends_once_with_1_and_says_so() {
+    for provider in [Provider::PactFlow, Provider::Mural] {
+        let simulator = calm(provider);
+        let dir = folder(&pipeline(&simulator, provider, simulator.unprivileged_credential()));
+        let done = run(dir.path(), &["run", "--once"]);
+        assert_code(&done, FAILED);
+        assert!(stderr(&done).contains("error: gave up on in/") && stderr(&done).contains("403"), "{}", stderr(&done));
+    }
+}
+
+#[test]
+fn credentials_are_shown_nowhere() {
+    for provider in [Provider::PactFlow, Provider::Mural] {
+        let simulator = calm(provider);
+        let wrong = "wrong-credential-5f1c";
+        for (credential, code) in
+            [(simulator.credential(), Some(0)), (simulator.unprivileged_credential(), FAILED), (wrong, FAILED)]
+        {
+            // The file is the user's; the secret reaches the program by the environment.
+            let dir = folder(&pipeline(&simulator, provider, "${SECRET}"));
+            for level in ["debug", "trace"] {
+                let mut command = support::command(dir.path(), &["run", "--once", "--log", level]);
+                let done = command.env("SECRET", credential).output().unwrap();
+                assert_code(&done, code);
+                assert!(level == "trace" || stderr(&done).contains("DEBUG"), "there is something to look at");
+                let state = all_bytes(&dir.path().join("state"));
+                for (place, bytes) in [("stdout", &done.stdout), ("stderr", &done.stderr), ("the state", &state)] {
+                    assert!(!holds(bytes, credential), "{provider}: the credential is in {place} ({level})");
+                }
+            }
+            let seen = simulator.ledger().requests();
+            assert!(seen.iter().any(|request| request.headers.iter().any(|(_, value)| value.contains(credential))));
+        }
+    }
+}
+
+#[test]
+fn simulate_prints_addresses_and_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut headwater = Headwater::start(dir.path(), &["simulate", "--scenario", "late"]);
+    for provider in ["pactflow", "mural"] {
+        let mut line = String::new();
+        headwater.out.read_line(&mut line).unwrap();
+        let [name, url, credential] = line.split_whitespace().collect::<Vec<_>>()[..] else { panic!("`{line}`") };
+        assert_eq!(name, provider);
+        let address = url.strip_prefix("http://").unwrap();
+        let (path, header) = match provider {
+            "pactflow" => ("/audit", format!("Authorization: Bearer {credential}")),
+            _ => ("/enterprise/v1/audit-log", format!("Authorization: apikey {credential}")),
+        };
+        let answer = |header: &str| {
+            let mut stream = TcpStream::connect(address.split('/').next().unwrap()).unwrap();
+            write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n{header}\r\nConnection: close\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer
+        };
+        let good = answer(&header);
+        assert!(good.starts_with("HTTP/1.1 200 ") && good.contains("\"actor\"") | good.contains("\"uuid\""), "{good}");
+        let stranger = answer("Accept: */*");
+        assert!(stranger.starts_with("HTTP/1.1 401 "), "{stranger}");
+    }
+    support::signal(&headwater.child, "TERM");
+    assert_eq!(headwater.child.wait().unwrap().code(), Some(0));
+}
