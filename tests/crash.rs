@@ -21,7 +21,7 @@ fn pipeline(provider: Provider, simulator: &Simulator, sink: &str) -> String {
     let credential = if provider == Provider::PactFlow { "token" } else { "api_key" };
     format!(
         "state: {{ type: file, path: state }}\n\
-         sources:\n  in: {{ type: {provider}, endpoint: \"{}\", {credential}: \"{}\", start_at: earliest, rate_limit: {{ requests: 1000000, per: 1s }}, retry: {{ initial: 10ms, max: 50ms }}{} }}\n\
+         sources:\n  in: {{ type: {provider}, endpoint: \"{}\", {credential}: \"{}\", start_at: earliest, page_size: 100, rate_limit: {{ requests: 1000000, per: 1s }}, retry: {{ initial: 10ms, max: 50ms }}{} }}\n\
          transforms:\n  drop_own_queries: {{ type: remap, inputs: [in], file: 'builtin:drop_own_queries.vrl' }}\n\
          sinks:\n  out: {{ inputs: [drop_own_queries], {sink} }}\n",
         simulator.url(),
@@ -72,7 +72,7 @@ fn kill_behind_console(provider: Provider, seed: u64) {
     let runtime = support::runtime();
     let _guard = runtime.enter();
     let mut dice = StdRng::seed_from_u64(seed);
-    let scenario = Scenario::new().seed(seed).history(5, 6000).pactflow(|p| p.page_size = 20);
+    let scenario = Scenario::new().seed(seed).history(5, 6000).pactflow(|p| p.default_page_size = 20);
     let simulator = Simulator::start(provider, scenario, Arc::new(SystemClock)).unwrap();
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("pipeline.yaml"), pipeline(provider, &simulator, "type: console")).unwrap();
@@ -104,7 +104,7 @@ fn kill_behind_file(provider: Provider, seed: u64) {
     let runtime = support::runtime();
     let _guard = runtime.enter();
     let mut dice = StdRng::seed_from_u64(seed);
-    let scenario = Scenario::new().seed(seed).history(5, 6000).pactflow(|p| p.page_size = 20);
+    let scenario = Scenario::new().seed(seed).history(5, 6000).pactflow(|p| p.default_page_size = 20);
     let simulator = Simulator::start(provider, scenario, Arc::new(SystemClock)).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let sink = "type: file, path: events.ndjson";

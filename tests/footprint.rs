@@ -36,9 +36,8 @@ fn memory_follows_the_batch_and_the_start_is_quick() {
     let runtime = support::runtime();
     let _guard = runtime.enter();
     let measure = |events: u32| {
-        // All in one partition of six hours, older than the closing sweep: one chain, one page.
-        let mut scenario = Scenario::new().seed(7).history(0, 0);
-        scenario.burst = (events > 0).then_some(headwater_simulator::Burst { events, age_s: 6 * 86_400, spread_s: 60 });
+        // Four days, of which the first two and more are published: each partition of six hours is one page.
+        let scenario = Scenario::new().seed(7).history(4, events);
         let simulator = Simulator::start(Provider::Mural, scenario, Arc::new(SystemClock)).unwrap();
         let dir = tempfile::tempdir().unwrap();
         fs::write(
@@ -58,7 +57,7 @@ fn memory_follows_the_batch_and_the_start_is_quick() {
         (now, peak, first, lines, bytes)
     };
     let (idle, _, first_request, ..) = measure(0);
-    let (_, peak, _, lines, bytes) = measure(50_000);
+    let (_, peak, _, lines, bytes) = measure(799_000);
     println!(
         "idle {} MiB; a page of {lines} events, {} MB: peak {} MiB above idle; first request after {} ms",
         idle / MIB,

@@ -9,29 +9,30 @@ use headwater_contracts::{
 use headwater_simulator::Provider;
 use headwater_testkit::source_suite::{Case, Verdict};
 use serde_json::Value;
+use std::sync::{Arc, Mutex};
 
 /// A mistake, made to an otherwise right client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mistake {
     /// None: the suite must pass.
     None,
-    /// Takes the first page for all there is.
-    OnePage,
-    /// Moves its position when a page arrives that breaks off.
-    ForgetsTheRest,
+    /// Takes what is older than the newest event of an earlier poll for read.
+    Watermark,
     /// Drops whatever reads the audit log with our product's name.
     TrustsThePrefix,
     /// Tells events apart by their bytes.
     HashesTheBody,
     /// Never looks back.
     NoOverlap,
-    /// Never forgets to deliver, but tells two events with the same instant for one.
+    /// Takes two events with the same instant for one.
     MergesTies,
 }
 
 struct Wrong {
     inner: Box<dyn Source>,
     mistake: Mistake,
+    /// The newest event of earlier scans.
+    newest: Arc<Mutex<Option<Timestamp>>>,
 }
 
 impl Source for Wrong {
@@ -42,7 +43,9 @@ impl Source for Wrong {
     fn plan(&self, view: &StreamView<'_>) -> Plan {
         let mut plan = self.inner.plan(view);
         let mistake = self.mistake;
-        plan.scans = plan.scans.into_iter().map(|inner| Box::new(WrongScan { inner, mistake }) as _).collect();
+        let scan =
+            |inner| WrongScan { inner, mistake, newest: self.newest.clone(), mark: *self.newest.lock().unwrap() };
+        plan.scans = plan.scans.into_iter().map(|inner| Box::new(scan(inner)) as _).collect();
         plan
     }
 
@@ -62,6 +65,9 @@ impl Source for Wrong {
 struct WrongScan {
     inner: Box<dyn Scan>,
     mistake: Mistake,
+    newest: Arc<Mutex<Option<Timestamp>>>,
+    /// The newest event when this scan began.
+    mark: Option<Timestamp>,
 }
 
 impl Scan for WrongScan {
@@ -83,6 +89,11 @@ impl Scan for WrongScan {
             Mistake::TrustsThePrefix if String::from_utf8_lossy(raw).contains("\"headwater/") => {
                 record.echo = Echo::Own(String::new());
             }
+            Mistake::Watermark => {
+                record.wanted = record.wanted && record.time > self.mark;
+                let mut newest = self.newest.lock().unwrap();
+                *newest = (*newest).max(record.time);
+            }
             Mistake::HashesTheBody => record.identity = Identity::of(&[raw]),
             Mistake::MergesTies => {
                 record.identity = Identity::of(&[record.time.unwrap_or_default().to_rfc3339().as_bytes()]);
@@ -93,17 +104,11 @@ impl Scan for WrongScan {
     }
 
     fn page(&mut self, end: &PageEnd<'_>) -> Result<Next, ReadError> {
-        match self.inner.page(end)? {
-            Next::More if self.mistake == Mistake::OnePage => Ok(Next::Complete),
-            next => Ok(next),
-        }
+        self.inner.page(end)
     }
 
     fn rejected(&mut self, rejection: &Rejection) -> Result<Next, ReadError> {
-        match self.mistake {
-            Mistake::ForgetsTheRest => Ok(Next::Complete),
-            _ => self.inner.rejected(rejection),
-        }
+        self.inner.rejected(rejection)
     }
 
     fn state(&self) -> Option<Value> {
@@ -115,8 +120,9 @@ impl Scan for WrongScan {
     }
 }
 
-/// Runs seeds until the suite objects; `None` if it never does.
-fn objection(provider: Provider, mistake: Mistake, seeds: u64) -> Option<Verdict> {
+/// One seed's verdict on a mistake.
+fn verdict(provider: Provider, mistake: Mistake, seed: u64) -> Verdict {
+    let newest = Arc::new(Mutex::new(None));
     let build = move |url: &str, credential: &str, options: &SourceOptions| -> BuiltSource {
         let mut options = options.clone();
         if mistake == Mistake::NoOverlap {
@@ -127,7 +133,7 @@ fn objection(provider: Provider, mistake: Mistake, seeds: u64) -> Option<Verdict
             Provider::PactFlow => support::build_pactflow(url, credential, &options),
             _ => support::build_mural(url, credential, &options),
         };
-        BuiltSource { source: Box::new(Wrong { inner: right.source, mistake }), ..right }
+        BuiltSource { source: Box::new(Wrong { inner: right.source, mistake, newest: newest.clone() }), ..right }
     };
     let case = match provider {
         Provider::PactFlow => support::pactflow(),
@@ -135,9 +141,12 @@ fn objection(provider: Provider, mistake: Mistake, seeds: u64) -> Option<Verdict
     };
     let case = Case { build: &build, ..case };
     let runtime = support::runtime();
-    (0..seeds)
-        .map(|seed| runtime.block_on(support::in_time(seed, case.seeded(seed))))
-        .find(|verdict| !verdict.is_good())
+    runtime.block_on(support::in_time(seed, case.seeded(seed)))
+}
+
+/// Runs seeds until the suite objects; `None` if it never does.
+fn objection(provider: Provider, mistake: Mistake, seeds: u64) -> Option<Verdict> {
+    (0..seeds).map(|seed| verdict(provider, mistake, seed)).find(|verdict| !verdict.is_good())
 }
 
 fn check(provider: Provider, mistake: Mistake, complaint: impl Fn(&Verdict) -> bool) {
@@ -154,7 +163,7 @@ fn a_right_client_behind_the_same_wrapper_passes() {
 
 #[test]
 fn mistakes_in_reading_pactflow_are_caught() {
-    check(Provider::PactFlow, Mistake::ForgetsTheRest, |verdict| !verdict.lost.is_empty());
+    check(Provider::PactFlow, Mistake::Watermark, |verdict| !verdict.lost.is_empty());
     check(Provider::PactFlow, Mistake::TrustsThePrefix, |verdict| !verdict.lost.is_empty());
     check(Provider::PactFlow, Mistake::NoOverlap, |verdict| !verdict.lost.is_empty());
     check(Provider::PactFlow, Mistake::MergesTies, |verdict| !verdict.lost.is_empty());
@@ -162,8 +171,8 @@ fn mistakes_in_reading_pactflow_are_caught() {
 
 #[test]
 fn mistakes_in_reading_mural_are_caught() {
-    check(Provider::Mural, Mistake::OnePage, |verdict| !verdict.lost.is_empty());
-    check(Provider::Mural, Mistake::ForgetsTheRest, |verdict| !verdict.lost.is_empty());
+    check(Provider::Mural, Mistake::Watermark, |verdict| !verdict.lost.is_empty());
+    check(Provider::Mural, Mistake::NoOverlap, |verdict| !verdict.lost.is_empty());
     check(Provider::Mural, Mistake::HashesTheBody, |verdict| verdict.duplicates > 0);
     check(Provider::Mural, Mistake::MergesTies, |verdict| !verdict.lost.is_empty());
 }

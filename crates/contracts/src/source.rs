@@ -44,6 +44,8 @@ pub struct Plan {
     pub wake: Option<Timestamp>,
     /// Ranges that the provider no longer holds and that were never read. Reported loudly.
     pub gaps: Vec<Gap>,
+    /// Remarks for the person who runs this: what was held back, and why. Each text is logged once.
+    pub notes: Vec<String>,
 }
 
 /// A range that can no longer be read.
