@@ -139,7 +139,7 @@ impl Compilation<'_> {
             let transform: Option<Arc<dyn Transform>> = match &spec.transform {
                 Spec::Remap { program, drop_on_abort, on_error } => {
                     block_on_error = *on_error == OnError::Block;
-                    let options = RemapOptions { drop_on_abort: *drop_on_abort, ..RemapOptions::default() };
+                    let options = RemapOptions { drop_on_abort: *drop_on_abort };
                     self.program(program).map(|done| Arc::new(Remap::new(name, done, locate(program), options)) as _)
                 }
                 Spec::Filter { condition } => {

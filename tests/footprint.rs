@@ -14,7 +14,7 @@ const MIB: u64 = 1024;
 fn pipeline(simulator: &Simulator) -> String {
     format!(
         "state: {{ type: file, path: state }}\n\
-         sources:\n  in: {{ type: mural, endpoint: \"{}\", api_key: \"{}\", page_size: 50000, start_at: earliest }}\n\
+         sources:\n  in: {{ type: mural, endpoint: \"{}\", api_key: \"{}\", page_size: 50000, start_at: earliest, rate_limit: {{ requests: 1000000, per: 1s }} }}\n\
          transforms:\n\
          \x20 own: {{ type: remap, inputs: [in], file: 'builtin:drop_own_queries.vrl' }}\n\
          \x20 normalize: {{ type: remap, inputs: [own], file: 'builtin:normalize.vrl' }}\n\

@@ -33,7 +33,7 @@ pub(crate) fn run(args: &RunArgs, log_format: LogFormat) -> Result<(), Failure> 
     let mut topology = topology(assembled, letters.as_deref())?;
 
     let runtime = tokio::runtime::Runtime::new()?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         let _simulators =
             if args.simulate { simulation::point_at_simulators(&mut topology.sources)? } else { Vec::new() };
         let (stop_sender, stop) = watch::channel(false);
@@ -56,7 +56,10 @@ pub(crate) fn run(args: &RunArgs, log_format: LogFormat) -> Result<(), Failure> 
             eprint!("{}", terminal::account(&board.snapshot()));
         }
         outcome.map(|_| ()).map_err(Failure::run)
-    })
+    });
+    // A sink may still hang in a write that nobody takes (a full pipe, a dead mount); what counts is settled or given up.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// Serves the API, if there is one; returns only if that fails.

@@ -7,6 +7,9 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use std::{borrow::Cow, fmt, path::PathBuf, time::Duration};
 use url::Url;
 
+/// Longest period: what can be added to any instant of today without leaving the calendar.
+const LONGEST: TimeDelta = TimeDelta::days(36_525);
+
 /// A duration such as `500ms`, `30s`, `5m`, `1h30m`, `7d`, `2w`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Period(pub TimeDelta);
@@ -60,7 +63,10 @@ impl Period {
                 "w" => TimeDelta::try_weeks(number),
                 _ => return Err(problem()),
             };
-            total = step.and_then(|step| total.checked_add(&step)).ok_or_else(|| format!("`{text}` is too long"))?;
+            total = step
+                .and_then(|step| total.checked_add(&step))
+                .filter(|total| *total <= LONGEST)
+                .ok_or_else(|| format!("`{text}` is too long: at most 100 years"))?;
             rest = rest[letters..].trim_start();
         }
         Ok(Self(total))

@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn every_known_error_shape_gives_its_message() {
         let check = |body: &str, expected: Option<&str>| {
-            assert_eq!(rejection(400, body).message().as_deref(), expected, "{body}")
+            assert_eq!(rejection(400, body).message().as_deref(), expected, "{body}");
         };
         check(r#"{"errors":["a","b"]}"#, Some("a; b"));
         check(r#"{"error":"a"}"#, Some("a"));

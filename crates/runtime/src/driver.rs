@@ -7,7 +7,7 @@ use crate::{
     dead_letter::DeadLetter,
     failure::Failure,
     http::{Answer, HttpClient},
-    lane::{Closed, InFlight, Lane, Work, filed},
+    lane::{Closed, FULL_DISK_WAIT, InFlight, Lane, Work, filed},
     splitter::Splitter,
     status::{Line, Phase},
 };
@@ -19,7 +19,11 @@ use headwater_contracts::{
 };
 use headwater_ledger::{Commit, Filed, Ledger, LedgerError, StreamKey, StreamRecord};
 use serde_json::Value;
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::sync::watch;
 
 /// Most events in one batch. Small, so that few large batches of parsed events exist at once.
@@ -28,6 +32,8 @@ pub(crate) const BATCH_EVENTS: usize = 128;
 const BATCH_BYTES: usize = 512 << 10;
 /// First wait after an answer that a person must act on: it will not get better by asking soon.
 const SLOW_RETRY: Period = Period::seconds(30);
+/// A wait that `--once` does not sit out.
+const LONG_WAIT: Duration = Duration::from_mins(5);
 /// How far our idea of the server's clock may be off before it is worth a write: `Date` has whole seconds.
 const CLOCK_DOUBT: chrono::TimeDelta = chrono::TimeDelta::seconds(2);
 /// Most requests remembered for that: a server that never sends a `Date` must not fill memory.
@@ -79,7 +85,7 @@ enum Halt {
 
 impl From<Closed> for Halt {
     fn from(Closed: Closed) -> Self {
-        Self::Failed("the lane has ended".into())
+        Self::Failed("a transform, a sink or the ledger has stopped working".into())
     }
 }
 
@@ -87,15 +93,48 @@ impl From<Closed> for Halt {
 struct Reading {
     coverage: Coverage,
     sent: OwnRequests,
-    /// Requests, with our time of sending, that no answer with a `Date` has followed yet.
-    undated: Vec<(OwnRequest, Timestamp)>,
+    /// Requests, with our monotonic time of sending, that no answer with a `Date` has followed yet.
+    undated: Vec<(OwnRequest, Duration)>,
     /// Read and suppressed since the last balance.
     tally: Tally,
-    /// Of those, what was handed over to the lane's account already.
+    /// What the lane had settled at the last balance.
     settled_before: u64,
     /// No scan has been completed since the run began.
     first: bool,
     last_request: Option<Timestamp>,
+    /// Outlives scans: a new plan is no reason to ask sooner.
+    backoff: Backoff,
+    /// Scans started again since the last one that got somewhere.
+    restarts: u32,
+    /// Remarks that have been logged.
+    notes: HashSet<String>,
+}
+
+impl Reading {
+    fn new(retry: Retry) -> Self {
+        Self {
+            coverage: Coverage::default(),
+            sent: OwnRequests::default(),
+            undated: Vec::new(),
+            tally: Tally::default(),
+            settled_before: 0,
+            first: true,
+            last_request: None,
+            backoff: Backoff::new(retry),
+            restarts: 0,
+            notes: HashSet::new(),
+        }
+    }
+
+    /// Takes over what the ledger holds. Echoes that are on their way through the lane have used up their requests here
+    /// before they have there, so only the first look brings requests.
+    fn catch_up(&mut self, record: &StreamRecord) {
+        self.coverage = record.coverage.clone();
+        if self.last_request.is_none() {
+            record.own_requests.iter().cloned().for_each(|request| self.sent.insert(request));
+            self.last_request = record.calls.last().copied();
+        }
+    }
 }
 
 /// A record between the splitter and the ledger's answer whether it is new.
@@ -131,25 +170,19 @@ impl Driver {
     }
 
     async fn read(&mut self) -> Result<(), Halt> {
-        let start = self.start_at.resolve(self.clock.now());
-        let record = self.with_ledger(move |ledger, key| ledger.load(key, start)).await?;
-        let mut sent = OwnRequests::default();
-        record.own_requests.iter().cloned().for_each(|request| sent.insert(request));
-        let mut reading = Reading {
-            coverage: record.coverage,
-            sent,
-            undated: Vec::new(),
-            tally: Tally::default(),
-            settled_before: 0,
-            first: true,
-            last_request: record.calls.last().copied(),
-        };
+        let start = self.start_at.resolve(self.server_now());
+        let mut reading = Reading::new(self.retry);
         loop {
             let record = self.with_ledger(move |ledger, key| ledger.load(key, start)).await?;
-            reading.coverage = record.coverage.clone();
+            reading.catch_up(&record);
             let plan = self.plan(&record, reading.first);
             for gap in plan.gaps {
                 self.report_gap(&gap);
+            }
+            for note in plan.notes {
+                if reading.notes.insert(note.clone()) {
+                    tracing::warn!(source = %self.key.source, stream = %self.key.stream, "{note}");
+                }
             }
             if plan.scans.is_empty() {
                 let until = plan.wake.unwrap_or_else(|| self.server_now() + chrono::Duration::minutes(1));
@@ -158,12 +191,14 @@ impl Driver {
                 }
                 tracing::info!(source = %self.key.source, stream = %self.key.stream, "caught up; next look at {until}");
                 self.line.phase(Phase::CaughtUp { until });
-                self.wait((until - self.server_now()).to_std().unwrap_or_default().max(Duration::from_millis(100)))
-                    .await?;
+                let wait = (until - self.server_now()).to_std().unwrap_or_default();
+                self.wait(wait.max(Duration::from_millis(100))).await?;
                 continue;
             }
             for scan in plan.scans {
-                self.scan(scan, &mut reading).await?;
+                if !self.scan(scan, &mut reading).await? {
+                    break;
+                }
             }
         }
     }
@@ -183,52 +218,57 @@ impl Driver {
         })
     }
 
-    /// Runs one scan, and whatever it splits into, to completion.
-    async fn scan(&mut self, scan: Box<dyn Scan>, reading: &mut Reading) -> Result<(), Halt> {
+    /// Runs one scan, and whatever it splits into, to completion. `false` if it was abandoned: an answer that nobody can
+    /// use may be the plan's fault, so that a new one is needed. What was read of it stays read.
+    async fn scan(&mut self, scan: Box<dyn Scan>, reading: &mut Reading) -> Result<bool, Halt> {
         let mut stack = vec![scan];
-        let mut backoff = Backoff::new(self.retry);
-        let mut restarts = 0;
         while let Some(mut scan) = stack.pop() {
             tracing::debug!(source = %self.key.source, stream = %self.key.stream, "{}", scan.describe());
             loop {
                 self.line.phase(Phase::Reading { scan: scan.describe(), progress: scan.progress() });
                 let failed = match self.page(scan.as_mut(), reading).await? {
                     Ok(Next::More) => {
-                        backoff.reset();
+                        reading.backoff.reset();
                         self.hand_over(reading, Vec::new(), scan.state()).await?;
                         continue;
                     }
                     Ok(Next::Complete) => {
-                        backoff.reset();
+                        reading.backoff.reset();
+                        reading.restarts = 0;
                         self.complete(scan.span(), scan.state(), reading).await?;
                         break;
                     }
                     Ok(Next::Split(pieces)) => {
-                        backoff.reset();
+                        reading.backoff.reset();
+                        reading.restarts = 0;
                         stack.extend(pieces.into_iter().rev());
                         break;
                     }
-                    Ok(Next::Restart(reason)) if restarts < RESTARTS_MAX => {
-                        restarts += 1;
+                    Ok(Next::Restart(reason)) if reading.restarts < RESTARTS_MAX => {
+                        reading.restarts += 1;
                         tracing::warn!(source = %self.key.source, stream = %self.key.stream, "scan starts again: {reason}");
                         ReadError::Transient(reason)
                     }
                     Ok(Next::Restart(reason)) => {
-                        ReadError::Malformed(format!("restarted {restarts} times in vain: {reason}"))
+                        let times = reading.restarts;
+                        ReadError::Malformed(format!("started again {times} times in vain: {reason}"))
                     }
                     Err(error) => error,
                 };
-                self.back_off(&failed, &mut backoff).await?;
+                self.back_off(&failed, reading).await?;
+                if matches!(failed, ReadError::Denied(_) | ReadError::Malformed(_)) {
+                    return Ok(false);
+                }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Requests and reads one page. The outer error ends the stream, the inner one is for the backoff.
     async fn page(&mut self, scan: &mut dyn Scan, reading: &mut Reading) -> Result<Result<Next, ReadError>, Halt> {
         let request = scan.request();
         let own = self.announce(&request, reading).await?;
-        let sent = self.clock.now();
+        let sent = self.clock.monotonic();
         let answered = tokio::select! {
             answered = self.http.send(&request, &own.user_agent, self.server_now()) => answered,
             () = stopped(&mut self.stop) => return Err(Halt::Stop),
@@ -243,20 +283,21 @@ impl Driver {
         metrics::counter!("headwater_requests_total", "source" => self.key.source.clone(), "status" => status.to_string())
             .increment(1);
         metrics::histogram!("headwater_request_seconds", "source" => self.key.source.clone())
-            .record((self.clock.now() - sent).as_seconds_f64());
-        if let Some(date) = answer.date {
-            self.server.observe(date, self.clock.now());
+            .record(self.clock.monotonic().saturating_sub(sent).as_secs_f64());
+        if let Some(date) = answer.date
+            && self.server.observe(date)
+        {
             self.correct(reading).await?;
         }
-        let server_time = answer.date.unwrap_or_else(|| self.server_now());
+        let server_time = self.server_now();
         if !(200..300).contains(&status) {
-            let rejection = Rejection {
-                status,
-                retry_after: answer.retry_after,
-                content_type: answer.content_type.clone(),
-                body: answer.error_body().await,
+            let body = tokio::select! {
+                body = answer.error_body() => body,
+                () = stopped(&mut self.stop) => return Err(Halt::Stop),
+                () = self.failure.happened() => return Err(Halt::Failed("the run has failed".into())),
             };
-            return Ok(scan.rejected(&rejection));
+            let (retry_after, content_type) = (answer.retry_after, answer.content_type.clone());
+            return Ok(scan.rejected(&Rejection { status, retry_after, content_type, body }));
         }
         match self.body(scan, &mut answer, reading).await? {
             Ok(page) => Ok(scan.page(&PageEnd { envelope: &page.envelope, records: page.records, server_time })),
@@ -316,9 +357,8 @@ impl Driver {
                     self.line.phase(Phase::Reading { scan: scan.describe(), progress: scan.progress() });
                 }
             }
-            match broken {
-                Some(crate::splitter::SplitError::CutShort(_)) | None => {}
-                Some(error) => break Some(ReadError::Malformed(error.to_string())),
+            if let Some(error) = broken {
+                break Some(ReadError::Malformed(error.to_string()));
             }
         };
         // Records of a page that breaks off later are records all the same.
@@ -350,6 +390,7 @@ impl Driver {
         tokio::select! {
             () = budget.acquire(clock.as_ref()) => {}
             () = stopped(&mut self.stop) => return Err(Halt::Stop),
+            () = self.failure.happened() => return Err(Halt::Failed("the run has failed".into())),
         }
         let id = format!("{:032x}", rand::random::<u128>());
         let own = OwnRequest {
@@ -364,7 +405,7 @@ impl Driver {
         let copy = own.clone();
         self.with_ledger(move |ledger, key| ledger.record_request(key, &copy)).await?;
         if reading.undated.len() < UNDATED_MAX {
-            reading.undated.push((own.clone(), self.clock.now()));
+            reading.undated.push((own.clone(), self.clock.monotonic()));
         }
         reading.sent.insert(own.clone());
         Ok(own)
@@ -395,7 +436,8 @@ impl Driver {
             let state = if pending.is_empty() { state.take() } else { None };
             let work = self.sort_out(reading, batch).await?;
             reading.tally.add(&work.tally);
-            self.lane.push(Work { state, ..work }).await?;
+            let forget_before = Some(self.source.horizon(self.server_now()));
+            self.lane.push(Work { state, forget_before, ..work }).await?;
         }
         Ok(())
     }
@@ -511,27 +553,27 @@ impl Driver {
             forget_requests_before: Some(forget_requests_before),
             ..Commit::default()
         };
-        if !span.is_empty() {
-            reading.coverage.add(span, newly);
-        }
         self.with_ledger(move |ledger, key| ledger.commit(key, &step)).await
     }
 
-    async fn back_off(&self, error: &ReadError, backoff: &mut Backoff) -> Result<(), Halt> {
+    async fn back_off(&self, error: &ReadError, reading: &mut Reading) -> Result<(), Halt> {
         metrics::counter!("headwater_read_errors_total", "source" => self.key.source.clone(), "class" => error.class())
             .increment(1);
         self.line.update(|line| line.failures += 1);
-        if let Some(limit) = self.ending.give_up_after
-            && (backoff.attempts() + 1 >= limit || matches!(error, ReadError::Denied(_)))
-        {
-            return Err(Halt::GivenUp(error.to_string()));
+        if let Some(limit) = self.ending.give_up_after {
+            let asks_long =
+                matches!(error, ReadError::Throttled { retry_after: Some(asked), .. } if *asked > LONG_WAIT);
+            let in_vain = reading.backoff.attempts() + 1 >= limit || reading.restarts >= RESTARTS_MAX;
+            if in_vain || asks_long || matches!(error, ReadError::Denied(_)) {
+                return Err(Halt::GivenUp(error.to_string()));
+            }
         }
         let asked = match error {
             ReadError::Throttled { retry_after, .. } => *retry_after,
             ReadError::Denied(_) | ReadError::Malformed(_) => Some(SLOW_RETRY.to_std().min(self.retry.max.to_std())),
             ReadError::Transient(_) => None,
         };
-        let wait = backoff.next(asked);
+        let wait = reading.backoff.next(asked);
         let until = self.clock.now() + wait;
         tracing::warn!(source = %self.key.source, stream = %self.key.stream, "{error}; asking again in {wait:.1?}");
         self.line.phase(Phase::BackingOff { reason: error.to_string(), until });
@@ -576,7 +618,7 @@ impl Driver {
                 Ok(Ok(value)) => return Ok(value),
                 Ok(Err(full @ LedgerError::Full { .. })) => {
                     tracing::error!("{full}");
-                    self.wait(Duration::from_secs(5)).await?;
+                    self.wait(FULL_DISK_WAIT).await?;
                 }
                 Ok(Err(error)) => return Err(Halt::Failed(error.to_string())),
                 Err(panic) => return Err(Halt::Failed(format!("the ledger crashed: {panic}"))),
@@ -585,7 +627,7 @@ impl Driver {
     }
 
     fn server_now(&self) -> Timestamp {
-        self.server.at(self.clock.now())
+        self.server.now()
     }
 }
 

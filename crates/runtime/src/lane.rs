@@ -7,15 +7,17 @@
 use crate::{
     dead_letter::{DeadLetter, DeadLetters},
     failure::Failure,
+    hurry::Hurry,
     sink_driver::Job,
     status::Line,
-    topology::{Account, Routed, Wiring},
+    topology::{Account, Routed, Wiring, as_event},
 };
-use headwater_contracts::{Clock, Event, Identity, Tally};
+use headwater_contracts::{Clock, Event, Identity, Tally, Timestamp};
 use headwater_ledger::{Commit, Filed, Ledger, LedgerError, StreamKey};
 use serde_json::Value;
 use std::{
     collections::HashSet,
+    io,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -26,6 +28,9 @@ use tokio::{
 
 /// Batches of one stream between reading and commit. With [`crate::driver::BATCH_EVENTS`] this bounds memory.
 const IN_FLIGHT: usize = 4;
+
+/// How long to wait before asking a full disk again.
+pub(crate) const FULL_DISK_WAIT: Duration = Duration::from_secs(5);
 
 /// Something to settle.
 #[derive(Default)]
@@ -38,6 +43,8 @@ pub(crate) struct Work {
     pub(crate) consumed: Vec<String>,
     /// The plugin's state once everything up to here is settled.
     pub(crate) state: Option<Value>,
+    /// Identities of events older than this may be forgotten. With every commit, so that forgetting keeps up.
+    pub(crate) forget_before: Option<Timestamp>,
     /// `read`, `suppressed` and `late`; the rest is filled in as events settle.
     pub(crate) tally: Tally,
     /// Told the lane's number of settled events once everything up to here is committed.
@@ -80,12 +87,14 @@ pub(crate) struct LaneContext {
     pub(crate) in_flight: InFlight,
     pub(crate) line: Line,
     pub(crate) failure: Failure,
+    pub(crate) hurry: Hurry,
 }
 
 /// The driver's end of a lane.
 pub(crate) struct Lane {
     work: mpsc::Sender<(Work, OwnedSemaphorePermit)>,
     permits: Arc<Semaphore>,
+    hurry: Hurry,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -98,6 +107,7 @@ struct Rest {
     filed: Vec<Filed>,
     consumed: Vec<String>,
     state: Option<Value>,
+    forget_before: Option<Timestamp>,
     tally: Tally,
     done: Option<oneshot::Sender<u64>>,
     permit: OwnedSemaphorePermit,
@@ -112,22 +122,30 @@ impl Lane {
         let (work, works) = mpsc::channel(IN_FLIGHT);
         let (to_dispatch, dispatches) = mpsc::channel(IN_FLIGHT);
         let (to_commit, commits) = mpsc::channel(IN_FLIGHT);
+        let hurry = context.hurry.clone();
         let tasks = vec![
             tokio::spawn(transform(context.clone(), works, to_dispatch)),
             tokio::spawn(dispatch(context.clone(), dispatches, to_commit)),
             tokio::spawn(commit(context, commits)),
         ];
-        Self { work, permits: Arc::new(Semaphore::new(IN_FLIGHT)), tasks }
+        Self { work, permits: Arc::new(Semaphore::new(IN_FLIGHT)), hurry, tasks }
     }
 
     /// Hands over work; waits while the lane is full. That wait is all the backpressure there is.
     pub(crate) async fn push(&self, work: Work) -> Result<(), Closed> {
-        let permit = self.permits.clone().acquire_owned().await.map_err(|_| Closed)?;
+        let permit = match self.permits.clone().try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                let _waiting = self.hurry.raise();
+                self.permits.clone().acquire_owned().await.map_err(|_| Closed)?
+            }
+        };
         self.work.send((work, permit)).await.map_err(|_| Closed)
     }
 
     /// Waits until everything handed over is committed. Returns the number of events this lane has settled so far.
     pub(crate) async fn drain(&self) -> Result<u64, Closed> {
+        let _waiting = self.hurry.raise();
         let (done, settled) = oneshot::channel();
         self.push(Work { done: Some(done), ..Work::default() }).await?;
         settled.await.map_err(|_| Closed)
@@ -148,9 +166,9 @@ async fn transform(
     next: mpsc::Sender<(JoinHandle<Routed>, Rest)>,
 ) {
     while let Some((work, permit)) = works.recv().await {
-        let Work { events, unreadable, consumed, state, tally, done } = work;
+        let Work { events, unreadable, consumed, state, forget_before, tally, done } = work;
         let filed = events.iter().chain(unreadable.iter().map(|letter| &letter.event)).map(filed).collect();
-        let rest = Rest { filed, consumed, state, tally, done, permit };
+        let rest = Rest { filed, consumed, state, forget_before, tally, done, permit };
         let (wiring, source, size) = (context.wiring.clone(), context.source.clone(), rest.filed.len());
         let routed = tokio::task::spawn_blocking(move || wiring.run(&source, events, unreadable, size));
         if next.send((routed, rest)).await.is_err() {
@@ -212,6 +230,7 @@ async fn commit(context: LaneContext, mut works: mpsc::Receiver<(Vec<Account>, V
             step.settled.extend(rest.filed);
             step.consumed.extend(rest.consumed);
             step.state = rest.state.or(step.state);
+            step.forget_before = rest.forget_before.or(step.forget_before);
             waiting.push((rest.done, rest.permit));
         }
         settled += step.tally.settled();
@@ -229,24 +248,55 @@ async fn commit(context: LaneContext, mut works: mpsc::Receiver<(Vec<Account>, V
     }
 }
 
-/// Keeps dead letters, durably. `false` if the run must stop.
+/// Keeps dead letters, durably: in their store, waiting out a full disk, or in the sink that takes them. `false` if the
+/// run must stop.
 async fn keep(context: &LaneContext, letters: Vec<DeadLetter>) -> bool {
     if letters.is_empty() {
         return true;
     }
-    let store = context.letters.clone();
-    let kept = tokio::task::spawn_blocking(move || {
-        let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
-        match store.as_mut() {
-            Some(store) => store.append(&letters).map_err(|e| e.to_string()),
-            None => Err(format!("the sink that takes dead letters refused one: {}", letters[0].reason)),
+    let refused = match context.wiring.letters_to {
+        Some(sink) => keep_in_sink(context, sink, letters).await,
+        None => keep_in_store(context, Arc::new(letters)).await,
+    };
+    if let Some(reason) = &refused {
+        context.failure.set(format!("cannot keep dead letters: {reason}; nothing was committed"));
+    }
+    refused.is_none()
+}
+
+/// Why the sink did not take the letters, if it did not.
+async fn keep_in_sink(context: &LaneContext, sink: usize, letters: Vec<DeadLetter>) -> Option<String> {
+    let name = &context.wiring.sink_names[sink];
+    if let Some(own) = letters.iter().find(|letter| letter.component == *name) {
+        return Some(format!("the sink `{name}` that takes them refused one itself: {}", own.reason));
+    }
+    let (ack, answer) = oneshot::channel();
+    let events = letters.into_iter().map(as_event).collect();
+    let sent = context.sinks[sink].send(Job { events, ack }).await;
+    match answer.await {
+        Ok(refused) if sent.is_ok() => {
+            refused.first().map(|(_, reason)| format!("the sink `{name}` refused one: {reason}"))
         }
-    });
-    match kept.await.map_err(|panic| panic.to_string()).flatten() {
-        Ok(()) => true,
-        Err(reason) => {
-            context.failure.set(format!("cannot keep dead letters: {reason}; nothing was committed"));
-            false
+        _ => Some(format!("the sink `{name}` has ended")),
+    }
+}
+
+/// Why the store did not take the letters, if it did not.
+async fn keep_in_store(context: &LaneContext, letters: Arc<Vec<DeadLetter>>) -> Option<String> {
+    loop {
+        let (store, letters) = (context.letters.clone(), letters.clone());
+        let kept = tokio::task::spawn_blocking(move || {
+            let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
+            store.as_mut().map_or(Ok(()), |store| store.append(&letters))
+        });
+        match kept.await {
+            Ok(Ok(())) => return None,
+            Ok(Err(error)) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+                tracing::error!("no space left for dead letters: {error}; nothing is lost, delivery waits");
+                context.clock.sleep(FULL_DISK_WAIT).await;
+            }
+            Ok(Err(error)) => return Some(error.to_string()),
+            Err(panic) => return Some(panic.to_string()),
         }
     }
 }
@@ -260,7 +310,7 @@ async fn write(context: &LaneContext, step: Commit) -> bool {
             Ok(Ok(())) => break,
             Ok(Err(full @ LedgerError::Full { .. })) => {
                 tracing::error!("{full}");
-                context.clock.sleep(Duration::from_secs(5)).await;
+                context.clock.sleep(FULL_DISK_WAIT).await;
             }
             Ok(Err(error)) => {
                 context.failure.set(error.to_string());

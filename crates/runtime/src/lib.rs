@@ -15,6 +15,7 @@ mod dead_letter;
 mod driver;
 mod failure;
 mod http;
+mod hurry;
 mod lane;
 mod run;
 mod sink_driver;

@@ -6,6 +6,7 @@ use crate::{
     driver::{Driver, Ending, stopped},
     failure::Failure,
     http::HttpClient,
+    hurry::Hurry,
     lane::{InFlight, Lane, LaneContext},
     sink_driver::SinkDriver,
     status::{Board, StreamStatus},
@@ -79,6 +80,18 @@ pub async fn run(
     let wiring = Arc::new(Wiring::new(&names, topology.transforms, &sink_inputs, letters_to.as_deref()));
     let letters = Arc::new(Mutex::new(letters));
 
+    // All clients first: nothing starts if one cannot be made.
+    let budgets = Budgets::default();
+    let mut sources = Vec::new();
+    for spec in topology.sources {
+        let http = HttpClient::new(&spec.built.endpoint, &spec.built.auth, &spec.options)
+            .map_err(|e| RunError::Source(spec.name.clone(), e))?;
+        let limit = spec.options.rate_limit.unwrap_or(spec.built.rate_limit);
+        let budget = budgets.of(spec.built.endpoint.authority(), limit);
+        sources.push((spec, http, budget));
+    }
+
+    let hurry = Hurry::default();
     let mut sinks = Vec::new();
     let mut sink_tasks = JoinSet::new();
     for spec in topology.sinks {
@@ -89,21 +102,17 @@ pub async fn run(
             options: spec.options,
             clock: clock.clone(),
             failure: failure.clone(),
+            hurry: hurry.clone(),
+            give_up_after: options.ending.give_up_after,
         };
         sink_tasks.spawn(driver.run(jobs));
         sinks.push(sender);
     }
 
-    let budgets = Budgets::default();
     let agent = format!("headwater/{} (poller {:08x}", env!("CARGO_PKG_VERSION"), rand::random::<u32>());
     let mut streams = JoinSet::new();
-    for spec in topology.sources {
-        let server = Arc::new(ServerClock::default());
-        let host = spec.built.endpoint.authority().to_owned();
-        let limit = spec.options.rate_limit.unwrap_or(spec.built.rate_limit);
-        let budget = budgets.of(&host, limit);
-        let http = HttpClient::new(&spec.built.endpoint, &spec.built.auth, &spec.options)
-            .map_err(|e| RunError::Source(spec.name.clone(), e))?;
+    for (spec, http, budget) in sources {
+        let server = Arc::new(ServerClock::new(clock.clone()));
         let source: Arc<dyn headwater_contracts::Source> = Arc::from(spec.built.source);
         for stream in source.streams() {
             let key = StreamKey { source: spec.name.clone(), stream: stream.clone() };
@@ -120,6 +129,7 @@ pub async fn run(
                 in_flight: in_flight.clone(),
                 line: line.clone(),
                 failure: failure.clone(),
+                hurry: hurry.clone(),
             });
             let origin = Origin {
                 source: spec.name.clone(),

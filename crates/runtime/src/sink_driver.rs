@@ -1,8 +1,8 @@
-//! One task per sink: gathers batches of all lanes, delivers, retries without end, answers per batch.
+//! One task per sink: gathers batches of all lanes, delivers within the batch limits, retries, answers per batch.
 
-use crate::{backoff::Backoff, failure::Failure};
-use headwater_contracts::{BatchOptions, Clock, Event, OnReject, Sink, SinkError, SinkOptions};
-use std::sync::Arc;
+use crate::{backoff::Backoff, failure::Failure, hurry::Hurry};
+use headwater_contracts::{BatchOptions, Clock, Event, OnReject, Rejected, Sink, SinkError, SinkOptions};
+use std::{collections::HashMap, ops::Range, sync::Arc};
 use tokio::sync::{mpsc, oneshot};
 
 /// Events of one batch for one sink.
@@ -20,14 +20,17 @@ pub(crate) struct SinkDriver {
     pub(crate) options: SinkOptions,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) failure: Failure,
+    pub(crate) hurry: Hurry,
+    /// Fail the run after so many attempts in vain; `None`: never, the provider is the buffer.
+    pub(crate) give_up_after: Option<u32>,
 }
 
 impl SinkDriver {
     /// Runs until every sender is gone or the run has failed.
     pub(crate) async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         while let Some(first) = jobs.recv().await {
-            let gathered = gather(self.options.batch, self.clock.as_ref(), first, &mut jobs).await;
-            if !self.deliver(gathered).await {
+            let gathered = gather(self.options.batch, self.clock.as_ref(), &self.hurry, first, &mut jobs).await;
+            if !self.settle(gathered).await {
                 return;
             }
         }
@@ -36,32 +39,19 @@ impl SinkDriver {
         }
     }
 
-    /// Delivers the jobs' events, as often as it takes. `false` if the run must stop.
-    async fn deliver(&mut self, jobs: Vec<Job>) -> bool {
+    /// Delivers the jobs' events and answers each job. `false` if the run must stop.
+    async fn settle(&mut self, jobs: Vec<Job>) -> bool {
         let mut events = Vec::with_capacity(jobs.iter().map(|job| job.events.len()).sum());
         let mut answers = Vec::with_capacity(jobs.len());
         for job in jobs {
             answers.push((job.events.len(), job.ack));
             events.extend(job.events);
         }
-        let mut backoff = Backoff::new(self.options.retry);
-        let delivery = loop {
-            match self.sink.deliver(&events).await {
-                Ok(delivery) => break delivery,
-                Err(SinkError::Retry { reason, after }) => {
-                    let wait = backoff.next(after);
-                    metrics::counter!("headwater_sink_retries_total", "sink" => self.name.clone()).increment(1);
-                    tracing::warn!(sink = %self.name, events = events.len(), "not delivered, again in {wait:.1?}: {reason}");
-                    self.clock.sleep(wait).await;
-                }
-                Err(SinkError::Fatal(reason)) => {
-                    self.failure.set(format!("sink `{}`: {reason}", self.name));
-                    return false;
-                }
-            }
-        };
-        let mut reasons: std::collections::HashMap<usize, String> =
-            delivery.rejected.into_iter().map(|rejected| (rejected.index, rejected.reason)).collect();
+        let mut reasons = HashMap::new();
+        for range in pieces(&events, self.options.batch) {
+            let Some(rejected) = self.deliver(&events[range.clone()]).await else { return false };
+            reasons.extend(rejected.into_iter().map(|rejected| (range.start + rejected.index, rejected.reason)));
+        }
         metrics::counter!("headwater_sink_delivered_total", "sink" => self.name.clone())
             .increment((events.len() - reasons.len()) as u64);
         if let (OnReject::Block, Some(reason)) = (self.options.on_reject, reasons.values().next()) {
@@ -77,10 +67,40 @@ impl SinkDriver {
         }
         true
     }
+
+    /// Delivers one piece, as often as it takes. `None` if the run must stop.
+    async fn deliver(&mut self, events: &[Event]) -> Option<Vec<Rejected>> {
+        let mut backoff = Backoff::new(self.options.retry);
+        loop {
+            let (reason, after) = match self.sink.deliver(events).await {
+                Ok(delivery) => return Some(delivery.rejected),
+                Err(SinkError::Retry { reason, after }) => (reason, after),
+                Err(SinkError::Fatal(reason)) => {
+                    self.failure.set(format!("sink `{}`: {reason}", self.name));
+                    return None;
+                }
+            };
+            let wait = backoff.next(after);
+            metrics::counter!("headwater_sink_retries_total", "sink" => self.name.clone()).increment(1);
+            if self.give_up_after.is_some_and(|limit| backoff.attempts() >= limit) {
+                let attempts = backoff.attempts();
+                self.failure.set(format!("sink `{}`: gave up after {attempts} attempts: {reason}", self.name));
+                return None;
+            }
+            tracing::warn!(sink = %self.name, events = events.len(), "not delivered, again in {wait:.1?}: {reason}");
+            self.clock.sleep(wait).await;
+        }
+    }
 }
 
-/// Merges what is queued, up to the batch limits; waits for more only if `batch.timeout` says so.
-async fn gather(batch: BatchOptions, clock: &dyn Clock, first: Job, jobs: &mut mpsc::Receiver<Job>) -> Vec<Job> {
+/// Merges what is queued, up to the batch limits; waits for more only if `batch.timeout` says so and nobody waits for it.
+async fn gather(
+    batch: BatchOptions,
+    clock: &dyn Clock,
+    hurry: &Hurry,
+    first: Job,
+    jobs: &mut mpsc::Receiver<Job>,
+) -> Vec<Job> {
     let bytes = |job: &Job| job.events.iter().map(|event| event.raw.len() as u64).sum::<u64>();
     let (mut events, mut size) = (first.events.len(), bytes(&first));
     let mut gathered = vec![first];
@@ -92,6 +112,7 @@ async fn gather(batch: BatchOptions, clock: &dyn Clock, first: Job, jobs: &mut m
             Err(_) => tokio::select! {
                 job = jobs.recv() => match job { Some(job) => job, None => break },
                 () = &mut deadline => break,
+                () = hurry.raised() => break,
             },
         };
         events += job.events.len();
@@ -99,4 +120,22 @@ async fn gather(batch: BatchOptions, clock: &dyn Clock, first: Job, jobs: &mut m
         gathered.push(job);
     }
     gathered
+}
+
+/// Cuts events into deliveries within the batch limits; an event that is larger than `max_bytes` travels alone.
+fn pieces(events: &[Event], batch: BatchOptions) -> Vec<Range<usize>> {
+    let mut pieces = Vec::new();
+    let (mut start, mut size) = (0, 0);
+    for (at, event) in events.iter().enumerate() {
+        let bytes = event.raw.len() as u64;
+        if at > start && (at - start >= batch.max_events || size + bytes > batch.max_bytes.0) {
+            pieces.push(start..at);
+            (start, size) = (at, 0);
+        }
+        size += bytes;
+    }
+    if start < events.len() {
+        pieces.push(start..events.len());
+    }
+    pieces
 }

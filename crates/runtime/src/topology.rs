@@ -1,6 +1,7 @@
 //! The pipeline as the runtime runs it, and the way of a batch through its transforms.
 
 use crate::dead_letter::{DeadLetter, DeadLetters};
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use headwater_contracts::{BuiltSource, Emit, Event, Outcome, Port, Sink, SinkOptions, SourceOptions, Transform};
 use serde_json::json;
 use std::{collections::HashMap, sync::Arc};
@@ -81,7 +82,7 @@ pub(crate) struct Wiring {
     stages: Vec<Stage>,
     pub(crate) sink_names: Vec<String>,
     /// The sink that takes dead letters, if one does.
-    letters_to: Option<usize>,
+    pub(crate) letters_to: Option<usize>,
 }
 
 /// A batch after the transforms.
@@ -238,19 +239,27 @@ impl Flow<'_> {
     }
 }
 
-/// A dead letter as an event, for a sink to take.
-fn as_event(letter: DeadLetter) -> Event {
+/// A dead letter as an event, for a sink to take: everything that the files of dead letters hold.
+pub(crate) fn as_event(letter: DeadLetter) -> Event {
     let mut event = letter.event;
-    let value = json!({
+    let mut value = json!({
         "component": letter.component,
         "reason": letter.reason,
         "source": event.origin.source,
         "provider": event.origin.provider,
         "stream": event.origin.stream,
         "id": event.id,
-        "event_time": event.time.map(|t| t.to_rfc3339()),
-        "raw": String::from_utf8_lossy(&event.raw),
+        "identity": event.identity.to_string(),
+        "event_time": event.time.map(|time| time.to_rfc3339()),
+        "observed_time": event.observed.to_rfc3339(),
+        "own_query": event.own_query,
+        "event": event.value.take().and_then(|value| serde_json::to_value(value).ok()),
     });
+    let raw = match std::str::from_utf8(&event.raw) {
+        Ok(text) => ("raw", text.to_owned()),
+        Err(_) => ("raw_base64", BASE64.encode(&event.raw)),
+    };
+    value[raw.0] = raw.1.into();
     event.value = Some(value.into());
     event
 }

@@ -29,7 +29,7 @@ pub use compiler::{Compiler, Condition, Program};
 pub use event_json::{Metas, event_with_metadata};
 pub use filter::Filter;
 pub use problem::{Label, Locate, Position, ProgramError, Severity, locate_in, render};
-pub use remap::{OnError, Remap, RemapOptions};
+pub use remap::{Remap, RemapOptions};
 pub use route::{Route, RouteRule, UNMATCHED};
 pub use run_program::{Failure, ProgramRun, run_program};
 pub use tables::{ColumnType, TableError, TableSpec, Tables};

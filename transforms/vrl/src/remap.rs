@@ -7,29 +7,16 @@ use crate::target::EventTarget;
 use headwater_contracts::{Emit, Event, Transform};
 use vrl::value::Value;
 
-/// What a pipeline wants done with an event that a program failed on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnError {
-    /// It goes to the dead letters, and the stream goes on.
-    #[default]
-    DeadLetter,
-    /// The stream stops before it until the program or the event is right. The transform still calls
-    /// [`Emit::fail`]; whoever runs it asks [`Remap::on_error`] what that means.
-    Block,
-}
-
 /// Options of [`Remap`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RemapOptions {
     /// Whether `abort` drops the event, counted by rule. Otherwise the event passes as it was. Default: true.
     pub drop_on_abort: bool,
-    /// What a runtime error means. Default: dead letter.
-    pub on_error: OnError,
 }
 
 impl Default for RemapOptions {
     fn default() -> Self {
-        Self { drop_on_abort: true, on_error: OnError::default() }
+        Self { drop_on_abort: true }
     }
 }
 
@@ -46,11 +33,6 @@ impl Remap {
     /// A transform named `name` in the pipeline. `locate` says where in the user's file a byte of the program is.
     pub fn new(name: &str, program: Program, locate: Locate, options: RemapOptions) -> Self {
         Self { who: format!("transform `{name}`"), program, locate, options }
-    }
-
-    /// What a failed event means for the stream.
-    pub fn on_error(&self) -> OnError {
-        self.options.on_error
     }
 }
 

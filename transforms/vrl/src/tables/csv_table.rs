@@ -129,9 +129,10 @@ impl CsvTable {
             .from_path(path)
             .map_err(|error| error.to_string())?;
         let first = reader.headers().map_err(|error| error.to_string())?;
-        let headers: Vec<KeyString> = match headers {
-            true => first.iter().map(KeyString::from).collect(),
-            false => (0..first.len()).map(|number| KeyString::from(number.to_string())).collect(),
+        let headers: Vec<KeyString> = if headers {
+            first.iter().map(KeyString::from).collect()
+        } else {
+            (0..first.len()).map(|number| KeyString::from(number.to_string())).collect()
         };
         if headers.is_empty() {
             return Err("the file is empty; its first line must name the columns".to_owned());

@@ -1,6 +1,6 @@
 use crate::support::{Seen, compiler, event, failure, json, program, remap, result, time, written};
 use headwater_contracts::{Event, Transform};
-use headwater_vrl::{Filter, OnError, Remap, RemapOptions, Route, RouteRule, locate_in};
+use headwater_vrl::{Filter, Remap, RemapOptions, Route, RouteRule, locate_in};
 use serde_json::json;
 
 fn filter(condition: &str) -> Filter {
@@ -111,7 +111,7 @@ fn an_abort_drops_by_rule_or_passes_the_event_as_it_was() {
     let dropped = Seen::of(&remap(text), vec![event(raw)]);
     assert_eq!((dropped.next.len(), dropped.dropped.len(), dropped.failed.len()), (0, 1, 0));
 
-    let options = RemapOptions { drop_on_abort: false, on_error: OnError::DeadLetter };
+    let options = RemapOptions { drop_on_abort: false };
     let keep = Remap::new("keep", program(text), locate_in("p.vrl", text), options);
     let passed = Seen::of(&keep, vec![event(raw)]);
     assert_eq!(written(&passed.next[0].1), raw.as_bytes());
@@ -171,16 +171,6 @@ fn times_are_read_as_utc_wherever_the_machine_is() {
     let text = r#".t = to_unix_timestamp(parse_timestamp!(.t, "%Y-%m-%d %H:%M:%S"))"#;
     let expected = time("2026-07-01T12:00:00Z").timestamp();
     assert_eq!(result(text, r#"{"t":"2026-07-01 12:00:00"}"#), json!({"t": expected}));
-}
-
-#[test]
-fn whether_an_error_blocks_can_be_asked() {
-    assert_eq!(remap(".a = 1").on_error(), OnError::DeadLetter);
-    let block = RemapOptions { on_error: OnError::Block, ..RemapOptions::default() };
-    let text = "fail = to_int!(.a)\n.b = fail";
-    let remap = Remap::new("strict", program(text), locate_in("p.vrl", text), block);
-    assert_eq!(remap.on_error(), OnError::Block);
-    assert_eq!(Seen::of(&remap, vec![event("{\"a\":[]}")]).failed.len(), 1);
 }
 
 #[test]
