@@ -6,7 +6,9 @@ use headwater_config::{
     Transform as Spec, UnitTest, VrlText,
 };
 use headwater_contracts::{Clock, Transform};
-use headwater_runtime::{DeadLetterTarget, DeadLetters, SinkSpec, SourceSpec, SystemClock, Topology, TransformSpec};
+use headwater_runtime::{
+    DeadLetterTarget, DeadLetters, HttpClient, SinkSpec, SourceSpec, SystemClock, Topology, TransformSpec,
+};
 use headwater_sink_file::DeadLetterFile;
 use headwater_vrl::{
     Compiler, Condition, Filter, Locate, Program, ProgramError, Remap, RemapOptions, Route, RouteRule, TableSpec,
@@ -47,7 +49,8 @@ pub(crate) fn assemble(paths: &[PathBuf], purpose: Purpose) -> Result<Assembled,
     let environment = ProcessEnvironment;
     let options = LoadOptions {
         environment: &environment,
-        lenient: purpose == Purpose::Simulate,
+        // Whoever only looks needs no credentials.
+        lenient: purpose != Purpose::Run,
         resolve_secrets: purpose == Purpose::Run,
     };
     let Loaded { pipeline, mut diagnostics } = headwater_config::read(paths, &registry, options);
@@ -55,6 +58,12 @@ pub(crate) fn assemble(paths: &[PathBuf], purpose: Purpose) -> Result<Assembled,
         Compilation { compiler: compiler(&pipeline, &mut diagnostics), diagnostics: &mut diagnostics };
     let mut transforms = compilation.transforms(&pipeline);
     let tests = compilation.tests(&pipeline.tests);
+    for source in &pipeline.sources {
+        if let Err(problem) = HttpClient::new(&source.built.endpoint, &source.built.auth, &source.options) {
+            let field = if problem.field.is_empty() { String::new() } else { format!(", `{}`", problem.field) };
+            diagnostics.push(Diagnostic::at(&source.span, format!("source `{}`{field}: {problem}", source.name)));
+        }
+    }
     if !diagnostics.is_empty() {
         return Err(Failure::config(diagnostics.render(io::stderr().is_terminal())));
     }

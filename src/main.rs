@@ -10,7 +10,10 @@ mod terminal;
 
 use clap::Parser;
 use cli::{Cli, Command, LedgerCommand};
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -55,7 +58,7 @@ impl From<io::Error> for Failure {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if let Err(problem) = terminal::log(cli.log_format, &cli.log) {
-        eprintln!("error: {problem}");
+        let _ = writeln!(io::stderr(), "error: {problem}");
         return exit::USAGE.into();
     }
     // Fails only if a provider is installed already, and there is one place that installs one: here.
@@ -75,7 +78,7 @@ fn main() -> ExitCode {
         Err(Failure { code, message }) => {
             terminal::clear();
             let text = message.trim_end();
-            eprintln!("{}{text}", if code == exit::CONFIG { "" } else { "error: " });
+            let _ = writeln!(io::stderr(), "{}{text}", if code == exit::CONFIG { "" } else { "error: " });
             code.into()
         }
     }

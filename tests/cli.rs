@@ -1,4 +1,5 @@
 //! The contract of the command line, kept by the real binary: what it prints where, which exit codes, what it leaves behind.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -21,6 +22,7 @@ use support::{Headwater, run, stderr, stdout};
 const FAILED: Option<i32> = Some(1);
 const USAGE: Option<i32> = Some(2);
 const CONFIG: Option<i32> = Some(78);
+const TO_FILE: &str = "type: file, path: out.ndjson";
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -61,6 +63,11 @@ fn holds(bytes: &[u8], needle: &str) -> bool {
 
 /// A pipeline from this simulator to stdout: own queries dropped, everything else byte for byte.
 fn pipeline(simulator: &Simulator, provider: Provider, credential: &str) -> String {
+    pipeline_to("type: console", simulator, provider, credential)
+}
+
+/// The same to another sink: a run whose stdout nobody reads stands still.
+fn pipeline_to(sink: &str, simulator: &Simulator, provider: Provider, credential: &str) -> String {
     let (key, calls) = match provider {
         Provider::PactFlow => ("token", ""),
         _ => ("api_key", ", min_call_interval: 0s"),
@@ -69,7 +76,7 @@ fn pipeline(simulator: &Simulator, provider: Provider, credential: &str) -> Stri
         "state: {{ type: file, path: state }}\n\
          sources:\n  in: {{ type: {provider}, endpoint: \"{}\", {key}: \"{credential}\", start_at: earliest, rate_limit: {{ requests: 1000000, per: 1s }}, retry: {{ initial: 10ms, max: 50ms }}{calls} }}\n\
          transforms:\n  drop_own_queries: {{ type: remap, inputs: [in], file: 'builtin:drop_own_queries.vrl' }}\n\
-         sinks:\n  out: {{ type: console, inputs: [drop_own_queries] }}\n",
+         sinks:\n  out: {{ {sink}, inputs: [drop_own_queries] }}\n",
         simulator.url(),
     )
 }
@@ -84,6 +91,12 @@ fn calm(provider: Provider) -> Simulator {
 
 fn id(event: &Value) -> String {
     event.get("uuid").or_else(|| event.get("id")).and_then(Value::as_str).expect("an id").to_owned()
+}
+
+/// `headwater ARGS` where the variables of the default pipeline are set.
+fn configured(dir: &Path, args: &[&str]) -> Output {
+    let mut command = support::command(dir, args);
+    command.env("PACTFLOW_TOKEN", "a token").env("MURAL_API_KEY", "a key").output().unwrap()
 }
 
 fn assert_code(output: &Output, code: Option<i32>) {
@@ -143,7 +156,7 @@ fn six_mistakes_are_six_errors_each_at_its_place() {
 
 #[test]
 fn the_default_pipeline_is_valid() {
-    let done = run(&repository(""), &["validate"]);
+    let done = configured(&repository(""), &["validate"]);
     assert_code(&done, Some(0));
     assert_eq!(stderr(&done), "valid: 2 sources, 3 transforms, 1 sink, 2 tests\n");
 }
@@ -172,7 +185,7 @@ fn a_missing_secret_is_named_before_anything_is_touched() {
 
 #[test]
 fn the_default_pipelines_tests_pass() {
-    let done = run(&repository(""), &["test"]);
+    let done = configured(&repository(""), &["test"]);
     assert_code(&done, Some(0));
     assert!(stderr(&done).ends_with("2 passed, 0 failed\n"), "{}", stderr(&done));
 }
@@ -182,7 +195,7 @@ fn a_wrong_expectation_fails_and_shows_the_actual_event() {
     let wrong = text("pipeline.yaml").replace("someuser@somecompany.com\"\n", "else@somecompany.com\"\n");
     assert_ne!(wrong, text("pipeline.yaml"));
     let dir = folder(&wrong);
-    let done = run(dir.path(), &["test"]);
+    let done = configured(dir.path(), &["test"]);
     assert_code(&done, FAILED);
     let said = stderr(&done);
     assert!(said.contains("a regenerated API token is an update through the API ... failed"), "{said}");
@@ -200,11 +213,11 @@ fn the_graph_shows_every_component_and_edge_in_both_languages() {
         ("normalize", "enrich"),
         ("enrich", "out"),
     ];
-    let mermaid = run(&repository(""), &["graph"]);
+    let mermaid = configured(&repository(""), &["graph"]);
     assert_code(&mermaid, Some(0));
-    assert_eq!(stdout(&mermaid), stdout(&run(&repository(""), &["graph", "--format", "mermaid"])));
+    assert_eq!(stdout(&mermaid), stdout(&configured(&repository(""), &["graph", "--format", "mermaid"])));
     assert!(stdout(&mermaid).starts_with("flowchart "), "{}", stdout(&mermaid));
-    let dot = run(&repository(""), &["graph", "--format", "dot"]);
+    let dot = configured(&repository(""), &["graph", "--format", "dot"]);
     assert_code(&dot, Some(0));
     assert!(stdout(&dot).starts_with("digraph ") && stdout(&dot).trim_end().ends_with('}'), "{}", stdout(&dot));
     for drawing in [stdout(&mermaid), stdout(&dot)] {
@@ -421,7 +434,7 @@ fn ledger_show_tells_what_has_been_read() {
 #[test]
 fn a_second_process_on_the_same_state_is_refused() {
     let simulator = calm(Provider::PactFlow);
-    let dir = folder(&pipeline(&simulator, Provider::PactFlow, simulator.credential()));
+    let dir = folder(&pipeline_to(TO_FILE, &simulator, Provider::PactFlow, simulator.credential()));
     let mut first = Headwater::start(dir.path(), &["run"]);
     first.wait_for("caught up");
     for args in [&["run", "--once"][..], &["ledger", "show"]] {
@@ -438,17 +451,15 @@ fn a_second_process_on_the_same_state_is_refused() {
 fn a_stop_signal_ends_a_run_with_0_and_nothing_is_read_again() {
     for signal in ["TERM", "INT"] {
         let simulator = calm(Provider::PactFlow);
-        let dir = folder(&pipeline(&simulator, Provider::PactFlow, simulator.credential()));
+        let dir = folder(&pipeline_to(TO_FILE, &simulator, Provider::PactFlow, simulator.credential()));
         let mut headwater = Headwater::start(dir.path(), &["run"]);
         headwater.wait_for("caught up");
         support::signal(&headwater.child, signal);
         assert_eq!(headwater.child.wait().unwrap().code(), Some(0), "SIG{signal}");
-        let mut delivered = String::new();
-        headwater.out.read_to_string(&mut delivered).unwrap();
-        assert_eq!(delivered.lines().count(), 300, "SIG{signal}");
-        let next = run(dir.path(), &["run", "--once"]);
-        assert_code(&next, Some(0));
-        assert_eq!(stdout(&next), "", "SIG{signal}: everything was committed");
+        let delivered = || fs::read_to_string(dir.path().join("out.ndjson")).unwrap().lines().count();
+        assert_eq!(delivered(), 300, "SIG{signal}");
+        assert_code(&run(dir.path(), &["run", "--once"]), Some(0));
+        assert_eq!(delivered(), 300, "SIG{signal}: everything was committed");
     }
 }
 

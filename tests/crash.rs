@@ -7,6 +7,7 @@ mod support;
 use headwater_contracts::{Clock, Timestamp};
 use headwater_runtime::SystemClock;
 use headwater_simulator::{Kind, Provider, Scenario, Simulator};
+use headwater_testkit::source_suite::EVENTS_PER_KILL;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use std::{
     collections::HashMap,
@@ -50,13 +51,21 @@ fn compare(name: &str, simulator: &Simulator, cut: Timestamp, ids: &HashMap<Stri
     let known: std::collections::HashSet<_> = truths.iter().map(|truth| truth.id.as_str()).collect();
     let invented: Vec<_> = ids.keys().filter(|id| !known.contains(id.as_str())).collect();
     let duplicates: usize = ids.values().map(|copies| copies - 1).sum();
+    let own = truths.iter().filter(|truth| truth.kind == Kind::OwnCollector && ids.contains_key(&truth.id)).count();
     println!(
-        "{name}: {kills} kills: {} events delivered, {} lost, {} invented, {duplicates} duplicates (each from a kill between acknowledgement and commit)",
+        "{name}: {kills} kills: {} events delivered, {} lost, {} invented, {duplicates} duplicates (each from a kill between acknowledgement and commit), {own} own queries",
         ids.len(),
         lost.len(),
         invented.len()
     );
     assert!(lost.is_empty() && invented.is_empty(), "{name}: lost {lost:?}, invented {invented:?}");
+    let kills = kills as usize;
+    assert!(
+        duplicates <= kills * EVENTS_PER_KILL,
+        "{name}: {duplicates} duplicates are more than {kills} kills explain"
+    );
+    let told = !simulator_provider_is_mural(name);
+    assert!(!told || own <= kills, "{name}: {own} own queries delivered, more than {kills} kills explain");
 }
 
 fn simulator_provider_is_mural(name: &str) -> bool {

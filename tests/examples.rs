@@ -2,6 +2,7 @@
 //!
 //! Folders are found, not listed: a new example is covered by what holds for all of them. `expectations` adds what one
 //! promises beyond that.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 

@@ -36,8 +36,9 @@ fn memory_follows_the_batch_and_the_start_is_quick() {
     let runtime = support::runtime();
     let _guard = runtime.enter();
     let measure = |events: u32| {
-        // Four days, of which the first two and more are published: each partition of six hours is one page.
-        let scenario = Scenario::new().seed(7).history(4, events);
+        // Four days, of which the first two and more are published: each partition of six hours is one page of a little
+        // less than 50,000.
+        let scenario = Scenario::new().seed(7).history(4, events).mural(|m| m.title_padding = 150);
         let simulator = Simulator::start(Provider::Mural, scenario, Arc::new(SystemClock)).unwrap();
         let dir = tempfile::tempdir().unwrap();
         fs::write(
@@ -59,13 +60,13 @@ fn memory_follows_the_batch_and_the_start_is_quick() {
     let (idle, _, first_request, ..) = measure(0);
     let (_, peak, _, lines, bytes) = measure(799_000);
     println!(
-        "idle {} MiB; a page of {lines} events, {} MB: peak {} MiB above idle; first request after {} ms",
+        "idle {} MiB; {lines} events in pages of 49,900, {} MB each: peak {} MiB above idle; first request after {} ms",
         idle / MIB,
         bytes / 1_000_000,
         peak.saturating_sub(idle) / MIB,
         first_request.num_milliseconds()
     );
-    assert_eq!(lines, 50_000);
+    assert!(lines >= 200_000, "only {lines} events");
     assert!(bytes >= 25_000_000);
     assert!(idle <= 30 * MIB, "idle memory is {idle} KiB");
     assert!(peak <= idle + 16 * MIB, "peak memory is {} KiB above idle", peak - idle);

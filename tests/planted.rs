@@ -24,6 +24,10 @@ enum Mistake {
     HashesTheBody,
     /// Never looks back.
     NoOverlap,
+    /// Looks back a little, and never far.
+    NoRescan,
+    /// Takes every record that shows one of our requests for ours, however many there are.
+    NeverConsumes,
     /// Takes two events with the same instant for one.
     MergesTies,
 }
@@ -33,6 +37,8 @@ struct Wrong {
     mistake: Mistake,
     /// The newest event of earlier scans.
     newest: Arc<Mutex<Option<Timestamp>>>,
+    /// Every own request there ever was.
+    ever: Arc<Mutex<OwnRequests>>,
 }
 
 impl Source for Wrong {
@@ -43,8 +49,8 @@ impl Source for Wrong {
     fn plan(&self, view: &StreamView<'_>) -> Plan {
         let mut plan = self.inner.plan(view);
         let mistake = self.mistake;
-        let scan =
-            |inner| WrongScan { inner, mistake, newest: self.newest.clone(), mark: *self.newest.lock().unwrap() };
+        let mark = *self.newest.lock().unwrap();
+        let scan = |inner| WrongScan { inner, mistake, newest: self.newest.clone(), mark, ever: self.ever.clone() };
         plan.scans = plan.scans.into_iter().map(|inner| Box::new(scan(inner)) as _).collect();
         plan
     }
@@ -68,6 +74,7 @@ struct WrongScan {
     newest: Arc<Mutex<Option<Timestamp>>>,
     /// The newest event when this scan began.
     mark: Option<Timestamp>,
+    ever: Arc<Mutex<OwnRequests>>,
 }
 
 impl Scan for WrongScan {
@@ -84,7 +91,13 @@ impl Scan for WrongScan {
     }
 
     fn record(&mut self, raw: &[u8], sent: &OwnRequests) -> Result<Record, Unreadable> {
-        let mut record = self.inner.record(raw, sent)?;
+        let mut record = if self.mistake == Mistake::NeverConsumes {
+            let mut ever = self.ever.lock().unwrap();
+            sent.iter().cloned().for_each(|request| ever.insert(request));
+            self.inner.record(raw, &ever)?
+        } else {
+            self.inner.record(raw, sent)?
+        };
         match self.mistake {
             Mistake::TrustsThePrefix if String::from_utf8_lossy(raw).contains("\"headwater/") => {
                 record.echo = Echo::Own(String::new());
@@ -123,17 +136,21 @@ impl Scan for WrongScan {
 /// One seed's verdict on a mistake.
 fn verdict(provider: Provider, mistake: Mistake, seed: u64) -> Verdict {
     let newest = Arc::new(Mutex::new(None));
+    let ever = Arc::new(Mutex::new(OwnRequests::default()));
     let build = move |url: &str, credential: &str, options: &SourceOptions| -> BuiltSource {
         let mut options = options.clone();
         if mistake == Mistake::NoOverlap {
             options.overlap = Some(headwater_contracts::Period::seconds(0));
+        }
+        if matches!(mistake, Mistake::NoOverlap | Mistake::NoRescan) {
             options.rescan = Some(Vec::new());
         }
         let right = match provider {
             Provider::PactFlow => support::build_pactflow(url, credential, &options),
             _ => support::build_mural(url, credential, &options),
         };
-        BuiltSource { source: Box::new(Wrong { inner: right.source, mistake, newest: newest.clone() }), ..right }
+        let (newest, ever) = (newest.clone(), ever.clone());
+        BuiltSource { source: Box::new(Wrong { inner: right.source, mistake, newest, ever }), ..right }
     };
     let case = match provider {
         Provider::PactFlow => support::pactflow(),
@@ -166,6 +183,10 @@ fn mistakes_in_reading_pactflow_are_caught() {
     check(Provider::PactFlow, Mistake::Watermark, |verdict| !verdict.lost.is_empty());
     check(Provider::PactFlow, Mistake::TrustsThePrefix, |verdict| !verdict.lost.is_empty());
     check(Provider::PactFlow, Mistake::NoOverlap, |verdict| !verdict.lost.is_empty());
+    check(Provider::PactFlow, Mistake::NoRescan, |verdict| !verdict.lost.is_empty());
+    check(Provider::PactFlow, Mistake::NeverConsumes, |verdict| {
+        !verdict.lost.is_empty() && verdict.lost.iter().all(|lost| lost.ends_with("Spoofed"))
+    });
     check(Provider::PactFlow, Mistake::MergesTies, |verdict| !verdict.lost.is_empty());
 }
 
@@ -173,6 +194,6 @@ fn mistakes_in_reading_pactflow_are_caught() {
 fn mistakes_in_reading_mural_are_caught() {
     check(Provider::Mural, Mistake::Watermark, |verdict| !verdict.lost.is_empty());
     check(Provider::Mural, Mistake::NoOverlap, |verdict| !verdict.lost.is_empty());
-    check(Provider::Mural, Mistake::HashesTheBody, |verdict| verdict.duplicates > 0);
+    check(Provider::Mural, Mistake::HashesTheBody, |verdict| !verdict.repeated.is_empty());
     check(Provider::Mural, Mistake::MergesTies, |verdict| !verdict.lost.is_empty());
 }

@@ -5,13 +5,16 @@
 
 mod support;
 
-use headwater_testkit::source_suite::{Case, Verdict};
+use headwater_testkit::source_suite::{Case, TROUBLES, Verdict};
 use std::{
     env,
     sync::Arc,
     sync::Mutex,
     sync::atomic::{AtomicU64, Ordering},
 };
+
+/// Among so many runs, everything must have occurred that the suite is there for.
+const CENSUS_RUNS: u64 = 200;
 
 fn number(name: &str) -> Option<u64> {
     env::var(name).ok().and_then(|text| text.parse().ok())
@@ -43,9 +46,16 @@ fn run_seeds(name: &str, case: impl Fn() -> Case<'static> + Sync) {
             });
         }
     });
-    println!("{name}: {} seeded runs: {}", seeds.end - seeds.start, sum.into_inner().unwrap());
+    let (sum, runs) = (sum.into_inner().unwrap(), seeds.end - seeds.start);
+    println!("{name}: {runs} seeded runs: {sum}");
+    println!("{name}: in how many of them: {}", sum.census_line());
     let bad = bad.into_inner().unwrap();
     assert!(bad.is_empty(), "{} bad runs of {name}:\n{}", bad.len(), bad.join("\n"));
+    if runs >= CENSUS_RUNS {
+        assert!(sum.expected > 0, "{name}: nothing was to be delivered");
+        let never: Vec<_> = TROUBLES.iter().filter(|trouble| !sum.census.contains_key(*trouble)).collect();
+        assert!(never.is_empty(), "{name}: never occurred: {never:?}");
+    }
 }
 
 #[test]
@@ -56,4 +66,9 @@ fn pactflow_loses_nothing_and_repeats_nothing() {
 #[test]
 fn mural_loses_nothing_and_repeats_nothing() {
     run_seeds("mural", support::mural);
+}
+
+#[test]
+fn mural_that_knows_its_key_drops_its_own_queries_and_no_others() {
+    run_seeds("mural with its key", support::mural_own);
 }

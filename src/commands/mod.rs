@@ -29,3 +29,8 @@ fn print(text: &str) -> Result<(), Failure> {
         written => written.map_err(|e| Failure::run(format!("cannot write to stdout: {e}"))),
     }
 }
+
+/// Prints a line to stderr; where nobody reads it, there is nobody to tell.
+fn remark(text: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{text}");
+}

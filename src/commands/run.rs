@@ -32,6 +32,8 @@ pub(crate) fn run(args: &RunArgs, log_format: LogFormat) -> Result<(), Failure> 
     let letters = scratch.as_ref().map(|scratch| scratch.0.join("dead-letter"));
     let mut topology = topology(assembled, letters.as_deref())?;
 
+    // Before anything counts.
+    let metrics = api.as_ref().and_then(|_| api::install_metrics());
     let runtime = tokio::runtime::Runtime::new()?;
     let outcome = runtime.block_on(async {
         let _simulators =
@@ -47,13 +49,13 @@ pub(crate) fn run(args: &RunArgs, log_format: LogFormat) -> Result<(), Failure> 
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let outcome = tokio::select! {
             outcome = run_pipeline(topology, ledger, clock, options) => outcome,
-            failure = serve_api(api, board.clone()) => return Err(failure),
+            failure = serve_api(api, board.clone(), metrics) => return Err(failure),
             never = until_stopped(stop_sender) => match never {},
             never = show(board.clone(), log_format) => match never {},
         };
         terminal::clear();
         if args.once {
-            eprint!("{}", terminal::account(&board.snapshot()));
+            super::remark(terminal::account(&board.snapshot()).trim_end());
         }
         outcome.map(|_| ()).map_err(Failure::run)
     });
@@ -63,9 +65,8 @@ pub(crate) fn run(args: &RunArgs, log_format: LogFormat) -> Result<(), Failure> 
 }
 
 /// Serves the API, if there is one; returns only if that fails.
-async fn serve_api(api: Option<Api>, board: Board) -> Failure {
+async fn serve_api(api: Option<Api>, board: Board, metrics: Option<api::Metrics>) -> Failure {
     let Some(Api { address }) = api else { return std::future::pending().await };
-    let metrics = api::install_metrics();
     let served = match api::bind(address).await {
         Ok(listener) => api::serve(listener, board, metrics).await,
         Err(error) => Err(error),

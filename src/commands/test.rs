@@ -16,14 +16,14 @@ pub(crate) fn test(config: &[PathBuf]) -> Result<(), Failure> {
     let mut failed = 0;
     for case in &assembled.tests {
         let result = run_test(case, &graph, SystemClock.now());
-        eprintln!("test {} ... {}", result.name, if result.passed() { "passed" } else { "failed" });
+        super::remark(format_args!("test {} ... {}", result.name, if result.passed() { "passed" } else { "failed" }));
         for failure in &result.failures {
-            eprintln!("  {}", failure.replace('\n', "\n  "));
+            super::remark(format_args!("  {}", failure.replace('\n', "\n  ")));
         }
         failed += usize::from(!result.passed());
     }
     let all = assembled.tests.len();
-    eprintln!("{} passed, {failed} failed", all - failed);
+    super::remark(format_args!("{} passed, {failed} failed", all - failed));
     if failed > 0 { Err(Failure::run(format!("{failed} of {all} tests failed"))) } else { Ok(()) }
 }
 

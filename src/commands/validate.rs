@@ -10,12 +10,12 @@ use std::path::PathBuf;
 pub(crate) fn validate(config: &[PathBuf]) -> Result<(), Failure> {
     let pipeline = assemble(config, Purpose::Inspect)?.pipeline;
     let count = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
-    eprintln!(
+    super::remark(format_args!(
         "valid: {}, {}, {}, {}",
         count(pipeline.sources.len(), "source"),
         count(pipeline.transforms.len(), "transform"),
         count(pipeline.sinks.len(), "sink"),
         count(pipeline.tests.len(), "test"),
-    );
+    ));
     Ok(())
 }

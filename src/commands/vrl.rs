@@ -42,10 +42,10 @@ pub(crate) fn vrl(program: &str, input: &str, metadata: Option<&Path>, config: &
             .map_err(Failure::usage)?;
     super::print(&String::from_utf8_lossy(&run.output))?;
     for number in &run.dropped {
-        eprintln!("event {number}: dropped");
+        super::remark(format_args!("event {number}: dropped"));
     }
     for failure in &run.failed {
-        eprintln!("event {}: {}", failure.event, failure.reason);
+        super::remark(format_args!("event {}: {}", failure.event, failure.reason));
     }
     if run.failed.is_empty() {
         Ok(())

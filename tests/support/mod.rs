@@ -4,7 +4,7 @@
 use chrono::TimeDelta;
 use headwater_contracts::{BuiltSource, Period, RateLimit, SourceConfig, SourceOptions};
 use headwater_simulator::Provider;
-use headwater_testkit::source_suite::Case;
+use headwater_testkit::source_suite::{Case, OwnQueries};
 use serde_json::{Value, json};
 use std::{future::Future, time::Duration};
 
@@ -36,14 +36,38 @@ pub(crate) fn build<C: SourceConfig>(keys: Value, options: &SourceOptions) -> Bu
 /// PactFlow, polled as at work: often, then with pauses in which the daily re-scan finds what appeared late.
 pub(crate) fn pactflow() -> Case<'static> {
     let minutes = |n| TimeDelta::minutes(n);
-    let steps = [vec![minutes(5); 6], vec![minutes(90); 4], vec![minutes(5); 2]].concat();
-    Case { provider: Provider::PactFlow, build: &build_pactflow, drops_own: true, steps, settle: TimeDelta::hours(25) }
+    Case {
+        provider: Provider::PactFlow,
+        build: &build_pactflow,
+        own: Some(OwnQueries { tolerance: minutes(5) }),
+        steps: [vec![minutes(5); 6], vec![minutes(90); 4], vec![minutes(5); 2]].concat(),
+        // Pages of two or three records are read without overlap, or more rarely, and re-scanned every ten days at least.
+        settle: |scenario| {
+            let small = !scenario.pactflow.honours_page_size && scenario.pactflow.default_page_size <= 3;
+            TimeDelta::hours(if small { 241 } else { 25 })
+        },
+        usual_delay: minutes(10),
+    }
 }
 
 /// Mural, over the days that its extraction and its stragglers take.
 pub(crate) fn mural() -> Case<'static> {
     let steps = [vec![TimeDelta::hours(1); 3], vec![TimeDelta::hours(6); 12], vec![TimeDelta::hours(24); 4]].concat();
-    Case { provider: Provider::Mural, build: &build_mural, drops_own: false, steps, settle: TimeDelta::hours(25) }
+    let usual_delay = TimeDelta::hours(48);
+    Case {
+        provider: Provider::Mural,
+        build: &build_mural,
+        own: None,
+        steps,
+        settle: |_| TimeDelta::hours(25),
+        usual_delay,
+    }
+}
+
+/// Mural, told by which key and from which address it is read: own queries are matched by the hour, so that a clock may
+/// not be off at all.
+pub(crate) fn mural_own() -> Case<'static> {
+    Case { build: &build_mural_own, own: Some(OwnQueries { tolerance: TimeDelta::zero() }), ..mural() }
 }
 
 pub(crate) fn build_pactflow(url: &str, token: &str, options: &SourceOptions) -> BuiltSource {
@@ -52,6 +76,14 @@ pub(crate) fn build_pactflow(url: &str, token: &str, options: &SourceOptions) ->
 
 pub(crate) fn build_mural(url: &str, key: &str, options: &SourceOptions) -> BuiltSource {
     build::<headwater_source_mural::MuralConfig>(json!({ "endpoint": url, "api_key": key }), options)
+}
+
+pub(crate) fn build_mural_own(url: &str, key: &str, options: &SourceOptions) -> BuiltSource {
+    let own = json!({
+        "endpoint": url, "api_key": key,
+        "own_actor_id": "key-9f2", "own_ips": ["127.0.0.1"], "own_queries": "suppress",
+    });
+    build::<headwater_source_mural::MuralConfig>(own, options)
 }
 
 /// The real binary at work: its stdout as lines, its stderr as lines.

@@ -2,13 +2,14 @@
 
 use crate::status::{Board, Phase};
 use axum::{Json, Router, http::StatusCode, routing::get};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusBuilder;
+pub use metrics_exporter_prometheus::PrometheusHandle as Metrics;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
 /// Installs the process's metrics recorder. `None` if one is installed already (a second run in one test process).
-pub fn install_metrics() -> Option<PrometheusHandle> {
+pub fn install_metrics() -> Option<Metrics> {
     PrometheusBuilder::new().install_recorder().ok()
 }
 
@@ -23,7 +24,7 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 /// - `/ready`: 200 once every stream has got an answer to a first request and none has been given up, else 503; the body
 ///   names each stream and what it is at.
 /// - `/metrics`: Prometheus text, version 0.0.4.
-pub async fn serve(listener: TcpListener, board: Board, metrics: Option<PrometheusHandle>) -> std::io::Result<()> {
+pub async fn serve(listener: TcpListener, board: Board, metrics: Option<Metrics>) -> std::io::Result<()> {
     let ready_board = board.clone();
     let app = Router::new()
         .route("/health", get(|| async { "ok\n" }))

@@ -27,9 +27,9 @@ use std::{
 use tokio::sync::watch;
 
 /// Most events in one batch. Small, so that few large batches of parsed events exist at once.
-pub(crate) const BATCH_EVENTS: usize = 128;
+pub(crate) const BATCH_EVENTS: usize = 64;
 /// Most raw bytes in one batch.
-const BATCH_BYTES: usize = 512 << 10;
+const BATCH_BYTES: usize = 256 << 10;
 /// First wait after an answer that a person must act on: it will not get better by asking soon.
 const SLOW_RETRY: Period = Period::seconds(30);
 /// A wait that `--once` does not sit out.

@@ -55,6 +55,10 @@ impl HttpClient {
             .connect_timeout(timeout)
             .read_timeout(timeout)
             .tcp_nodelay(true);
+        if is_loopback(endpoint) {
+            // The environment's proxies are for the world outside.
+            builder = builder.no_proxy();
+        }
         if let Some(proxy) = &options.proxy {
             let proxy = reqwest::Proxy::all(proxy.clone()).map_err(|e| ConfigError::new("proxy", causes(&e)))?;
             builder = builder.proxy(proxy);
@@ -179,6 +183,15 @@ fn with_tls(mut builder: reqwest::ClientBuilder, tls: &Tls) -> Result<reqwest::C
         builder = builder.tls_danger_accept_invalid_certs(true);
     }
     Ok(builder)
+}
+
+fn is_loopback(endpoint: &Url) -> bool {
+    match endpoint.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
 }
 
 /// `a=b&c=d`, percent-encoded; `None` if empty.

@@ -94,7 +94,8 @@ impl Scenario {
         scenario.others.human_every_s = dice.pick([None, Some(DAY_S)]);
         scenario.others.spoofed_every_s = dice.pick([None, Some(DAY_S)]);
         scenario.others.replay_every_s = dice.pick([None, Some(3 * HOUR_S)]);
-        scenario.others.replay_min_age_s = HOUR_S;
+        scenario.others.replay_min_age_s = dice.pick([120, HOUR_S]);
+        scenario.date_header = !dice.chance(150);
         match provider {
             Provider::PactFlow => {
                 // Within an overlap of ten minutes: later events are the business of a re-scan.
@@ -102,6 +103,15 @@ impl Scenario {
                 scenario.late_max_s = 480;
                 if dice.chance(500) {
                     scenario = scenario.late(90, 30).late(400, 100);
+                }
+                // Hours late: found by the daily re-scan only.
+                if dice.chance(400) {
+                    scenario = scenario.late(6 * HOUR_S, HOUR_S / 2).late(20 * HOUR_S, 2 * HOUR_S);
+                }
+                // Soon and often, so that copies of fresh requests are among the repetitions.
+                if dice.chance(300) {
+                    scenario.others.replay_every_s = Some(250);
+                    scenario.others.replay_min_age_s = 120;
                 }
                 scenario.drift = dice
                     .pick([None, Some(Drift { events_per_request: 1, min_age_s: 0, max_age_s: 300, requests: 25 })]);
@@ -133,6 +143,11 @@ impl Scenario {
                 // Two records for each request that brings two or three: such a log grows as fast as anybody can read it.
                 let winnable = scenario.pactflow.honours_page_size || scenario.pactflow.default_page_size > 3;
                 scenario.others.second_collector_echoes = dice.chance(200) && winnable;
+                if !winnable {
+                    // Read for ten days until the re-scan: no more than can be read page by page in a test.
+                    scenario.live_per_hour = scenario.live_per_hour.min(6);
+                    scenario.others.replay_every_s = scenario.others.replay_every_s.map(|every| every.max(3 * HOUR_S));
+                }
             }
             Provider::Mural => {
                 scenario.drift = dice.pick([

@@ -8,12 +8,13 @@ use crate::{
 use headwater_contracts::{
     BuiltSource, Clock, Emit, Event, Period, Retry, SinkOptions, SourceOptions, StartAt, Transform,
 };
-use headwater_ledger::{Ledger, MemoryLedger};
+use headwater_ledger::{Filed, Ledger};
 use headwater_runtime::{
     Board, DeadLetter, DeadLetterTarget, DeadLetters, Ending, RunError, RunOptions, SinkSpec, SourceSpec, Summary,
     Topology, TransformSpec, run,
 };
 use std::{
+    collections::HashSet,
     io,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -47,9 +48,11 @@ pub struct Rig {
     /// The clock of headwater and of the simulator.
     pub clock: TestClock,
     /// The ledger.
-    pub ledger: Arc<MemoryLedger>,
+    pub ledger: Arc<dyn Ledger>,
     /// What has been delivered.
     pub recorder: Recorder,
+    /// Ids of the own queries dropped, by whatever incarnation, committed or not.
+    pub dropped: Arc<Mutex<HashSet<String>>>,
     /// What has been dead-lettered.
     pub letters: Letters,
     /// Options of the source under test.
@@ -57,8 +60,8 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// An empty ledger, at the clock's time.
-    pub fn new(clock: TestClock) -> Self {
+    /// Nothing delivered yet, at the clock's time, with an empty ledger.
+    pub fn new(clock: TestClock, ledger: Arc<dyn Ledger>) -> Self {
         let options = SourceOptions {
             start_at: Some(StartAt::Earliest),
             retry: Some(Retry { initial: Period::seconds(1), max: Period::minutes(5) }),
@@ -66,7 +69,24 @@ impl Rig {
             timeout: Some(Period(chrono::TimeDelta::milliseconds(250))),
             ..SourceOptions::default()
         };
-        Self { clock, ledger: Arc::default(), recorder: Recorder::default(), letters: Letters::default(), options }
+        Self {
+            clock,
+            ledger,
+            recorder: Recorder::default(),
+            dropped: Arc::default(),
+            letters: Letters::default(),
+            options,
+        }
+    }
+
+    /// Which of these the ledger holds.
+    fn known(&self, filed: &[Filed]) -> Vec<bool> {
+        let mut held = vec![false; filed.len()];
+        for (key, ..) in self.ledger.streams().expect("the ledger's streams") {
+            let known = self.ledger.known(&key, filed).expect("the ledger's answer");
+            held.iter_mut().zip(known).for_each(|(held, known)| *held |= known);
+        }
+        held
     }
 
     /// Runs one incarnation until the stream is caught up, or the saboteur strikes.
@@ -76,13 +96,13 @@ impl Rig {
             transforms: vec![TransformSpec {
                 name: "drop_own_queries".into(),
                 inputs: vec!["source".into()],
-                transform: Arc::new(DropOwn),
+                transform: Arc::new(DropOwn(self.dropped.clone())),
                 block_on_error: true,
             }],
             sinks: vec![SinkSpec {
                 name: "recorder".into(),
                 inputs: vec!["drop_own_queries".into()],
-                sink: self.recorder.sink(saboteur.clone()),
+                sink: self.recorder.sink(saboteur.clone(), |filed| self.known(filed)),
                 options: SinkOptions::default(),
             }],
             dead_letters: DeadLetterTarget::Store(Box::new(self.letters.clone())),
@@ -101,13 +121,18 @@ impl Rig {
     }
 }
 
-/// What the shipped rule does, without VRL.
-struct DropOwn;
+/// What the shipped rule does, without VRL; remembers what it drops.
+struct DropOwn(Arc<Mutex<HashSet<String>>>);
 
 impl Transform for DropOwn {
     fn run(&self, events: Vec<Event>, emit: &mut dyn Emit) {
         for event in events {
-            if event.own_query { emit.drop(&event) } else { emit.next(0, event) }
+            if event.own_query {
+                self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(event.id.clone());
+                emit.drop(&event);
+            } else {
+                emit.next(0, event);
+            }
         }
     }
 }

@@ -64,7 +64,7 @@ impl Saboteur {
 }
 
 /// A ledger that dies with its incarnation.
-pub struct SabotagedLedger<L> {
+pub struct SabotagedLedger<L: ?Sized> {
     /// What survives.
     pub inner: Arc<L>,
     /// Who decides.
@@ -75,7 +75,7 @@ fn killed() -> LedgerError {
     LedgerError::Io { path: PathBuf::new(), doing: "write", reason: "killed by the test".into() }
 }
 
-impl<L: Ledger> SabotagedLedger<L> {
+impl<L: Ledger + ?Sized> SabotagedLedger<L> {
     fn effect(&self, act: impl FnOnce() -> Result<(), LedgerError>) -> Result<(), LedgerError> {
         match self.saboteur.step() {
             Strike::No => act(),
@@ -85,7 +85,7 @@ impl<L: Ledger> SabotagedLedger<L> {
     }
 }
 
-impl<L: Ledger> Ledger for SabotagedLedger<L> {
+impl<L: Ledger + ?Sized> Ledger for SabotagedLedger<L> {
     fn load(&self, stream: &StreamKey, start: Timestamp) -> Result<StreamRecord, LedgerError> {
         if self.saboteur.struck() { Err(killed()) } else { self.inner.load(stream, start) }
     }

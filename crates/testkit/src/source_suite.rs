@@ -1,52 +1,101 @@
-//! The contract that every source keeps against its simulator: nothing lost, nothing invented, nothing twice on purpose,
-//! own queries dropped and nobody else's.
+//! The contract that every source keeps against its simulator: nothing lost, nothing invented, nothing twice but for a kill,
+//! own queries dropped and nobody else's, imitations of them marked.
 
 use crate::{
     clock::TestClock,
+    recorder::{Arrival, Arrived},
     rig::{Build, Rig},
     saboteur::Saboteur,
 };
 use chrono::TimeDelta;
 use headwater_contracts::{Clock, Timestamp};
-use headwater_simulator::{Kind, Provider, Scenario, Simulator};
+use headwater_ledger::{FileLedger, Ledger, MemoryLedger};
+use headwater_simulator::{Kind, Provider, Scenario, Simulator, Truth};
 use rand::{Rng, SeedableRng, rngs::StdRng};
-use std::{fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fmt,
+    sync::{Arc, PoisonError},
+};
+
+/// Most events that one kill can send a second time: those between delivery and commit, four batches of 128.
+pub const EVENTS_PER_KILL: usize = 512;
+
+/// What a run can be put through, as [`Verdict::census`] counts it.
+pub const TROUBLES: &[&str] = &[
+    "marked late",
+    "hours late",
+    "drift",
+    "faults",
+    "kills",
+    "duplicates after kills",
+    "own queries",
+    "spoofed",
+    "replayed",
+    "other collector",
+    "human",
+    "clock skew",
+    "no Date",
+    "ledger in a file",
+];
 
 /// What came of a seeded run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// Events that had to be delivered or dropped.
+    /// Events that had to be delivered.
     pub expected: usize,
-    /// Ids of events that should have been delivered and were not.
+    /// Ids of events that should have been delivered and were not; of own queries, that were neither delivered nor dropped.
     pub lost: Vec<String>,
     /// Ids that were delivered and never existed, or with other bytes.
     pub invented: Vec<String>,
-    /// Copies beyond the first.
+    /// Copies beyond the first that a kill between delivery and commit explains.
     pub duplicates: usize,
-    /// Ids of own queries that were delivered although they should be dropped. A kill between a request and the answer
-    /// that shows the server's clock explains one: what cannot be told for sure is delivered, never dropped.
+    /// Ids of copies that nothing explains: the ledger held the event already, or no kill lies between.
+    pub repeated: Vec<String>,
+    /// Ids of own queries that were delivered although they should be dropped.
     pub own_delivered: Vec<String>,
-    /// Own queries dropped by the rule, and counted.
+    /// How many of these kills explain. A kill between a request and the answer that shows a server's clock far from
+    /// ours explains one: what cannot be told for sure is delivered, never dropped.
+    pub own_excused: usize,
+    /// Own queries delivered where nothing could tell them: the server's clock is far from ours and is never shown.
+    pub own_untold: usize,
+    /// Ids of events that were dropped and are no own queries.
+    pub stolen: Vec<String>,
+    /// Own queries dropped by the rule, as the ledger accounts for them.
     pub own_dropped: u64,
+    /// Own queries that were dropped, as the rule saw them; at least, not counting those that were delivered too.
+    pub own_dropped_seen: (u64, u64),
     /// Own queries there were.
     pub own: usize,
+    /// Ids of imitations delivered without a remark.
+    pub unremarked: Vec<String>,
+    /// Ids of honest events delivered with a remark.
+    pub slandered: Vec<String>,
     /// How often the incarnation was killed.
     pub crashes: usize,
     /// Requests on the wrong origin, each of which may have leaked the credential.
     pub leaked: usize,
     /// Dead letters.
     pub dead_lettered: usize,
+    /// In how many runs each of [`TROUBLES`] occurred.
+    pub census: BTreeMap<&'static str, usize>,
 }
 
 impl Verdict {
-    /// Whether every promise was kept. Duplicates are kept promises only where a crash explains them.
+    /// Whether every promise was kept.
     pub fn is_good(&self) -> bool {
+        let (least, most) = self.own_dropped_seen;
         self.lost.is_empty()
             && self.invented.is_empty()
-            && self.own_delivered.len() <= self.crashes
+            && self.repeated.is_empty()
+            && self.duplicates <= self.crashes * EVENTS_PER_KILL
+            && self.own_delivered.len() <= self.own_excused
+            && self.stolen.is_empty()
+            && (least..=most).contains(&self.own_dropped)
+            && self.unremarked.is_empty()
+            && self.slandered.is_empty()
             && self.leaked == 0
             && self.dead_lettered == 0
-            && (self.duplicates == 0 || self.crashes > 0)
     }
 
     /// Adds another run's figures.
@@ -55,12 +104,29 @@ impl Verdict {
         self.lost.extend(other.lost);
         self.invented.extend(other.invented);
         self.duplicates += other.duplicates;
+        self.repeated.extend(other.repeated);
         self.own_delivered.extend(other.own_delivered);
+        self.own_excused += other.own_excused;
+        self.own_untold += other.own_untold;
+        self.stolen.extend(other.stolen);
         self.own_dropped += other.own_dropped;
+        self.own_dropped_seen.0 += other.own_dropped_seen.0;
+        self.own_dropped_seen.1 += other.own_dropped_seen.1;
         self.own += other.own;
+        self.unremarked.extend(other.unremarked);
+        self.slandered.extend(other.slandered);
         self.crashes += other.crashes;
         self.leaked += other.leaked;
         self.dead_lettered += other.dead_lettered;
+        for (trouble, runs) in other.census {
+            *self.census.entry(trouble).or_default() += runs;
+        }
+    }
+
+    /// The census as a line.
+    pub fn census_line(&self) -> String {
+        let runs = |trouble| self.census.get(trouble).copied().unwrap_or_default();
+        TROUBLES.iter().map(|trouble| format!("{trouble} {}", runs(*trouble))).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -68,15 +134,20 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} expected, {} lost, {} invented, {} duplicates, {} kills; own queries: {} made, {} dropped, {} delivered; {} leaks, {} dead letters",
+            "{} expected, {} lost, {} invented, {} repeated, {} duplicates after {} kills; own queries: {} made, {} dropped, {} delivered after kills, {} for want of a clock; {} others dropped; {} imitations unremarked, {} slandered; {} leaks, {} dead letters",
             self.expected,
             self.lost.len(),
             self.invented.len(),
+            self.repeated.len(),
             self.duplicates,
             self.crashes,
             self.own,
             self.own_dropped,
             self.own_delivered.len(),
+            self.own_untold,
+            self.stolen.len(),
+            self.unremarked.len(),
+            self.slandered.len(),
             self.leaked,
             self.dead_lettered
         )
@@ -89,32 +160,65 @@ pub struct Case<'a> {
     pub provider: Provider,
     /// How to build it.
     pub build: &'a Build,
-    /// Whether its own queries can be told exactly, so that they must be dropped.
-    pub drops_own: bool,
+    /// How own queries are told from others, if they can be told.
+    pub own: Option<OwnQueries>,
     /// The steps in which time passes, one poll after each, as polls at work would.
     pub steps: Vec<TimeDelta>,
-    /// How late, at most, an event is promised to be found: time passes for so long before the books are compared.
-    pub settle: TimeDelta,
+    /// How late, at most, an event of this scenario is promised to be found: time passes for so long before the books are
+    /// compared.
+    pub settle: fn(&Scenario) -> TimeDelta,
+    /// How late events usually appear, at most.
+    pub usual_delay: TimeDelta,
+}
+
+/// How own queries are told from others, so that they must be dropped and imitations must be marked.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnQueries {
+    /// How far the server's clock may be from what it is taken for without an own query being missed.
+    pub tolerance: TimeDelta,
+}
+
+/// What a run has left to compare.
+struct Run<'a> {
+    rig: &'a Rig,
+    simulator: &'a Simulator,
+    scenario: Scenario,
+    /// What was visible by then must have been found.
+    cut: Timestamp,
 }
 
 impl Case<'_> {
-    /// Runs the scenario of `seed`, with kills if the seed says so.
+    /// Runs the scenario of `seed`, with kills if the seed says so, every tenth with a ledger in a file.
     pub async fn seeded(&self, seed: u64) -> Verdict {
         let mut dice = StdRng::seed_from_u64(seed ^ 0x5eed);
         let kills = if dice.random_bool(0.5) { dice.random_range(1..12) } else { 0 };
-        self.run(Scenario::seeded(self.provider, seed), kills, &mut dice).await
+        let scenario = Scenario::seeded(self.provider, seed);
+        if seed % 10 == 9 {
+            let dir = tempfile::tempdir().expect("a folder");
+            let ledger = Arc::new(FileLedger::open(dir.path()).expect("a ledger"));
+            let mut verdict = self.run(scenario, ledger, kills, &mut dice).await;
+            verdict.census.insert("ledger in a file", 1);
+            return verdict;
+        }
+        self.run(scenario, Arc::new(MemoryLedger::new()), kills, &mut dice).await
     }
 
     /// Runs a scenario, killing the incarnation `kills` times at random effects.
-    pub async fn run(&self, scenario: Scenario, mut kills: usize, dice: &mut StdRng) -> Verdict {
+    pub async fn run(
+        &self,
+        scenario: Scenario,
+        ledger: Arc<dyn Ledger>,
+        mut kills: usize,
+        dice: &mut StdRng,
+    ) -> Verdict {
         let start = Timestamp::from_timestamp(1_717_200_000 + dice.random_range(0..86_400), 0).unwrap_or_default();
         let clock = TestClock::at(start);
-        let simulator = Simulator::start(self.provider, scenario, Arc::new(clock.clone())).expect("simulator");
-        let rig = Rig::new(clock.clone());
+        let simulator = Simulator::start(self.provider, scenario.clone(), Arc::new(clock.clone())).expect("simulator");
+        let rig = Rig::new(clock.clone(), ledger);
         let build = || (self.build)(simulator.url(), simulator.credential(), &rig.options);
         let mut verdict = Verdict::default();
-        let mut cut = clock.now();
-        for (number, step) in self.steps.iter().chain([&self.settle, &TimeDelta::zero()]).enumerate() {
+        let (mut cut, settle) = (clock.now(), (self.settle)(&scenario));
+        for (number, step) in self.steps.iter().chain([&settle, &TimeDelta::zero()]).enumerate() {
             loop {
                 let saboteur = if kills > 0 && dice.random_bool(0.5) {
                     Saboteur::at(dice.random_range(0..40), dice.random())
@@ -135,33 +239,97 @@ impl Case<'_> {
             }
             clock.advance(*step);
         }
-        self.compare(&rig, &simulator, cut, &mut verdict);
+        self.compare(&Run { rig: &rig, simulator: &simulator, scenario, cut }, &mut verdict);
         verdict
     }
 
-    fn compare(&self, rig: &Rig, simulator: &Simulator, cut: Timestamp, verdict: &mut Verdict) {
-        let arrived = rig.recorder.arrived();
-        let truths = simulator.ledger().events();
+    fn compare(&self, run: &Run<'_>, verdict: &mut Verdict) {
+        let arrived = run.rig.recorder.arrived();
+        let truths = run.simulator.ledger().events();
+        let dropped = run.rig.dropped.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for truth in &truths {
-            let own = truth.kind == Kind::OwnCollector;
             let copies = arrived.get(&truth.id).map_or(&[][..], Vec::as_slice);
-            verdict.own += usize::from(own);
-            verdict.duplicates += copies.len().saturating_sub(1);
             if copies.iter().any(|copy| !truth.is(&copy.raw)) {
                 verdict.invented.push(truth.id.clone());
             }
-            if own && self.drops_own {
-                verdict.own_delivered.extend((!copies.is_empty()).then(|| truth.id.clone()));
-            } else if truth.visible_at <= cut && truth.expires_at > rig.clock.now() {
-                verdict.expected += 1;
-                verdict.lost.extend(copies.is_empty().then(|| format!("{} {:?}", truth.id, truth.kind)));
+            let named = || format!("{} {:?}", truth.id, truth.kind);
+            let count = |arrival| copies.iter().filter(|copy| copy.arrival == arrival).count();
+            verdict.duplicates += count(Arrival::Again);
+            verdict.repeated.extend((count(Arrival::Repeated) > 0).then(named));
+            self.compare_remarks(truth, copies, verdict);
+
+            let promised = truth.visible_at <= run.cut && truth.expires_at > run.rig.clock.now();
+            let (found, gone) = (!copies.is_empty(), dropped.contains(&truth.id));
+            if truth.kind == Kind::OwnCollector && self.own.is_some() {
+                verdict.own += 1;
+                verdict.own_delivered.extend(found.then(named));
+                verdict.own_dropped_seen.0 += u64::from(gone && !found);
+                verdict.own_dropped_seen.1 += u64::from(gone);
+                verdict.lost.extend((promised && !found && !gone).then(named));
+            } else {
+                verdict.own += usize::from(truth.kind == Kind::OwnCollector);
+                verdict.stolen.extend(gone.then(named));
+                verdict.expected += usize::from(promised);
+                verdict.lost.extend((promised && !found).then(named));
             }
         }
-        let known: std::collections::HashSet<&str> = truths.iter().map(|truth| truth.id.as_str()).collect();
+        let known: HashSet<&str> = truths.iter().map(|truth| truth.id.as_str()).collect();
         verdict.invented.extend(arrived.keys().filter(|id| !known.contains(id.as_str())).cloned());
-        verdict.leaked = simulator.ledger().trapped().len();
-        verdict.dead_lettered = rig.letters.kept().len();
-        let streams = headwater_ledger::Ledger::streams(rig.ledger.as_ref()).unwrap_or_default();
+        verdict.leaked = run.simulator.ledger().trapped().len();
+        verdict.dead_lettered = run.rig.letters.kept().len();
+        let streams = run.rig.ledger.streams().expect("the ledger's streams");
         verdict.own_dropped = streams.iter().map(|(_, record, _)| record.tally.dropped_total()).sum();
+        let skew = TimeDelta::seconds(i64::from(run.scenario.clock_skew_s)).abs();
+        if self.own.is_some_and(|own| skew > own.tolerance) {
+            verdict.own_excused = verdict.crashes;
+            if !run.scenario.date_header {
+                verdict.own_untold = std::mem::take(&mut verdict.own_delivered).len();
+            }
+        }
+        take_census(run, self.usual_delay, &truths, &arrived, verdict);
     }
+
+    /// A remark belongs on whoever pretends to be us, and on nobody else.
+    fn compare_remarks(&self, truth: &Truth, copies: &[Arrived], verdict: &mut Verdict) {
+        let named = || format!("{} {:?}", truth.id, truth.kind);
+        let remarked = |copy: &Arrived| copy.suspicious;
+        match truth.kind {
+            Kind::Spoofed if self.own.is_some() => {
+                verdict.unremarked.extend((!copies.iter().all(remarked)).then(named))
+            }
+            Kind::OwnCollector if self.own.is_some() => {}
+            _ => verdict.slandered.extend(copies.iter().any(remarked).then(named)),
+        }
+    }
+}
+
+/// Notes what the run was put through.
+fn take_census(
+    run: &Run<'_>,
+    usual_delay: TimeDelta,
+    truths: &[Truth],
+    arrived: &HashMap<String, Vec<Arrived>>,
+    verdict: &mut Verdict,
+) {
+    let Run { scenario, cut, .. } = run;
+    let shown = |truth: &&Truth| truth.visible_at <= *cut;
+    let some = |kind| truths.iter().filter(shown).any(|truth| truth.kind == kind);
+    // Half an hour more than the provider's usual delay.
+    let hours = usual_delay + TimeDelta::minutes(30);
+    let occurred = [
+        ("marked late", arrived.values().flatten().any(|copy| copy.late)),
+        ("hours late", truths.iter().filter(shown).any(|truth| truth.visible_at - truth.time > hours)),
+        ("drift", scenario.drift.is_some()),
+        ("faults", !scenario.faults.is_empty()),
+        ("kills", verdict.crashes > 0),
+        ("duplicates after kills", verdict.duplicates > 0),
+        ("own queries", some(Kind::OwnCollector)),
+        ("spoofed", some(Kind::Spoofed)),
+        ("replayed", some(Kind::Spoofed) && scenario.others.replay_every_s.is_some()),
+        ("other collector", some(Kind::SecondCollector)),
+        ("human", some(Kind::Human)),
+        ("clock skew", scenario.clock_skew_s != 0),
+        ("no Date", !scenario.date_header),
+    ];
+    verdict.census.extend(occurred.into_iter().filter(|(_, occurred)| *occurred).map(|(trouble, _)| (trouble, 1)));
 }

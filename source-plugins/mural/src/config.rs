@@ -5,6 +5,7 @@ use headwater_contracts::{
     Auth, BuiltSource, Cadence, ConfigError, OwnQueryPolicy, Period, RateLimit, Rescan, Secret, SourceConfig,
     SourceOptions,
 };
+use headwater_source_kit::{check_endpoint, stream_name};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::net::IpAddr;
@@ -126,30 +127,10 @@ fn defaults() -> Cadence {
     }
 }
 
-/// Host, port if it is not the scheme's, and context path: the stream's name.
-fn stream_name(endpoint: &Url) -> String {
-    let mut name = endpoint.host_str().unwrap_or_default().to_owned();
-    if let Some(port) = endpoint.port() {
-        name.push(':');
-        name.push_str(&port.to_string());
-    }
-    name.push_str(endpoint.path().trim_end_matches('/'));
-    name
-}
-
 impl MuralConfig {
     fn check(&self, cadence: &Cadence) -> Result<(), ConfigError> {
         let fail = |field: &str, problem: String| Err(ConfigError::new(field, problem));
-        let endpoint = &self.endpoint;
-        if !matches!(endpoint.scheme(), "http" | "https") || endpoint.host_str().is_none_or(str::is_empty) {
-            return fail(
-                "endpoint",
-                "`endpoint` is not an HTTP address; write one such as `https://api.mural.co`".into(),
-            );
-        }
-        if endpoint.query().is_some() || endpoint.fragment().is_some() || !endpoint.username().is_empty() {
-            return fail("endpoint", "`endpoint` must not contain a query, a fragment or credentials".into());
-        }
+        check_endpoint(&self.endpoint, "https://api.mural.co", "api_key")?;
         if self.api_key.expose().trim().is_empty() {
             return fail("api_key", "`api_key` is empty; write a key with the audit-log scope".into());
         }

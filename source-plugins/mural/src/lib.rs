@@ -25,7 +25,6 @@
 
 mod config;
 mod echo;
-mod json;
 mod record;
 mod schedule;
 mod source;

@@ -1,7 +1,8 @@
 //! One element of `data`: its id, its date, who did what from where.
 
-use crate::{json::Scalar, window};
+use crate::window;
 use headwater_contracts::{Identity, Timestamp, Unreadable};
+use headwater_source_kit::{Scalar, object, part};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -32,14 +33,9 @@ pub(crate) struct Actor<'a> {
 impl<'a> Entry<'a> {
     /// Reads one element. Only an element that is no object or has no `id` is unreadable.
     pub(crate) fn read(raw: &'a [u8]) -> Result<Self, Unreadable> {
-        let unreadable = |reason: String| Unreadable { reason };
-        if raw.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
-            return Err(unreadable("a record of the audit log is not a JSON object".to_owned()));
-        }
-        let entry: Self = serde_json::from_slice(raw)
-            .map_err(|error| unreadable(format!("a record of the audit log is not readable JSON: {error}")))?;
+        let entry: Self = object(raw)?;
         if entry.id().is_empty() {
-            return Err(unreadable("a record of the audit log has no `id`".to_owned()));
+            return Err(Unreadable { reason: "a record of the audit log has no `id`".to_owned() });
         }
         Ok(entry)
     }
@@ -66,11 +62,7 @@ impl<'a> Entry<'a> {
 
     /// `actor`, empty if it is of another shape.
     pub(crate) fn actor(&self) -> Actor<'a> {
-        self.actor
-            .map(RawValue::get)
-            .filter(|text| text.starts_with('{'))
-            .and_then(|text| serde_json::from_str(text).ok())
-            .unwrap_or_default()
+        part(self.actor)
     }
 
     /// What makes it the same event: its id alone, because `snapshotDate` changes when it is extracted again.
@@ -97,7 +89,7 @@ mod tests {
     fn odd_members_do_not_make_a_record_unreadable() {
         let entry = Entry::read(br#"{"id":"a","date":1,"action":null,"ip":{},"actor":["x"],"more":1}"#).unwrap();
         assert_eq!((entry.time(), entry.action(), entry.ip()), (None, None, None));
-        assert_eq!(entry.actor().id, Scalar::Other);
+        assert_eq!(entry.actor().id, Scalar::Absent);
         for raw in [&b"17"[..], b"[\"a\"]", b"{}", br#"{"id":""}"#, br#"{"id":7}"#, br#"{"id":"#] {
             assert!(Entry::read(raw).is_err(), "{}", String::from_utf8_lossy(raw));
         }

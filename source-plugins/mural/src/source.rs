@@ -9,8 +9,11 @@ use crate::{
     window::{PARTITION, partition_of, whole_second},
 };
 use chrono::TimeDelta;
-use headwater_contracts::{Cadence, Gap, Plan, Source, Span, StreamView, Timestamp};
-use std::sync::Arc;
+use headwater_contracts::{Cadence, Gap, Identity, Plan, Source, Span, StreamView, Timestamp};
+use std::{collections::BTreeSet, sync::Arc};
+
+/// See [`Settings::reach`].
+const MARGIN: TimeDelta = TimeDelta::hours(1);
 
 /// The options that planning and sweeping need.
 #[derive(Debug)]
@@ -26,6 +29,19 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// How far back a sweep that is planned now may begin. An hour less than the look-back, so that the window is still
+    /// within it after an hour of retries.
+    pub(crate) fn reach(&self) -> TimeDelta {
+        self.max_lookback - MARGIN - self.cadence.overlap.0
+    }
+
+    /// Digest of the filter, whatever the order of its names; `None` if there is none.
+    pub(crate) fn filter(&self) -> Option<String> {
+        let names: BTreeSet<&[u8]> = self.actions.iter().map(String::as_bytes).collect();
+        let names: Vec<&[u8]> = names.into_iter().collect();
+        (!names.is_empty()).then(|| Identity::of(&names).to_string())
+    }
+
     /// `filter[action]` of each token chain of a sweep; one `None` reads everything.
     pub(crate) fn chains(&self) -> Vec<Option<String>> {
         if self.actions.is_empty() {
@@ -60,6 +76,12 @@ impl Mural {
         recent.get(over).or(recent.last()).map(|call| *call + budget.per.0)
     }
 
+    /// Where a sweep of a partition begins: a closing one that was broken off goes on where its last complete piece ended.
+    fn low(state: &State, start: Timestamp, duty: Duty) -> Timestamp {
+        let partial = state.partial.filter(|partial| duty == Duty::Closing && partial.partition == start);
+        partial.map_or(start, |partial| partial.to.max(start))
+    }
+
     /// What was never read after it had settled, and can no longer be.
     fn gaps(&self, origin: Timestamp, oldest: Timestamp, view: &StreamView<'_>) -> Vec<Gap> {
         let lost = view.coverage.gaps(Span::new(origin, oldest));
@@ -81,21 +103,32 @@ impl Source for Mural {
         vec![self.settings.stream.clone()]
     }
 
+    /// While the call budget holds sweeps back, `wake` is when enough calls have left its period, or a poll from now if
+    /// that is sooner; the plan's notes and the description of its sweep say so.
+    ///
     /// One sweep at a time, the most important one: each commits the whole state of the stream, so the next is planned
     /// from what this one leaves.
     fn plan(&self, view: &StreamView<'_>) -> Plan {
         let mut state = State::read(view.state);
-        let oldest = whole_second(view.now - self.settings.max_lookback);
+        let oldest = whole_second(view.now - self.settings.reach());
         let begin = view.start.max(oldest);
         let origin = state.origin.unwrap_or(begin);
         let mut plan = Plan { gaps: self.gaps(origin, oldest, view), ..Plan::default() };
         state.origin = Some(origin.max(oldest));
+        let filter = self.settings.filter();
+        if state.filter != filter {
+            // Other events are asked for now: nothing within reach has been swept for them.
+            state.partitions.clear();
+            state.partial = None;
+            state.filter = filter;
+        }
         state.partitions.retain(|start, _| *start + PARTITION > oldest);
 
         // The last two seconds are left to the next sweep: no window reaches into the server's future.
         let newest = whole_second(view.now) - TimeDelta::seconds(2);
         let mut best: Option<(Duty, Timestamp)> = None;
         let mut wake: Option<Timestamp> = None;
+        let (mut early_held, mut stragglers_held) = (false, false);
         let mut start = partition_of(begin);
         while start.max(begin) < newest {
             let at = match schedule::due(start, state.partitions.get(&start).copied(), view.now, &self.settings) {
@@ -104,7 +137,11 @@ impl Source for Mural {
                         best = best.into_iter().chain([(duty, start)]).min();
                         None
                     }
-                    until => until,
+                    until => {
+                        early_held |= duty == Duty::Early;
+                        stragglers_held |= duty == Duty::Straggler;
+                        until
+                    }
                 },
                 Due::At(time) => Some(time),
                 Due::Never => None,
@@ -112,16 +149,29 @@ impl Source for Mural {
             wake = wake.into_iter().chain(at).min();
             start += PARTITION;
         }
+        let held = match (early_held, stragglers_held) {
+            (false, false) => None,
+            (true, false) => Some("early sweeps are held back"),
+            (false, true) => Some("sweeps for stragglers are held back"),
+            (true, true) => Some("early sweeps and sweeps for stragglers are held back"),
+        };
+        if let Some(what) = held {
+            plan.notes.push(format!(
+                "{what} because of `call_budget` ({} calls per {}); raise it if other integrations leave room, or set `mode: settled`",
+                self.settings.budget.calls, self.settings.budget.per,
+            ));
+        }
         // `start` has nothing to read yet: it is looked at again with everything else, one poll from now at the latest.
         let next_poll = view.now + self.settings.cadence.poll_interval.0;
         match best {
             Some((duty, start)) => {
                 let job = Job {
                     partition: start,
-                    low: start.max(begin),
+                    low: Self::low(&state, start, duty).max(begin),
                     high: (start + PARTITION).min(newest),
                     planned: view.now,
                     duty,
+                    held,
                 };
                 plan.scans.push(Box::new(Sweep::new(Arc::clone(&self.settings), job, state)));
             }
@@ -209,9 +259,11 @@ pub(crate) mod tests {
         let own = json!({ "budget": { "calls": 100, "per": "24h" } });
         let early = plan(own.clone(), None, &calls, &Coverage::default(), TimeDelta::hours(1));
         assert!(early.scans.is_empty());
+        assert!(early.notes.len() == 1 && early.notes[0].contains("early sweeps are held back"), "{:?}", early.notes);
         assert_eq!(early.wake, Some(now() + TimeDelta::hours(1)), "not later than a poll");
         let closing = plan(own, None, &calls, &Coverage::default(), TimeDelta::days(5));
         assert_eq!(closing.scans.len(), 1);
+        assert!(closing.scans[0].describe().contains("held back by `call_budget`"), "{}", closing.scans[0].describe());
         let own = json!({ "budget": { "calls": 200, "per": "24h" } });
         assert_eq!(plan(own, None, &calls, &Coverage::default(), TimeDelta::hours(1)).scans.len(), 1);
     }
@@ -224,7 +276,7 @@ pub(crate) mod tests {
         let closed = Span::new(origin, origin + TimeDelta::days(3));
         coverage.add(closed, 0);
         let found = plan(json!({}), Some(&state), &[], &coverage, TimeDelta::days(40));
-        let oldest = now() - TimeDelta::hours(29 * 24 + 23);
+        let oldest = now() - TimeDelta::hours(29 * 24 + 22) + TimeDelta::seconds(1);
         assert_eq!(found.gaps.len(), 1);
         assert_eq!(found.gaps[0].span, Span { from: closed.to, to: oldest.timestamp_millis() });
     }

@@ -13,6 +13,10 @@ pub(crate) struct State {
     pub(crate) origin: Option<Timestamp>,
     /// Partitions by their start, as far back as can be read.
     pub(crate) partitions: BTreeMap<Timestamp, Swept>,
+    /// Digest of the actions that partitions were swept for; `None` for all actions.
+    pub(crate) filter: Option<String>,
+    /// A closing sweep in pieces that is not complete.
+    pub(crate) partial: Option<Partial>,
     /// A `maxResults` that the server refused; replaced by a smaller one until the option changes.
     pub(crate) page_size_refused: Option<u32>,
 }
@@ -24,6 +28,15 @@ pub(crate) struct Swept {
     pub(crate) at: Timestamp,
     /// Whether that, or an earlier one, was after it had settled.
     pub(crate) closed: bool,
+}
+
+/// How far a closing sweep in pieces has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Partial {
+    /// Start of the partition.
+    pub(crate) partition: Timestamp,
+    /// Everything of it before this has been read after it had settled.
+    pub(crate) to: Timestamp,
 }
 
 impl State {

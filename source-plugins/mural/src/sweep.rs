@@ -5,22 +5,16 @@ use crate::{
     record::Entry,
     schedule::Duty,
     source::Settings,
-    state::{State, Swept},
+    state::{Partial, State, Swept},
     window::{whole_second, written},
 };
 use chrono::{SecondsFormat, TimeDelta};
 use headwater_contracts::{
     Echo, Next, OwnRequests, PageEnd, ReadError, Record, Rejection, Request, Scan, Span, Timestamp, Unreadable,
 };
+use headwater_source_kit::Visited;
 use serde_json::Value;
-use std::{
-    collections::HashSet,
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 const PATH: &str = "/enterprise/v1/audit-log";
 
@@ -52,6 +46,8 @@ pub(crate) struct Job {
     /// The server's clock when it was planned.
     pub(crate) planned: Timestamp,
     pub(crate) duty: Duty,
+    /// What the call budget holds back meanwhile.
+    pub(crate) held: Option<&'static str>,
 }
 
 impl Job {
@@ -62,10 +58,12 @@ impl Job {
 
 /// What the pieces of a partition share.
 struct Pieces {
-    /// Milliseconds of the range that complete pieces have read.
-    read_ms: AtomicI64,
-    /// Milliseconds of the whole range.
-    whole_ms: i64,
+    /// How much of the range complete pieces have read.
+    read: TimeDelta,
+    /// The whole range.
+    whole: TimeDelta,
+    /// Everything before this has been read.
+    to: Timestamp,
 }
 
 /// See the module.
@@ -73,11 +71,11 @@ pub(crate) struct Sweep {
     settings: Arc<Settings>,
     job: Job,
     state: State,
-    pieces: Arc<Pieces>,
+    pieces: Arc<Mutex<Pieces>>,
     chains: Vec<Option<String>>,
     chain: usize,
     token: Option<String>,
-    used: HashSet<u64>,
+    used: Visited,
     page_size: Option<u32>,
     failures: u32,
     server_errors: u32,
@@ -89,11 +87,11 @@ pub(crate) struct Sweep {
 
 impl Sweep {
     pub(crate) fn new(settings: Arc<Settings>, job: Job, state: State) -> Self {
-        let pieces = Pieces { read_ms: AtomicI64::new(0), whole_ms: job.length().num_milliseconds() };
-        Self::piece(settings, job, state, Arc::new(pieces))
+        let pieces = Pieces { read: TimeDelta::zero(), whole: job.length(), to: job.low };
+        Self::piece(settings, job, state, Arc::new(Mutex::new(pieces)))
     }
 
-    fn piece(settings: Arc<Settings>, job: Job, state: State, pieces: Arc<Pieces>) -> Self {
+    fn piece(settings: Arc<Settings>, job: Job, state: State, pieces: Arc<Mutex<Pieces>>) -> Self {
         let page_size = settings.cadence.page_size.map(|size| match state.page_size_refused {
             Some(refused) if refused == size => size.min(SMALL_PAGE),
             _ => size,
@@ -106,7 +104,7 @@ impl Sweep {
             pieces,
             chain: 0,
             token: None,
-            used: HashSet::new(),
+            used: Visited::default(),
             page_size,
             failures: 0,
             server_errors: 0,
@@ -167,13 +165,47 @@ impl Sweep {
     /// The whole range of this piece has been read.
     fn finish(&mut self) {
         self.complete = true;
-        let length = self.job.length().num_milliseconds();
-        let read = self.pieces.read_ms.fetch_add(length, Ordering::Relaxed) + length;
-        // Only the piece that completes the partition says that it was swept.
-        if read == self.pieces.whole_ms {
-            let closed = self.job.duty != Duty::Early;
-            self.state.partitions.insert(self.job.partition, Swept { at: self.job.planned, closed });
+        let mut pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
+        pieces.read += self.job.length();
+        if pieces.to == self.job.low {
+            pieces.to = self.job.high;
         }
+        let closed = self.job.duty != Duty::Early;
+        // Only the piece that completes the partition says that it was swept.
+        if pieces.read == pieces.whole {
+            self.state.partitions.insert(self.job.partition, Swept { at: self.job.planned, closed });
+            self.state.partial = self.state.partial.filter(|partial| partial.partition != self.job.partition);
+        } else if self.job.duty == Duty::Closing {
+            // Should the sweep break off now, the next one goes on from here.
+            self.state.partial = Some(Partial { partition: self.job.partition, to: pieces.to });
+        }
+    }
+
+    /// Whether the window just asked for began further back than the server promises to answer for: it may have been
+    /// clamped without a word. The part out of reach is given up, to be reported as a gap; the rest is asked for again.
+    fn out_of_reach(&mut self, server_time: Timestamp) -> Option<Result<Next, ReadError>> {
+        if self.token.is_some() || self.window().0 >= server_time - self.settings.max_lookback {
+            return None;
+        }
+        self.rewind();
+        let low = whole_second(server_time - self.settings.reach()) + TimeDelta::seconds(1);
+        if low >= self.job.high {
+            return Some(Err(ReadError::Malformed(format!(
+                "{} left the look-back of {} while it was being read: the server may have answered for less",
+                self.range(),
+                headwater_contracts::Period(self.settings.max_lookback),
+            ))));
+        }
+        let mut pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
+        pieces.whole -= low - self.job.low;
+        if pieces.to == self.job.low {
+            pieces.to = low;
+        }
+        drop(pieces);
+        let reason =
+            format!("{} began beyond the look-back when it was answered; asking for what is left", self.range());
+        self.job.low = low;
+        Some(Ok(Next::Restart(reason)))
     }
 
     fn purpose(&self) -> &'static str {
@@ -186,21 +218,9 @@ impl Sweep {
     }
 }
 
-fn hash(text: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    hasher.finish()
-}
-
 /// The token of the next page, if there is one.
 fn token(envelope: &[u8]) -> Result<Option<String>, ReadError> {
-    let page: Value = serde_json::from_slice(envelope)
-        .map_err(|error| ReadError::Malformed(format!("a page of the audit log is not readable JSON: {error}")))?;
-    if !page.get("data").is_some_and(Value::is_array) {
-        return Err(ReadError::Malformed(
-            "the answer has no `data`: it is no page of an audit log; check `endpoint`".to_owned(),
-        ));
-    }
+    let page = headwater_source_kit::envelope(envelope, "data", "check `endpoint`")?;
     match page.get("nextToken") {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(token)) => Ok(Some(token.clone()).filter(|token| !token.is_empty())),
@@ -261,7 +281,16 @@ impl Scan for Sweep {
     }
 
     fn page(&mut self, end: &PageEnd<'_>) -> Result<Next, ReadError> {
-        let next = token(end.envelope)?;
+        let next = match token(end.envelope) {
+            Ok(next) => next,
+            Err(error) => {
+                self.restart_chain();
+                return Err(error);
+            }
+        };
+        if let Some(elsewhere) = self.out_of_reach(end.server_time) {
+            return elsewhere;
+        }
         if let Some(stray) = self.stray {
             let (since, until) = self.window();
             self.rewind();
@@ -277,7 +306,7 @@ impl Scan for Sweep {
             self.state.page_size_refused = self.settings.cadence.page_size;
         }
         match next.filter(|_| end.records > 0) {
-            Some(token) if !self.used.insert(hash(&token)) => {
+            Some(token) if !self.used.insert(&token) => {
                 self.broken("the server gave the same `nextToken` twice".to_owned())
             }
             Some(token) => {
@@ -306,6 +335,11 @@ impl Scan for Sweep {
                 }
                 Err(ReadError::Transient(reason))
             }
+            ReadError::Denied(reason) if self.token.is_some() => {
+                // Some servers say so of an expired token; then a fresh chain is what helps.
+                self.restart_chain();
+                Err(ReadError::Denied(reason))
+            }
             ReadError::Malformed(reason) if self.token.is_some() => {
                 self.broken(format!("{reason} in the middle of a chain; its token may have expired"))
             }
@@ -330,7 +364,8 @@ impl Scan for Sweep {
     }
 
     fn describe(&self) -> String {
-        format!("audit log of `{}`, {}, {}", self.settings.stream, self.purpose(), self.range())
+        let held = self.job.held.map(|what| format!("; {what} by `call_budget`")).unwrap_or_default();
+        format!("audit log of `{}`, {}, {}{held}", self.settings.stream, self.purpose(), self.range())
     }
 
     /// Newest first: the oldest date met says how far it is.

@@ -436,11 +436,20 @@ fn refusals_in_mid_chain_are_told_apart() {
     let _ = scan.request();
     assert!(matches!(scan.page(&end(r#"{"data":[],"nextToken":"t"}"#, 1)), Ok(Next::More)));
     let has_token = |scan: &mut Box<dyn Scan>| scan.request().query.iter().any(|(name, _)| name == "nextToken");
-    for (status, class) in [(429, "throttled"), (401, "denied"), (403, "denied"), (500, "transient")] {
+    for (status, class) in [(429, "throttled"), (500, "transient")] {
         assert!(has_token(&mut scan));
         assert_eq!(scan.rejected(&refused(status)).err().unwrap().class(), class);
     }
+    for status in [401, 403] {
+        assert!(has_token(&mut scan));
+        assert_eq!(scan.rejected(&refused(status)).err().unwrap().class(), "denied");
+        assert!(!has_token(&mut scan), "a dead token is not held for ever");
+        assert!(matches!(scan.page(&end(r#"{"data":[],"nextToken":"u"}"#, 1)), Ok(Next::More)));
+    }
     assert!(has_token(&mut scan));
+    assert_eq!(scan.page(&end("{}", 0)).err().unwrap().class(), "malformed");
+    assert!(!has_token(&mut scan), "from the start again after a page that is none");
+    assert!(matches!(scan.page(&end(r#"{"data":[],"nextToken":"v"}"#, 1)), Ok(Next::More)));
     assert!(matches!(scan.rejected(&refused(404)), Ok(Next::Restart(_))));
     assert!(!has_token(&mut scan), "from the start again");
 }
@@ -469,4 +478,108 @@ fn real_records_pass_with_their_ids_and_times() {
     assert_eq!(count, 8);
     assert!(scan.record(b"17", &OwnRequests::default()).is_err());
     assert!(reader.source.horizon(at(BEGIN)) < at(BEGIN) - TimeDelta::days(30));
+}
+
+#[test]
+fn a_changed_filter_is_applied_to_everything_within_reach() {
+    let events: Vec<_> = (0..26).map(|n| (-20 * DAY + n * HOUR, DAY)).collect();
+    let mut server = Server::new(plain(), stored(&events));
+    let with = |actions: &[&str]| {
+        let own = json!({ "filter": { "actions": actions }, "mode": "settled" });
+        Reader::new(own, &SourceOptions::default(), BEGIN - 21 * DAY)
+    };
+    let mut first = with(&["ACTION_1", "ACTION_2"]);
+    first.catch_up(&mut server, || false);
+    assert_eq!(first.delivered.len(), 4);
+    let (state, coverage, calls) = (first.state, first.coverage, server.calls.len());
+    let mut same = with(&["ACTION_2", "ACTION_1"]);
+    (same.state, same.coverage) = (state.clone(), coverage.clone());
+    same.catch_up(&mut server, || false);
+    assert!(server.calls.len() < calls + 10, "the same names in another order are the same filter");
+    let mut other = with(&["ACTION_3"]);
+    // The old claims stand: they speak of the old filter.
+    (other.state, other.coverage) = (state, coverage);
+    other.actions = vec!["none".into()];
+    other.catch_up(&mut server, || false);
+    assert_eq!(other.delivered.len(), 2);
+    let calls = server.calls.len();
+    other.catch_up(&mut server, || false);
+    assert_eq!(server.calls.len(), calls, "once");
+}
+
+#[test]
+fn a_window_that_aged_beyond_the_look_back_is_not_claimed() {
+    let reader = Reader::new(json!({}), &SourceOptions::default(), BEGIN - 40 * DAY);
+    let server = Server::new(plain(), vec![]);
+    let since =
+        |scan: &mut Box<dyn Scan>| parse(&scan.request().query.iter().find(|(n, _)| n.contains("since")).unwrap().1);
+    let answered = |minutes: i64| PageEnd { server_time: at(BEGIN + minutes * 60_000), ..end(r#"{"data":[]}"#, 0) };
+
+    let mut scan = first_scan(&reader, &server);
+    assert!(since(&mut scan) >= BEGIN - 30 * DAY + 2 * HOUR - 1000);
+    assert!(matches!(scan.page(&answered(55)), Ok(Next::Complete)), "an hour of retries is allowed for");
+
+    let mut scan = first_scan(&reader, &server);
+    let first = since(&mut scan);
+    assert!(matches!(scan.page(&answered(90)), Ok(Next::Restart(_))));
+    let second = since(&mut scan);
+    assert!(second > first && second >= BEGIN + 90 * 60_000 - (29 * 24 + 23) * HOUR);
+    assert!(matches!(scan.page(&answered(91)), Ok(Next::Complete)));
+    assert!(scan.span().from > second, "what may have been clamped is not covered");
+    assert_eq!(scan.state().unwrap()["partitions"].as_object().unwrap().len(), 1, "what is left of it is done");
+
+    let mut scan = first_scan(&reader, &server);
+    let _ = scan.request();
+    assert_eq!(scan.page(&answered(24 * 60)).err().unwrap().class(), "malformed");
+    assert_eq!(scan.state(), None);
+}
+
+#[test]
+fn a_sweep_in_pieces_that_is_dropped_goes_on_where_it_was() {
+    let (mut reader, server) = reader();
+    let split = |scan: &mut Box<dyn Scan>| loop {
+        let _ = scan.request();
+        if let Next::Split(pieces) = scan.page(&end(r#"{"data":[],"nextToken":"same"}"#, 1)).unwrap() {
+            return pieces;
+        }
+    };
+    let mut whole = first_scan(&reader, &server);
+    let begin = whole.span().from;
+    let mut pieces = split(&mut whole);
+    let _ = pieces[0].request();
+    assert!(matches!(pieces[0].page(&end(r#"{"data":[]}"#, 0)), Ok(Next::Complete)));
+    reader.state = pieces[0].state();
+    let read_to = pieces[0].span().to;
+    assert!(read_to > begin);
+    drop(pieces);
+
+    let mut rest = first_scan(&reader, &server);
+    assert_eq!(rest.span().from, read_to);
+    // Dropped with nothing done, it is planned the same.
+    let mut again = split(&mut rest);
+    drop(again.remove(0));
+    let mut rest = first_scan(&reader, &server);
+    assert_eq!(rest.span().from, read_to);
+    let _ = rest.request();
+    assert!(matches!(rest.page(&end(r#"{"data":[]}"#, 0)), Ok(Next::Complete)));
+    reader.state = rest.state();
+    assert_eq!(reader.state.as_ref().unwrap()["partial"], Value::Null);
+    assert_eq!(first_scan(&reader, &server).span().from, rest.span().to, "the next partition");
+}
+
+#[test]
+fn a_sweep_dropped_at_any_page_is_made_up_for() {
+    let events: Vec<_> = (0..60).map(|n| (-9 * DAY + n * HOUR, DAY)).collect();
+    for every in 2..6 {
+        // Three pages to a partition: a chain is dropped now in its middle, now at its end.
+        let mut server = Server::new(Habits { served: 3, ..plain() }, stored(&events));
+        let own = json!({ "mode": "settled" });
+        let mut reader = Reader::new(own, &SourceOptions::default(), BEGIN - 10 * DAY);
+        let mut pages = 0;
+        reader.catch_up(&mut server, || {
+            pages += 1;
+            pages % (every + 1) == 0
+        });
+        assert!(reader.delivered.len() == 60 && reader.delivered.values().all(|times| *times == 1), "{every}");
+    }
 }

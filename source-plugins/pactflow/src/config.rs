@@ -5,6 +5,7 @@ use headwater_contracts::{
     Auth, BuiltSource, Cadence, ConfigError, OwnQueryPolicy, Period, RateLimit, Rescan, Secret, SourceConfig,
     SourceOptions,
 };
+use headwater_source_kit::{check_endpoint, stream_name};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
@@ -78,36 +79,26 @@ fn defaults() -> Cadence {
     }
 }
 
-/// Host, port if it is not the scheme's, and context path: the stream's name.
-fn stream_name(endpoint: &Url) -> String {
-    let mut name = endpoint.host_str().unwrap_or_default().to_owned();
-    if let Some(port) = endpoint.port() {
-        name.push(':');
-        name.push_str(&port.to_string());
-    }
-    name.push_str(endpoint.path().trim_end_matches('/'));
-    name
-}
-
-fn check_endpoint(endpoint: &Url) -> Result<(), ConfigError> {
-    let problem = if !matches!(endpoint.scheme(), "http" | "https") || endpoint.host_str().is_none_or(str::is_empty) {
-        "is not an HTTP address; write one such as `https://acme.pactflow.io`"
-    } else if endpoint.query().is_some() || endpoint.fragment().is_some() {
-        "has a query or a fragment; write the address of the account only, such as `https://acme.pactflow.io`"
-    } else if !endpoint.username().is_empty() || endpoint.password().is_some() {
-        "contains credentials; put the API token into `token`"
-    } else {
-        return Ok(());
-    };
-    Err(ConfigError::new("endpoint", format!("`endpoint` {problem}")))
-}
+/// Smaller pages than this are filled by the records of headwater's own reading.
+const SMALLEST_PAGE: u32 = 4;
 
 fn check_cadence(cadence: &Cadence) -> Result<(), ConfigError> {
-    if cadence.page_size.is_some_and(|size| !(1..=100).contains(&size)) {
-        return Err(ConfigError::new("page_size", "`page_size` must be 1 to 100, the API's limit"));
+    if cadence.page_size.is_some_and(|size| !(SMALLEST_PAGE..=100).contains(&size)) {
+        return Err(ConfigError::new(
+            "page_size",
+            format!(
+                "`page_size` must be {SMALLEST_PAGE} to 100: 100 is the API's limit, and because each page read adds a record to the log, reading by fewer than {SMALLEST_PAGE} would outgrow itself; leave it out for 100"
+            ),
+        ));
     }
-    if cadence.poll_interval < Period::seconds(1) {
-        return Err(ConfigError::new("poll_interval", "`poll_interval` must be at least `1s`"));
+    let shortest = Period::seconds(5);
+    if cadence.poll_interval < shortest {
+        return Err(ConfigError::new(
+            "poll_interval",
+            format!(
+                "`poll_interval` must be at least `{shortest}`: the server's clock is known to a second, and each poll leaves a record in the log; minutes are usual"
+            ),
+        ));
     }
     if cadence.rescan.iter().any(|rescan| rescan.every < cadence.poll_interval) {
         return Err(ConfigError::new("rescan", "`every` must be at least `poll_interval`"));
@@ -130,7 +121,7 @@ impl SourceConfig for PactflowConfig {
     const TYPE: &'static str = "pactflow";
 
     fn build(self, options: &SourceOptions) -> Result<BuiltSource, ConfigError> {
-        check_endpoint(&self.endpoint)?;
+        check_endpoint(&self.endpoint, "https://acme.pactflow.io", "token")?;
         if self.token.expose().trim().is_empty() {
             return Err(ConfigError::new("token", "`token` is empty; write the API token of a system account"));
         }
@@ -195,7 +186,8 @@ mod tests {
         check(json!({ "endpoint": "https://acme/", "token": " " }), plain(), "token");
         check(json!({ "endpoint": "https://acme/", "token": "t", "own_identity": {} }), plain(), "own_identity");
         check(good.clone(), SourceOptions { page_size: Some(101), ..plain() }, "page_size");
-        check(good.clone(), SourceOptions { poll_interval: Some(Period::seconds(0)), ..plain() }, "poll_interval");
+        check(good.clone(), SourceOptions { page_size: Some(3), ..plain() }, "page_size");
+        check(good.clone(), SourceOptions { poll_interval: Some(Period::seconds(4)), ..plain() }, "poll_interval");
         check(good.clone(), SourceOptions { overlap: Some(Period::days(91)), ..plain() }, "overlap");
         let rescan = Rescan { every: Period::seconds(1), span: Period::hours(1) };
         check(good, SourceOptions { rescan: Some(vec![rescan]), ..plain() }, "rescan");

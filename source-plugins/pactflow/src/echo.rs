@@ -1,11 +1,12 @@
 //! Telling the records that headwater's own reading caused from those of anybody else.
 //!
-//! A record is ours only if it shows a one-time `User-Agent` that we sent and no record has shown before, together
-//! with the request we sent it with, at about that time. Path, user or a fixed `User-Agent` alone would also hide
+//! A record is ours only if it shows a one-time `User-Agent` that we sent and no record has shown before, at about that
+//! time, and nothing else than the request we sent it with. Path, user or a fixed `User-Agent` alone would also hide
 //! people who read the trail, and thieves of the token.
 
 use crate::{config::OwnIdentity, record::Entry};
 use headwater_contracts::{Echo, OwnRequest, OwnRequests};
+use headwater_source_kit::Scalar;
 use url::form_urlencoded;
 
 /// What every headwater's `User-Agent` begins with.
@@ -26,10 +27,14 @@ impl Recognizer {
     /// The own request that caused this record, if one did.
     pub(crate) fn own<'s>(&self, entry: &Entry<'_>, sent: &'s OwnRequests) -> Option<&'s OwnRequest> {
         let request = sent.by_user_agent(entry.payload.user_agent.text()?)?;
-        let ours = entry.payload.path.text() == Some(&request.path)
-            && entry.payload.method.text() == Some(&request.method)
+        // Old versions record less of a request. What is absent does not speak against it: nobody else can know an agent
+        // used once. What is there must be right.
+        let is = |shown: &Scalar<'_>, sent: &str| *shown == Scalar::Absent || shown.text() == Some(sent);
+        let query = &entry.payload.query_string;
+        let ours = is(&entry.payload.path, &request.path)
+            && is(&entry.payload.method, &request.method)
             && request.method == "GET"
-            && same_query(entry.payload.query_string.text().unwrap_or_default(), &request.query)
+            && (*query == Scalar::Absent || query.text().is_some_and(|raw| same_query(raw, &request.query)))
             && (entry.time? - request.sent).abs() <= self.skew
             && self.is_owner(entry).unwrap_or(true);
         ours.then_some(request)
@@ -123,6 +128,22 @@ mod tests {
         suspicious(raw(AGENT, "/ctx/audit", "GET", query, "no time", "me@x"), None);
         suspicious(raw(AGENT, "/ctx/audit", "GET", query, time, "thief@x"), me.clone());
         suspicious(raw("curl/8", "/ctx/audit", "GET", query, time, "me@x"), me);
+    }
+
+    #[test]
+    fn what_a_record_leaves_out_does_not_speak_against_it() {
+        let time = "2024-05-02T03:00:01Z";
+        let record = |payload: &str| {
+            format!(r#"{{"uuid":"u","timestamp":"{time}","payload":{{"userAgent":"{AGENT}"{payload}}}}}"#)
+        };
+        for absent in ["", r#","path":null,"method":"GET""#, r#","queryString":"pageSize=5&from=a-_b""#] {
+            assert_eq!(judge(&record(absent), None), Echo::Own("1".into()), "{absent}");
+        }
+        for wrong in
+            [r#","path":"""#, r#","path":7"#, r#","method":"POST""#, r#","queryString":"""#, r#","queryString":[]"#]
+        {
+            assert!(matches!(judge(&record(wrong), None), Echo::Suspicious(_)), "{wrong}");
+        }
     }
 
     #[test]

@@ -17,13 +17,11 @@ pub(crate) enum Link {
 
 /// Reads the envelope. Of the link only the `from` in its query counts: its host may be another one.
 pub(crate) fn next(envelope: &[u8]) -> Result<Link, ReadError> {
-    let page: Value = serde_json::from_slice(envelope)
-        .map_err(|error| ReadError::Malformed(format!("a page of the audit log is not readable JSON: {error}")))?;
-    if !page.get("events").is_some_and(Value::is_array) {
-        return Err(ReadError::Malformed(
-            "the answer has no `events`: it is no page of an audit log; check that `endpoint` is the address of a PactFlow account".to_owned(),
-        ));
-    }
+    let page = headwater_source_kit::envelope(
+        envelope,
+        "events",
+        "check that `endpoint` is the address of a PactFlow account",
+    )?;
     let Some(href) = page.pointer("/_links/next/href").and_then(Value::as_str) else {
         return Ok(Link::End);
     };

@@ -1,7 +1,7 @@
 //! One element of `events`: its id, its time, and who asked for what.
 
-use crate::json::Scalar;
 use headwater_contracts::{Identity, Timestamp, Unreadable};
+use headwater_source_kit::{Scalar, object, part};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -48,22 +48,12 @@ pub(crate) struct Payload<'a> {
 impl<'a> Entry<'a> {
     /// Reads one element. Only an element that is no object or has no `uuid` is unreadable.
     pub(crate) fn read(raw: &'a [u8]) -> Result<Self, Unreadable> {
-        let unreadable = |reason: String| Unreadable { reason };
-        if raw.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
-            return Err(unreadable("a record of the audit log is not a JSON object".to_owned()));
-        }
-        let fields: Fields<'a> = serde_json::from_slice(raw)
-            .map_err(|error| unreadable(format!("a record of the audit log is not readable JSON: {error}")))?;
+        let fields: Fields<'a> = object(raw)?;
         if fields.uuid.text().is_none_or(str::is_empty) {
-            return Err(unreadable("a record of the audit log has no `uuid`".to_owned()));
+            return Err(Unreadable { reason: "a record of the audit log has no `uuid`".to_owned() });
         }
         // A payload of another shape describes no request that could be ours; that is all it is read for.
-        let payload = fields
-            .payload
-            .map(RawValue::get)
-            .filter(|text| text.starts_with('{'))
-            .and_then(|text| serde_json::from_str(text).ok())
-            .unwrap_or_default();
+        let payload = part(fields.payload);
         let time = fields.timestamp.text().and_then(instant);
         Ok(Self { fields, payload, time })
     }
@@ -116,7 +106,7 @@ mod tests {
         let raw = br#"{"uuid":"a","timestamp":17,"db_user_id":"x","user_email":[],"payload":["p"],"client":{"ip":"1.2.3.4"}}"#;
         let entry = Entry::read(raw).unwrap();
         assert_eq!((entry.uuid(), entry.time, entry.email(), entry.db_user_id()), ("a", None, None, None));
-        assert_eq!(entry.payload.path, Scalar::Other);
+        assert_eq!(entry.payload.path, Scalar::Absent);
         assert!(Entry::read(br#"{"uuid":"a","payload":null}"#).is_ok());
         assert!(Entry::read(br#"{"uuid":"a","payload":{"path":7}}"#).is_ok());
     }

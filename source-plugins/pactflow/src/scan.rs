@@ -11,20 +11,17 @@ use chrono::{SecondsFormat, TimeDelta};
 use headwater_contracts::{
     Echo, Next, OwnRequests, PageEnd, ReadError, Record, Rejection, Request, Rescan, Scan, Span, Timestamp, Unreadable,
 };
+use headwater_source_kit::Visited;
 use serde_json::Value;
-use std::{
-    collections::HashSet,
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 /// HAL, and problem documents for errors. The same addresses serve the web interface to whoever accepts HTML.
 const ACCEPT: &str = "application/hal+json, application/json, application/problem+json";
 
 const DENIED: &str = "`token` must be the API token of a system account with the Administrator role, and be current: it may have expired or been regenerated";
 
-/// A milestone this far ahead of the server's clock is no place to start from.
-const AHEAD: TimeDelta = TimeDelta::minutes(10);
+/// What is stamped this far ahead of the server's clock is no place to start from, and no sign of the present.
+pub(crate) const AHEAD: TimeDelta = TimeDelta::minutes(10);
 
 /// Times a chain may break off in its middle before that counts as an error.
 const RESTARTS: u32 = 3;
@@ -46,14 +43,16 @@ pub(crate) struct Job {
     pub(crate) stream: String,
     /// The server's clock when it was planned.
     pub(crate) planned: Timestamp,
-    /// Events before this are not wanted: `start_at`.
-    pub(crate) start: Timestamp,
+    /// Events before this are not wanted: `start_at`, or what may have been delivered and forgotten.
+    pub(crate) wanted_from: Timestamp,
     /// Where the range begins that it covers.
     pub(crate) from: Timestamp,
     /// Starting points, best first; the last one is [`Position::Oldest`].
     pub(crate) ladder: Vec<Position>,
     /// The re-scans that it completes.
     pub(crate) rescans: Vec<Rescan>,
+    /// Whether it begins before the last event read.
+    pub(crate) overlaps: bool,
 }
 
 /// What the records of the page being read have shown.
@@ -61,6 +60,7 @@ pub(crate) struct Job {
 struct Seen {
     first: Option<Timestamp>,
     last: Option<Timestamp>,
+    first_uuid: String,
     last_uuid: String,
     /// A request of this very scan: the log has been read up to the present.
     ourselves: bool,
@@ -75,8 +75,15 @@ pub(crate) struct AuditScan {
     rung: usize,
     /// `from` of the next page; `None` for the first one.
     next: Option<String>,
-    /// Hashes of the `from`s used, to notice a log that leads in a circle.
-    used: HashSet<u64>,
+    /// `from` of the page being read.
+    asked: Option<String>,
+    /// The `from`s used, to notice a log that leads in a circle.
+    used: Visited,
+    /// Last event, and number of new events, of the page before in this chain.
+    before: Option<(String, u64)>,
+    /// Time of the latest event known when the scan was planned, and of the latest read by it.
+    base: Option<Timestamp>,
+    reached: Option<Timestamp>,
     restarts: u32,
     page_size: Option<u32>,
     began: Option<Timestamp>,
@@ -89,16 +96,20 @@ pub(crate) struct AuditScan {
 
 impl AuditScan {
     pub(crate) fn new(settings: Arc<Settings>, job: Job, state: State) -> Self {
-        let page_size = settings.cadence.page_size.filter(|size| state.page_size_refused != Some(*size));
+        let page_size = settings.page_size(&state);
         Self {
             from: job.from,
+            base: state.newest(),
+            reached: None,
+            asked: None,
+            before: None,
             settings,
             job,
             state,
             committed: false,
             rung: 0,
             next: None,
-            used: HashSet::new(),
+            used: Visited::default(),
             restarts: 0,
             page_size,
             began: None,
@@ -115,6 +126,7 @@ impl AuditScan {
     fn rewind(&mut self) {
         self.next = None;
         self.used.clear();
+        self.before = None;
         self.seen = Seen::default();
         // `began` stays: everything visible at the first answer is still to be read, and nothing later is promised.
     }
@@ -127,7 +139,7 @@ impl AuditScan {
             )));
         }
         self.rung += 1;
-        self.page_size = self.settings.cadence.page_size.filter(|size| self.state.page_size_refused != Some(*size));
+        self.page_size = self.settings.page_size(&self.state);
         self.rewind();
         Ok(Next::Restart(format!("{why}; reading again {}", self.beginning())))
     }
@@ -184,33 +196,53 @@ impl AuditScan {
         }
         let Some(time) = self.seen.last.filter(|time| *time <= server_time + AHEAD) else { return };
         let milestone = Milestone { uuid: self.seen.last_uuid.clone(), time };
+        self.reached = self.reached.max(Some(time));
         self.state.pass(milestone, server_time);
         self.state.open = Some(Open { from: self.from, polled: began, reached: time });
     }
 
     /// Whether the log has been read up to the present, and if so, up to which instant for certain.
-    fn end(&self, link: &Link, records: u64, began: Timestamp) -> Option<Timestamp> {
+    fn end(&self, link: &Link, records: u64, began: Timestamp, server_time: Timestamp) -> Option<Timestamp> {
         let last = self.seen.last;
         match link {
             Link::End => Some(began),
             Link::Unnamed if records == 0 => Some(began),
-            // The log is ascending: what follows is at or after this scan's beginning, and the next scan's.
-            _ if last.is_some_and(|last| last >= began) => Some(began),
+            // The log is ascending: what follows is at or after this scan's beginning, and the next scan's. An event from
+            // the future says nothing about the present.
+            _ if last.is_some_and(|last| began <= last && last <= server_time + AHEAD) => Some(began),
             _ if self.seen.ourselves => last.map(|last| last.min(began)),
-            Link::From(uuid) if self.used.contains(&hash(uuid)) => {
-                // A last page that leads to itself, or a page too small to advance: claim only what was seen.
-                if records == 0 { Some(began) } else { Some(last.unwrap_or(self.from).min(began)) }
-            }
             _ => None,
         }
     }
 
-    fn complete(&mut self, to: Timestamp, began: Timestamp) {
+    /// The page leads to one that was read before.
+    fn circle(&mut self, next: &str, records: u64, began: Timestamp, end: Timestamp) -> Result<Next, ReadError> {
+        let last = self.seen.last.unwrap_or(self.from).min(began);
+        let advanced = self.before.as_ref().is_none_or(|(uuid, _)| *uuid != self.seen.last_uuid);
+        // Some servers' last page leads to itself, or to its last event, which then comes back alone or not at all.
+        if records <= 1 || (advanced && self.asked.as_deref() == Some(next)) {
+            self.complete(if records == 0 { began } else { last }, began, end);
+            return Ok(Next::Complete);
+        }
+        if self.reached > self.base {
+            self.complete(last, began, end);
+            self.state.circled = true;
+            return Ok(Next::Complete);
+        }
+        self.rewind();
+        Err(ReadError::Malformed(format!(
+            "the log leads in a circle: after the event of `{last}` it goes back to one read before, so what follows cannot be read; tell the vendor, and try another `page_size`"
+        )))
+    }
+
+    fn complete(&mut self, to: Timestamp, began: Timestamp, end: Timestamp) {
         let to = to.min(began - self.settings.cadence.settle.0);
         self.to = Some(to);
         self.state.covered = Some(self.state.covered.map_or(to, |covered| covered.max(to)).max(self.from));
         let first_ever = self.state.polled.is_none();
         self.state.polled = Some(began);
+        self.state.ended = Some(end.max(began));
+        self.state.circled = false;
         self.state.open = None;
         let configured = &self.settings.cadence.rescan;
         let done = if first_ever { configured } else { &self.job.rescans };
@@ -223,12 +255,6 @@ impl AuditScan {
         }
         self.state.rescans = rescans;
     }
-}
-
-fn hash(text: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    hasher.finish()
 }
 
 impl Scan for AuditScan {
@@ -252,8 +278,9 @@ impl Scan for AuditScan {
             }
             (None, Position::Oldest) => None,
         };
+        self.asked.clone_from(&from);
         if let Some(uuid) = from {
-            self.used.insert(hash(&uuid));
+            self.used.insert(&uuid);
             request = request.query("from", uuid);
         }
         match self.page_size {
@@ -267,6 +294,9 @@ impl Scan for AuditScan {
         if let Some(time) = entry.time {
             self.seen.first.get_or_insert(time);
             self.seen.last = Some(time);
+        }
+        if self.seen.first_uuid.is_empty() {
+            self.seen.first_uuid.push_str(entry.uuid());
         }
         if entry.time.is_some() || self.seen.last.is_none() {
             self.seen.last_uuid.clear();
@@ -284,7 +314,7 @@ impl Scan for AuditScan {
             identity: entry.identity(),
             time: entry.time,
             echo,
-            wanted: entry.time.is_none_or(|time| time >= self.job.start),
+            wanted: entry.time.is_none_or(|time| time >= self.job.wanted_from),
         })
     }
 
@@ -296,9 +326,19 @@ impl Scan for AuditScan {
         {
             return elsewhere;
         }
+        // A full page without a link need not be the last: one more request tells.
+        let full = self.page_size.is_some_and(|size| end.records >= u64::from(size));
+        let link = match link {
+            Link::End if full && !self.used.contains(&self.seen.last_uuid) => Link::From(self.seen.last_uuid.clone()),
+            link => link,
+        };
         self.advance(end.server_time, began);
-        if let Some(to) = self.end(&link, end.records, began) {
-            self.complete(to, began);
+        let repeats = self.before.as_ref().is_some_and(|(last, _)| *last == self.seen.first_uuid);
+        let fresh = end.records.saturating_sub(u64::from(repeats));
+        let before = self.before.as_ref().map(|(_, fresh)| *fresh);
+        if let Some(to) = self.end(&link, end.records, began, end.server_time) {
+            self.state.learn_page(fresh, before, false);
+            self.complete(to, began, end.server_time);
             return Ok(Next::Complete);
         }
         let next = match link {
@@ -312,10 +352,11 @@ impl Scan for AuditScan {
                 ));
             }
         };
-        if self.used.contains(&hash(&next)) {
-            self.complete(self.seen.last.unwrap_or(self.from), began);
-            return Ok(Next::Complete);
+        if self.used.contains(&next) {
+            return self.circle(&next, end.records, began, end.server_time);
         }
+        self.state.learn_page(fresh, before, true);
+        self.before = Some((self.seen.last_uuid.clone(), fresh));
         self.next = Some(next);
         Ok(Next::More)
     }
@@ -371,7 +412,8 @@ impl Scan for AuditScan {
 
     fn describe(&self) -> String {
         let purpose = if self.job.rescans.is_empty() { "new events" } else { "re-scan" };
-        format!("audit log of `{}`, {purpose}, {}", self.job.stream, self.beginning())
+        let overlap = if self.job.overlaps { "" } else { ", without overlap because pages are small" };
+        format!("audit log of `{}`, {purpose}, {}{overlap}", self.job.stream, self.beginning())
     }
 
     fn progress(&self) -> Option<f64> {

@@ -4,6 +4,7 @@ use crate::{
     RETENTION,
     config::OnCursorLost,
     echo::Recognizer,
+    pace::Pace,
     scan::{AuditScan, Job, Position},
     state::State,
 };
@@ -21,10 +22,17 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// How far before the last poll the next one begins: late events within this are found at once, and coverage
-    /// that `settle` held back is claimed then.
-    pub(crate) fn back(&self) -> TimeDelta {
-        self.cadence.overlap.0.max(self.cadence.settle.0)
+    /// The `pageSize` to ask for, unless the server refused it.
+    pub(crate) fn page_size(&self, state: &State) -> Option<u32> {
+        self.cadence.page_size.filter(|size| state.page_size_refused != Some(*size))
+    }
+
+    /// The cadence that the size of pages allows. How far before the last poll the next one begins: late events within
+    /// that are found at once, and coverage that `settle` held back is claimed then.
+    fn pace(&self, state: &State) -> Pace {
+        let back = self.cadence.overlap.0.max(self.cadence.settle.0);
+        let records = state.page_records.or(self.page_size(state).map(u64::from));
+        Pace::new(&self.cadence, back, records)
     }
 }
 
@@ -40,7 +48,7 @@ impl Pactflow {
     }
 
     /// One scan that does everything that is due: it begins where the furthest-reaching of them must.
-    fn scan(&self, view: &StreamView<'_>, state: State, rescans: Vec<Rescan>) -> AuditScan {
+    fn scan(&self, view: &StreamView<'_>, state: State, rescans: Vec<Rescan>, pace: Pace) -> AuditScan {
         let settings = &self.settings;
         // What is older is gone: its events cannot be a starting point, and no claim is made on it.
         let floor = view.now - RETENTION;
@@ -48,7 +56,7 @@ impl Pactflow {
         let cutoff = rescans
             .iter()
             .map(|rescan| state.rescan_begin(rescan, view.now))
-            .fold(state.cutoff(settings.back()), |cutoff, begin| cutoff.map(|cutoff| cutoff.min(begin)));
+            .fold(state.cutoff(pace.back), |cutoff, begin| cutoff.map(|cutoff| cutoff.min(begin)));
         let mut known = state
             .milestones
             .iter()
@@ -75,10 +83,11 @@ impl Pactflow {
             Job {
                 stream: self.stream.clone(),
                 planned: view.now,
-                start: view.start,
+                wanted_from: state.forgotten(view.now).map_or(view.start, |forgotten| forgotten.max(view.start)),
                 from,
                 ladder: ladder.into_iter().flatten().collect(),
                 rescans,
+                overlaps: pace.back.is_some(),
             },
             state,
         )
@@ -94,13 +103,22 @@ impl Source for Pactflow {
         let state = State::read(view.state);
         let cadence = &self.settings.cadence;
         let mut plan = Plan::default();
-        let tail_due = match (&state.open, state.polled) {
-            (None, Some(polled)) if !view.first => polled + cadence.poll_interval.0,
+        let pace = self.settings.pace(&state);
+        plan.notes.extend(pace.note.clone());
+        if state.circled {
+            plan.notes.push(
+                "the log led in a circle before its present was reached: coverage is claimed up to the last event read; tell the vendor"
+                    .to_owned(),
+            );
+        }
+        // From the end of the last scan: however long scans take, each run comes to an end of what is due.
+        let tail_due = match (&state.open, state.ended.max(state.polled)) {
+            (None, Some(last)) if !view.first => last + pace.interval,
             _ => view.now,
         };
         let (mut wake, mut rescans) = (tail_due, Vec::new());
         for rescan in &cadence.rescan {
-            match state.rescan_due(rescan) {
+            match state.rescan_due(rescan, pace.every(rescan)) {
                 Some(due) if due <= view.now => rescans.push(*rescan),
                 Some(due) => wake = wake.min(due),
                 None => {}
@@ -111,14 +129,19 @@ impl Source for Pactflow {
             return plan;
         }
         plan.gaps.extend(state.read_to().and_then(|read_to| gap(read_to, view.now)));
-        plan.scans.push(Box::new(self.scan(view, state, rescans)));
+        plan.scans.push(Box::new(self.scan(view, state, rescans, pace)));
         plan
     }
 
     fn horizon(&self, now: Timestamp) -> Timestamp {
-        // Two days more than the provider promises to keep: a replay from its oldest event stays exact.
-        now - RETENTION - TimeDelta::days(2)
+        horizon(now)
     }
+}
+
+/// Two days more than the provider promises to keep: a replay from its oldest event stays exact. What a server keeps
+/// longer than that is not wanted again.
+pub(crate) fn horizon(now: Timestamp) -> Timestamp {
+    now - RETENTION - TimeDelta::days(2)
 }
 
 /// What expired before it was read.

@@ -17,6 +17,12 @@ pub(crate) struct State {
     pub(crate) polled: Option<Timestamp>,
     /// Where the range ends that the last complete scan covered; at or before `polled`.
     pub(crate) covered: Option<Timestamp>,
+    /// The server's clock when the last complete scan ended: the next tail waits from then on.
+    pub(crate) ended: Option<Timestamp>,
+    /// The last complete scan ended where the log led in a circle, not at the present.
+    pub(crate) circled: bool,
+    /// New records that a full page brings, where two full pages in a row have shown it.
+    pub(crate) page_records: Option<u64>,
     /// A scan that has not completed yet.
     pub(crate) open: Option<Open>,
     /// When each re-scan was last done.
@@ -70,14 +76,40 @@ impl State {
 
     /// Everything of the stream up to here has been read by some scan; `None` before the first page.
     pub(crate) fn read_to(&self) -> Option<Timestamp> {
-        self.polled.max(self.open.as_ref().map(|open| open.reached))
+        let last = if self.circled { self.covered } else { self.polled };
+        last.max(self.open.as_ref().map(|open| open.reached))
     }
 
-    /// The latest time at which the next scan may begin so that it misses nothing that appeared up to `back` late.
-    pub(crate) fn cutoff(&self, back: chrono::TimeDelta) -> Option<Timestamp> {
-        match &self.open {
-            Some(open) => Some(open.reached.min(open.polled - back)),
-            None => self.polled.map(|polled| polled - back),
+    /// The latest time at which the next scan may begin so that it misses nothing that appeared up to `back` late;
+    /// without `back`, nothing that is later than the last event read.
+    pub(crate) fn cutoff(&self, back: Option<chrono::TimeDelta>) -> Option<Timestamp> {
+        match (&self.open, back) {
+            (Some(open), Some(back)) => Some(open.reached.min(open.polled - back)),
+            (Some(open), None) => Some(open.reached),
+            (None, Some(back)) => self.polled.map(|polled| polled - back),
+            (None, None) => self.polled.max(self.polled.and(self.newest())),
+        }
+    }
+
+    /// Time of the latest event from which reading can start.
+    pub(crate) fn newest(&self) -> Option<Timestamp> {
+        self.milestones.last().map(|last| last.time)
+    }
+
+    /// What is older than this may have been delivered and forgotten; `None` before the first complete scan.
+    pub(crate) fn forgotten(&self, now: Timestamp) -> Option<Timestamp> {
+        let ended = self.ended.max(self.polled).filter(|_| self.polled.is_some())?;
+        let last_read = self.newest().map_or(ended, |newest| newest.max(ended)) + crate::scan::AHEAD;
+        Some(crate::source::horizon(now.max(ended)).min(last_read))
+    }
+
+    /// Learns how many new records a page brings. Two pages in a row that lead on and bring as many are full; a page that
+    /// brings more than was thought possible is proof, too. The first page of a chain may repeat one event.
+    pub(crate) fn learn_page(&mut self, fresh: u64, before: Option<u64>, leads_on: bool) {
+        let repeated = u64::from(before.is_none());
+        let full = fresh > 0 && leads_on && before == Some(fresh);
+        if full || self.page_records.is_some_and(|known| fresh > known + repeated) {
+            self.page_records = Some(fresh);
         }
     }
 
@@ -87,9 +119,9 @@ impl State {
     }
 
     /// When `rescan` is due next; `None` before the first complete scan, which reads everything anyway.
-    pub(crate) fn rescan_due(&self, rescan: &Rescan) -> Option<Timestamp> {
+    pub(crate) fn rescan_due(&self, rescan: &Rescan, every: chrono::TimeDelta) -> Option<Timestamp> {
         let polled = self.polled?;
-        Some(self.rescanned(rescan).map_or(polled, |done| done + rescan.every.0))
+        Some(self.rescanned(rescan).map_or(polled, |done| done + every))
     }
 
     /// Where `rescan` begins if it is done now. After a pause that is further back than its span, so that what appears

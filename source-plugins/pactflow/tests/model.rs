@@ -5,8 +5,8 @@
 
 use chrono::TimeDelta;
 use headwater_contracts::{
-    Coverage, Echo, Identity, Next, OwnRequest, OwnRequests, PageEnd, Rejection, Request, Scan, Source, SourceConfig,
-    SourceOptions, StreamView, Timestamp,
+    Coverage, Echo, Identity, Next, OwnRequest, OwnRequests, PageEnd, Period, ReadError, Rejection, Request, Scan,
+    Source, SourceConfig, SourceOptions, StreamView, Timestamp,
 };
 use headwater_source_pactflow::PactflowConfig;
 use proptest::prelude::*;
@@ -55,6 +55,8 @@ struct Server {
     now: i64,
     stored: Vec<Stored>,
     reads: usize,
+    /// Milliseconds that an answer takes.
+    delay: i64,
 }
 
 enum Answer {
@@ -64,7 +66,7 @@ enum Answer {
 
 impl Server {
     fn answer(&mut self, request: &Request, agent: &str) -> Answer {
-        self.now += 150;
+        self.now += self.delay;
         self.reads += 1;
         let raw = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&request.query).finish();
         let (id, visible) = (format!("own-{}", self.reads), self.now + self.habits.echo_delay);
@@ -127,10 +129,14 @@ struct Reader {
 
 impl Reader {
     fn new(own: Value, start: i64) -> Self {
+        Self::with(own, &SourceOptions::default(), start)
+    }
+
+    fn with(own: Value, options: &SourceOptions, start: i64) -> Self {
         let mut yaml = json!({ "endpoint": "https://acme.pactflow.io", "token": "t" });
         yaml.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
         let config: PactflowConfig = serde_json::from_value(yaml).unwrap();
-        let source = config.build(&SourceOptions::default()).unwrap().source;
+        let source = config.build(options).unwrap().source;
         Self {
             source,
             start,
@@ -290,7 +296,7 @@ proptest! {
         use_since in any::<bool>(),
         start in prop_oneof![Just(-7 * DAY), Just(-30 * DAY), Just(0)],
     ) {
-        let mut server = Server { habits, now: BEGIN, stored: stored(&events), reads: 0 };
+        let mut server = Server { habits, now: BEGIN, stored: stored(&events), reads: 0, delay: 150 };
         let mut reader = Reader::new(json!({ "use_since": use_since }), BEGIN + start);
         let mut crashes = crashes.into_iter();
         for pause in pauses {
@@ -320,7 +326,7 @@ fn quiet(unknown: UnknownCursor) -> Habits {
 
 #[test]
 fn own_queries_are_recognised_and_do_not_feed_the_reader() {
-    let mut server = Server { habits: quiet(UnknownCursor::Empty), now: BEGIN, stored: vec![], reads: 0 };
+    let mut server = Server { habits: quiet(UnknownCursor::Empty), now: BEGIN, stored: vec![], reads: 0, delay: 150 };
     let mut reader = Reader::new(json!({}), BEGIN - DAY);
     for _ in 0..100 {
         reader.catch_up(&mut server, || false);
@@ -336,7 +342,7 @@ fn an_expired_cursor_is_replayed_and_the_hole_reported() {
         [UnknownCursor::Status(400), UnknownCursor::Status(404), UnknownCursor::Empty, UnknownCursor::Restart]
     {
         let events: Vec<_> = (-100..100).map(|n| (n * DAY, 0)).collect();
-        let mut server = Server { habits: quiet(unknown), now: BEGIN, stored: stored(&events), reads: 0 };
+        let mut server = Server { habits: quiet(unknown), now: BEGIN, stored: stored(&events), reads: 0, delay: 150 };
         let mut reader = Reader::new(json!({}), BEGIN - 2 * DAY);
         reader.catch_up(&mut server, || false);
         server.now = BEGIN + 95 * DAY + HOUR;
@@ -380,7 +386,7 @@ fn a_lost_cursor_within_retention_is_replayed_or_refused_as_configured() {
     for status in [400, 404] {
         let events: Vec<_> = (-50..50).map(|n| (n * HOUR, 0)).collect();
         let habits = quiet(UnknownCursor::Status(status));
-        let mut server = Server { habits, now: BEGIN, stored: stored(&events), reads: 0 };
+        let mut server = Server { habits, now: BEGIN, stored: stored(&events), reads: 0, delay: 150 };
         let mut reader = Reader::new(json!({}), BEGIN - DAY);
         reader.catch_up(&mut server, || false);
         // The server forgets the ids it gave, as after a restore.
@@ -449,4 +455,149 @@ fn real_records_pass_with_their_ids_and_times() {
     assert_eq!(count, 8);
     assert!(scan.record(b"[]", &OwnRequests::default()).is_err());
     assert_eq!(TimeDelta::days(92), at(BEGIN) - reader.source.horizon(at(BEGIN)));
+}
+
+#[test]
+fn small_pages_do_not_make_reading_outgrow_itself() {
+    for page_size in [2, 3, 5] {
+        // The server knows no `pageSize`, and gives what it likes.
+        let habits = Habits { page_size, takes_page_size: false, ..quiet(UnknownCursor::Empty) };
+        let events: Vec<_> = (-50..250).map(|n| (n * HOUR, 0)).collect();
+        let mut server = Server { habits, now: BEGIN, stored: stored(&events), reads: 0, delay: 150 };
+        let mut reader = Reader::new(json!({}), BEGIN - 2 * DAY);
+        let mut days = Vec::new();
+        for day in 1..10 {
+            let before = server.reads;
+            while server.now < BEGIN + day * DAY {
+                reader.catch_up(&mut server, || false);
+                server.now += 5 * MINUTE;
+            }
+            days.push(server.reads - before);
+        }
+        assert!(days.iter().all(|reads| *reads < 1500), "pages of {page_size}: {days:?} reads a day");
+        server.now += HOUR;
+        reader.catch_up(&mut server, || false);
+        assert!(
+            server
+                .stored
+                .iter()
+                .filter(|e| e.echo.is_none() && e.time >= reader.start)
+                .all(|e| { e.time > server.now - HOUR || reader.delivered.get(&e.id) == Some(&1) })
+        );
+    }
+}
+
+#[test]
+fn a_run_catches_up_although_scans_take_longer_than_the_interval() {
+    let events: Vec<_> = (-300..0).map(|n| (n * MINUTE, 0)).collect();
+    let options = SourceOptions { poll_interval: Some(Period::seconds(5)), ..SourceOptions::default() };
+    let mut server =
+        Server { habits: quiet(UnknownCursor::Empty), now: BEGIN, stored: stored(&events), reads: 0, delay: 3000 };
+    let mut reader = Reader::with(json!({}), &options, BEGIN - DAY);
+    reader.catch_up(&mut server, || false);
+    assert!(server.reads <= 40, "{} reads", server.reads);
+    // Started again, it looks at once, and once.
+    let state = reader.state.clone();
+    let view = StreamView { now: at(server.now), first: true, state: state.as_ref(), ..view_of(&reader) };
+    assert_eq!(reader.source.plan(&view).scans.len(), 1);
+    let view = StreamView { first: false, ..view };
+    let plan = reader.source.plan(&view);
+    assert!(plan.scans.is_empty() && plan.wake >= Some(at(server.now) + TimeDelta::seconds(4)));
+}
+
+#[test]
+fn small_pages_and_their_consequences_are_told() {
+    let reader = Reader::new(json!({}), BEGIN - DAY);
+    let plan = |state: Value| reader.source.plan(&StreamView { state: Some(&state), ..view_of(&reader) });
+    let polled = at(BEGIN - HOUR);
+    let state = |records: u64| {
+        json!({ "polled": polled, "ended": polled, "covered": polled, "page_records": records,
+                "milestones": [{ "uuid": "m1", "time": polled - TimeDelta::hours(1) }, { "uuid": "m2", "time": polled }],
+                "rescans": [{ "every_ms": DAY, "span_ms": 2 * DAY, "at": polled }] })
+    };
+    let from = |plan: &mut headwater_contracts::Plan| plan.scans[0].request().query[0].1.clone();
+    let mut large = plan(state(100));
+    assert_eq!((from(&mut large).as_str(), large.notes.len()), ("m1", 0));
+    let mut small = plan(state(3));
+    assert_eq!(from(&mut small), "m1");
+    assert!(small.notes[0].contains("apart"), "{:?}", small.notes);
+    let mut tiny = plan(state(2));
+    assert_eq!(from(&mut tiny), "m2", "at the last event read");
+    assert!(tiny.notes[0].contains("without `overlap`"), "{:?}", tiny.notes);
+    assert!(tiny.scans[0].describe().contains("without overlap"));
+}
+
+fn fed(scan: &mut dyn Scan, records: &[(&str, i64)], next: Option<&str>, now: i64) -> Result<Next, ReadError> {
+    let _ = scan.request();
+    for (uuid, time) in records {
+        let raw = json!({ "uuid": uuid, "timestamp": at(*time).to_rfc3339() }).to_string();
+        scan.record(raw.as_bytes(), &OwnRequests::default()).unwrap();
+    }
+    let links = next.map_or(json!({}), |from| json!({ "next": { "href": format!("/audit?from={from}") } }));
+    let envelope = json!({ "events": [], "_links": links }).to_string();
+    let end = PageEnd { envelope: envelope.as_bytes(), records: records.len() as u64, server_time: at(now) };
+    scan.page(&end)
+}
+
+#[test]
+fn what_may_have_been_delivered_and_forgotten_is_not_wanted_again() {
+    let reader = Reader::new(json!({}), BEGIN - 400 * DAY);
+    let wanted = |state: Option<Value>, now: i64, time: i64| {
+        let view = StreamView { now: at(now), state: state.as_ref(), ..view_of(&reader) };
+        let mut plan = reader.source.plan(&view);
+        let raw = json!({ "uuid": "u", "timestamp": at(time).to_rfc3339() }).to_string();
+        plan.scans[0].record(raw.as_bytes(), &OwnRequests::default()).unwrap().wanted
+    };
+    let polled = || Some(json!({ "polled": at(BEGIN - DAY), "covered": at(BEGIN - DAY) }));
+    assert!(wanted(None, BEGIN, BEGIN - 93 * DAY), "never polled: nothing was delivered");
+    assert!(!wanted(polled(), BEGIN, BEGIN - 93 * DAY));
+    assert!(wanted(polled(), BEGIN, BEGIN - 91 * DAY));
+    // After a long stop, a server that keeps events longer still has what was never read.
+    assert!(!wanted(polled(), BEGIN + 200 * DAY, BEGIN - 2 * DAY));
+    assert!(wanted(polled(), BEGIN + 200 * DAY, BEGIN + DAY));
+}
+
+fn new_scan(reader: &Reader, state: Option<&Value>) -> Box<dyn Scan> {
+    reader.source.plan(&StreamView { state, ..view_of(reader) }).scans.remove(0)
+}
+
+#[test]
+fn an_event_from_the_future_does_not_end_a_scan() {
+    let reader = Reader::new(json!({}), BEGIN - DAY);
+    let mut scan = new_scan(&reader, None);
+    assert!(matches!(fed(scan.as_mut(), &[("a", BEGIN + DAY)], Some("b"), BEGIN), Ok(Next::More)));
+    assert!(matches!(fed(scan.as_mut(), &[("b", BEGIN + MINUTE)], Some("c"), BEGIN + MINUTE), Ok(Next::Complete)));
+    assert_eq!(scan.span().to, BEGIN);
+}
+
+#[test]
+fn a_full_page_without_a_link_is_asked_beyond() {
+    let reader = Reader::new(json!({}), BEGIN - DAY);
+    let mut scan = new_scan(&reader, None);
+    let ids: Vec<String> = (0..100).map(|n| format!("e{n}")).collect();
+    let page: Vec<_> = ids.iter().zip(BEGIN - HOUR..).map(|(id, time)| (id.as_str(), time)).collect();
+    assert!(matches!(fed(scan.as_mut(), &page, None, BEGIN), Ok(Next::More)));
+    assert!(scan.request().query.contains(&("from".into(), "e99".into())));
+    assert!(matches!(fed(scan.as_mut(), &page[99..], None, BEGIN), Ok(Next::Complete)));
+    assert_eq!(scan.span().to, BEGIN);
+}
+
+#[test]
+fn a_log_that_leads_in_a_circle_is_told_and_never_claimed() {
+    let reader = Reader::new(json!({}), BEGIN - DAY);
+    let page = [("a", BEGIN - 2 * HOUR), ("b", BEGIN - HOUR)];
+    let mut scan = new_scan(&reader, None);
+    assert!(matches!(fed(scan.as_mut(), &page, Some("c"), BEGIN), Ok(Next::More)));
+    assert!(matches!(fed(scan.as_mut(), &page, Some("c"), BEGIN), Ok(Next::Complete)));
+    assert_eq!(scan.span().to, BEGIN - HOUR, "only what was seen");
+    let state = scan.state().unwrap();
+    let plan = reader.source.plan(&StreamView { state: Some(&state), ..view_of(&reader) });
+    assert!(plan.notes.iter().any(|note| note.contains("circle")), "{:?}", plan.notes);
+
+    let later = StreamView { now: at(BEGIN + HOUR), state: Some(&state), ..view_of(&reader) };
+    let mut scan = reader.source.plan(&later).scans.remove(0);
+    assert!(matches!(fed(scan.as_mut(), &page, Some("c"), BEGIN + HOUR), Ok(Next::More)));
+    let error = fed(scan.as_mut(), &page, Some("c"), BEGIN + HOUR).err().unwrap();
+    assert!(matches!(&error, ReadError::Malformed(text) if text.contains("circle")), "{error}");
+    assert!(scan.span().is_empty());
 }

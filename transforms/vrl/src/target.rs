@@ -81,7 +81,7 @@ impl EventTarget {
     fn value(&self) -> &Value {
         self.value.get_or_init(|| {
             // What is no JSON is shown as the text it is.
-            serde_json::from_slice(&self.event.raw).unwrap_or_else(|_| Value::Bytes(self.event.raw.clone()))
+            parse(&self.event.raw).unwrap_or_else(|| Value::Bytes(self.event.raw.clone()))
         })
     }
 
@@ -116,6 +116,39 @@ impl EventTarget {
             Value::Object(all)
         })
     }
+}
+
+/// Reads JSON. Escapes of half a surrogate pair, which JSON's grammar allows and Unicode does not, read as U+FFFD: nobody
+/// can hide a record by a crafted name.
+fn parse(raw: &[u8]) -> Option<Value> {
+    serde_json::from_slice(raw).ok().or_else(|| serde_json::from_slice(&without_lone_surrogates(raw)?).ok())
+}
+
+/// The JSON with every `\u` escape of half a surrogate pair replaced; `None` if there is none.
+fn without_lone_surrogates(raw: &[u8]) -> Option<Vec<u8>> {
+    let mut mended: Option<Vec<u8>> = None;
+    let mut at = 0;
+    while let Some(rest) = raw.get(at..).filter(|rest| !rest.is_empty()) {
+        at += match (rest, unit(rest), rest.get(6..).and_then(unit)) {
+            (_, Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
+            (_, Some(0xd800..=0xdfff), _) => {
+                // As long as what it replaces.
+                let mended = mended.get_or_insert_with(|| raw.to_vec());
+                mended.get_mut(at..at + 6)?.copy_from_slice(b"\\ufffd");
+                6
+            }
+            // Whatever is escaped, it begins no escape itself.
+            ([b'\\', ..], ..) => 2,
+            _ => 1,
+        };
+    }
+    mended
+}
+
+/// The UTF-16 unit that an escape at the beginning stands for.
+fn unit(json: &[u8]) -> Option<u16> {
+    let digits = json.get(..6)?.strip_prefix(b"\\u").filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;
+    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
 fn place(path: &[OwnedSegment]) -> Place<'_> {
@@ -188,4 +221,57 @@ impl SecretTarget for EventTarget {
     fn insert_secret(&mut self, _: &str, _: &str) {}
 
     fn remove_secret(&mut self, _: &str) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn mended(raw: &str) -> Option<String> {
+        without_lone_surrogates(raw.as_bytes()).map(|raw| String::from_utf8(raw).unwrap())
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_does_not_hide_a_record() {
+        let name = |raw: &str| {
+            let value = parse(raw.as_bytes()).unwrap();
+            value.as_object().and_then(|all| all.get("name")).and_then(Value::as_bytes).cloned()
+        };
+        assert_eq!(name(r#"{"name":"a\ud800b"}"#), Some("a\u{fffd}b".into()));
+        assert_eq!(name(r#"{"name":"\uDFFF"}"#), Some("\u{fffd}".into()));
+        assert_eq!(name(r#"{"name":"\ud83d\ud83d\ude00\ude00"}"#), Some("\u{fffd}😀\u{fffd}".into()));
+        assert_eq!(name(r#"{"name":"\ud800\n\\ud800"}"#), Some("\u{fffd}\n\\ud800".into()));
+        assert_eq!(name(r#"{"name":"\\\ud800"}"#), Some("\\\u{fffd}".into()));
+        assert_eq!(parse(br#"{"name":"\ud800""#), None);
+    }
+
+    #[test]
+    fn only_what_stands_alone_is_replaced() {
+        assert_eq!(mended(r"\ud800"), Some(r"\ufffd".into()));
+        for whole in ["", "\\", r"\u", r"\ud80", r"\\ud800", r"\ud83d\ude00", r"\u+d80", "ud800", "\u{e000}"] {
+            assert_eq!(mended(whole), None, "{whole}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_could_be_read_before_reads_the_same(text in any::<String>()) {
+            let raw = serde_json::to_string(&text).unwrap();
+            prop_assert_eq!(mended(&raw), None);
+            prop_assert_eq!(parse(raw.as_bytes()), Some(Value::from(text)));
+        }
+
+        #[test]
+        fn any_units_can_be_read(units in prop::collection::vec(any::<u16>(), 0..20)) {
+            let escapes: Vec<String> = units.iter().map(|unit| format!("\\u{unit:04x}")).collect();
+            let raw = format!("\"{}\"", escapes.concat());
+            prop_assert_eq!(parse(raw.as_bytes()), Some(Value::from(String::from_utf16_lossy(&units))));
+        }
+
+        #[test]
+        fn no_bytes_panic(raw in prop::collection::vec(prop::sample::select(b"\\ud8c0f\"n".to_vec()), 0..40)) {
+            let _ = parse(&raw);
+        }
+    }
 }

@@ -51,6 +51,7 @@ pub(super) struct Events {
     actions: Vec<String>,
     dates: Dates,
     reextracted_per_mille: u16,
+    title_padding: u16,
 }
 
 /// A key as an id: `node-<32 hex>-<uuid>`.
@@ -81,6 +82,7 @@ impl Events {
             actions: parsed.iter().map(|value| value["action"].as_str().unwrap_or_default().to_owned()).collect(),
             dates: options.dates,
             reextracted_per_mille: options.reextracted_per_mille,
+            title_padding: options.title_padding,
         }
     }
 
@@ -130,7 +132,10 @@ impl Events {
             Slot::Snapshot => self.write_time(snapshot, out),
             Slot::ActorName => out.extend_from_slice(actor.0.as_bytes()),
             Slot::OtherName => out.extend_from_slice(other.0.as_bytes()),
-            Slot::Title => out.extend_from_slice(title.as_bytes()),
+            Slot::Title => {
+                out.extend_from_slice(title.as_bytes());
+                out.extend(std::iter::repeat_n(b'.', self.title_padding.into()));
+            }
             Slot::ActorId => drop(write!(out, "u{:04}", actor.2)),
             Slot::ActorEmail => drop(write!(out, "{}@mural-example.com", actor.1)),
             Slot::OtherId => drop(write!(out, "u{:04}", other.2)),

@@ -95,6 +95,8 @@ pub struct MuralOptions {
     pub error_body: ErrorBody,
     /// How dates are written.
     pub dates: Dates,
+    /// Characters added to each title, for pages of a size.
+    pub title_padding: u16,
     /// Whether readings by API key are recorded as `ACCESS_AUDIT_LOG`.
     pub records_readings: bool,
 }
@@ -119,6 +121,7 @@ impl Default for MuralOptions {
             quota_body: ErrorBody::CodeMessage,
             error_body: ErrorBody::CodeMessage,
             dates: Dates::default(),
+            title_padding: 0,
             records_readings: true,
         }
     }

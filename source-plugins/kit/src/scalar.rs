@@ -3,21 +3,30 @@
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::{borrow::Cow, fmt};
 
-/// A member of a record: borrowed text, or something else. A member of an unexpected type must not make the whole
-/// record unreadable.
+/// A member of a record: borrowed text, a whole number, nothing, or something else. A member of an unexpected type must
+/// not make the whole record unreadable.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) enum Scalar<'a> {
+pub enum Scalar<'a> {
     /// A string.
     Text(Cow<'a, str>),
-    /// Absent, null, or of another type.
+    /// An integer.
+    Whole(i64),
+    /// Absent (with `#[serde(default)]`) or null.
     #[default]
+    Absent,
+    /// Of another type.
     Other,
 }
 
 impl Scalar<'_> {
     /// The string, if it is one.
-    pub(crate) fn text(&self) -> Option<&str> {
+    pub fn text(&self) -> Option<&str> {
         if let Self::Text(text) = self { Some(text) } else { None }
+    }
+
+    /// The integer, if it is one.
+    pub fn whole(&self) -> Option<i64> {
+        if let Self::Whole(number) = self { Some(*number) } else { None }
     }
 }
 
@@ -41,11 +50,11 @@ impl<'de> Visitor<'de> for ScalarVisitor {
     fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
         Ok(Scalar::Text(Cow::Owned(text.to_owned())))
     }
-    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(Scalar::Other)
+    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(Scalar::Whole(number))
     }
-    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(Scalar::Other)
+    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(i64::try_from(number).map_or(Scalar::Other, Scalar::Whole))
     }
     fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
         Ok(Scalar::Other)
@@ -54,7 +63,7 @@ impl<'de> Visitor<'de> for ScalarVisitor {
         Ok(Scalar::Other)
     }
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Scalar::Other)
+        Ok(Scalar::Absent)
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         while seq.next_element::<IgnoredAny>()?.is_some() {}
@@ -75,7 +84,9 @@ mod tests {
         let read = |text| serde_json::from_str::<Scalar<'_>>(text).unwrap();
         assert!(matches!(read(r#""plain""#), Scalar::Text(Cow::Borrowed("plain"))));
         assert_eq!(read(r#""a\nb""#).text(), Some("a\nb"));
-        for other in ["null", "-17", "true", "1.5", "18446744073709551615", "[1,[2]]", r#"{"a":{"b":1}}"#] {
+        assert_eq!(read("-17").whole(), Some(-17));
+        assert_eq!(read("null"), Scalar::Absent);
+        for other in ["true", "1.5", "18446744073709551615", "[1,[2]]", r#"{"a":{"b":1}}"#] {
             assert_eq!(read(other), Scalar::Other, "{other}");
         }
     }

@@ -1,0 +1,76 @@
+//! Reading pages and their elements.
+
+use headwater_contracts::{ReadError, Unreadable};
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
+
+/// Reads one element of a page as an object. Only what is no object, or does not fit `T`, is unreadable: let the members
+/// of `T` be [`crate::Scalar`]s and raw values.
+pub fn object<'a, T: Deserialize<'a>>(raw: &'a [u8]) -> Result<T, Unreadable> {
+    // A struct would also read from an array.
+    if raw.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+        return Err(Unreadable { reason: "a record of the audit log is not a JSON object".to_owned() });
+    }
+    serde_json::from_slice(raw)
+        .map_err(|error| Unreadable { reason: format!("a record of the audit log is not readable JSON: {error}") })
+}
+
+/// Reads a nested object that may be absent or of another shape: empty then.
+pub fn part<'a, T: Deserialize<'a> + Default>(raw: Option<&'a RawValue>) -> T {
+    raw.map(RawValue::get)
+        .filter(|text| text.starts_with('{'))
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default()
+}
+
+/// Reads a page without its elements, which must have the array `key`; `hint` says what to check if it has none.
+pub fn envelope(page: &[u8], key: &str, hint: &str) -> Result<Value, ReadError> {
+    let page: Value = serde_json::from_slice(page)
+        .map_err(|error| ReadError::Malformed(format!("a page of the audit log is not readable JSON: {error}")))?;
+    if !page.get(key).is_some_and(Value::is_array) {
+        return Err(ReadError::Malformed(format!("the answer has no `{key}`: it is no page of an audit log; {hint}")));
+    }
+    Ok(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Scalar;
+    use proptest::prelude::*;
+
+    #[derive(Debug, Default, Deserialize)]
+    struct Entry<'a> {
+        #[serde(borrow, default)]
+        id: Scalar<'a>,
+        #[serde(borrow, default)]
+        actor: Option<&'a RawValue>,
+    }
+
+    #[test]
+    fn an_element_is_an_object_whatever_its_members_are() {
+        let entry: Entry<'_> = object(br#" {"id":"a","actor":["x"],"more":{}}"#).unwrap();
+        assert_eq!(entry.id.text(), Some("a"));
+        assert_eq!(part::<Entry<'_>>(entry.actor).id, Scalar::Absent);
+        let entry: Entry<'_> = object(br#"{"actor":{"id":"b"}}"#).unwrap();
+        assert_eq!(part::<Entry<'_>>(entry.actor).id.text(), Some("b"));
+        for raw in [&b"17"[..], b"[\"a\",null]", b"null", b"", br#"{"id":"#] {
+            assert!(object::<Entry<'_>>(raw).is_err(), "{}", String::from_utf8_lossy(raw));
+        }
+    }
+
+    #[test]
+    fn a_page_has_its_array() {
+        assert!(envelope(br#"{"data":[]}"#, "data", "check it").is_ok());
+        for page in [&b"<html>"[..], b"[]", br#"{"error":"x"}"#, br#"{"data":null}"#] {
+            assert_eq!(envelope(page, "data", "check it").unwrap_err().class(), "malformed");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(raw in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = object::<Entry<'_>>(&raw);
+        }
+    }
+}
