@@ -1,5 +1,6 @@
 //! `headwater`: audit events, from the source. See `headwater --help`.
 
+mod allocator;
 mod assemble;
 mod cli;
 mod commands;
@@ -14,9 +15,6 @@ use std::{
     io::{self, Write},
     process::ExitCode,
 };
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Exit codes; 2 is clap's own for a wrong command line.
 pub(crate) mod exit {
@@ -56,6 +54,7 @@ impl From<io::Error> for Failure {
 }
 
 fn main() -> ExitCode {
+    allocator::give_back_at_once();
     let cli = Cli::parse();
     if let Err(problem) = terminal::log(cli.log_format, &cli.log) {
         let _ = writeln!(io::stderr(), "error: {problem}");

@@ -1,6 +1,7 @@
 //! The real binary, killed with SIGKILL in the middle of its work, again and again on one state.
 //!
 //! `HEADWATER_KILLS` sets the number of kills per source (30 without it).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::naive_bytecount)] // this is a test
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! The source suite is itself put to the test: clients with the mistakes that real ones make must not pass it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::naive_bytecount)] // this is a test
 
 mod support;
 

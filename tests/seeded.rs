@@ -2,6 +2,7 @@
 //! queries, hostile links, and kills at random points, all chosen by the seed.
 //!
 //! `HEADWATER_SEEDS` sets the number of runs per source (200 without it), `HEADWATER_SEED` picks a single one.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::naive_bytecount)] // this is a test
 
 mod support;
 

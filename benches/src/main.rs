@@ -54,7 +54,7 @@ fn main() -> Result<()> {
             "{:<10} {:>8} {:>8} {:>8.2} {:>8.2} {:>8.2} {:>8.2} {:>7.2}",
             provider.as_str(),
             whole.raws.len(),
-            whole.raws.iter().map(|raw| raw.len()).sum::<usize>() / whole.raws.len().max(1),
+            whole.raws.iter().map(bytes::Bytes::len).sum::<usize>() / whole.raws.len().max(1),
             parts.parse,
             parts.vrl,
             parts.write,
@@ -99,8 +99,7 @@ impl Drop for Server {
 fn serve(provider: Provider) -> Result<()> {
     // A quiet week; enough events for CPU time to be measured well.
     let events = if provider == Provider::Mural { 150_000 } else { 60_000 };
-    let scenario =
-        Scenario::new().seed(1).history(7, events).pactflow(|p| p.own_records = headwater_simulator::OwnRecords::Never);
+    let scenario = Scenario::new().seed(1).history(7, events);
     let simulator = Simulator::start(provider, scenario, Arc::new(headwater_runtime::SystemClock))?;
     println!("{} {}", simulator.url(), simulator.credential());
     std::io::stdout().flush()?;

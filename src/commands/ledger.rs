@@ -40,7 +40,8 @@ pub(crate) fn show_ledger(config: &[PathBuf], format: LedgerFormat) -> Result<()
                     "suppressed": record.tally.suppressed, "dead_lettered": record.tally.dead_lettered,
                     "late": record.tally.late, "unmatched_own_requests": record.own_requests.len(), "state": record.state,
                 });
-                out.push_str(&format!("{line}\n"));
+                out.push_str(&line.to_string());
+                out.push('\n');
             }
         }
         LedgerFormat::Text => {

@@ -34,7 +34,13 @@ pub(crate) fn run(args: &RunArgs, log_format: LogFormat) -> Result<(), Failure> 
 
     // Before anything counts.
     let metrics = api.as_ref().and_then(|_| api::install_metrics());
-    let runtime = tokio::runtime::Runtime::new()?;
+    // Few threads: what one allocates and another frees stays with the first, so memory grows with their number. Each
+    // sink may hold one in a write; transforms and the ledger share the others.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(cores().min(4))
+        .max_blocking_threads(cores().min(8) + topology.sinks.len() + 1)
+        .build()?;
     let outcome = runtime.block_on(async {
         let _simulators =
             if args.simulate { simulation::point_at_simulators(&mut topology.sources)? } else { Vec::new() };
@@ -62,6 +68,10 @@ pub(crate) fn run(args: &RunArgs, log_format: LogFormat) -> Result<(), Failure> 
     // A sink may still hang in a write that nobody takes (a full pipe, a dead mount); what counts is settled or given up.
     runtime.shutdown_background();
     outcome
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Serves the API, if there is one; returns only if that fails.

@@ -1,5 +1,6 @@
 //! What the tests of the whole binary share.
 #![allow(dead_code)] // each test file uses its own part
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, clippy::match_wild_err_arm, clippy::manual_assert)] // a test's way to say that it failed
 
 use chrono::TimeDelta;
 use headwater_contracts::{BuiltSource, Period, RateLimit, SourceConfig, SourceOptions};

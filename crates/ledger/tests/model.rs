@@ -140,7 +140,10 @@ fn follows_the_model<L: Ledger>(steps: &[Step], mut ledger: L, reopen: impl Fn(L
                 assert_eq!(written.is_ok(), model.contains_key(number));
                 if let Some(model) = model.get_mut(number) {
                     model.calls.insert((request.sent, request.id.clone()));
-                    model.requests.insert(request.id.clone(), request);
+                    let replaced = model.requests.insert(request.id.clone(), request.clone());
+                    if let Some(before) = replaced.filter(|before| before.sent != request.sent) {
+                        model.calls.remove(&(before.sent, before.id));
+                    }
                 }
             }
             Step::Commit { stream: number, commit } => {

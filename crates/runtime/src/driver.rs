@@ -27,7 +27,7 @@ use std::{
 use tokio::sync::watch;
 
 /// Most events in one batch. Small, so that few large batches of parsed events exist at once.
-pub(crate) const BATCH_EVENTS: usize = 64;
+pub(crate) const BATCH_EVENTS: usize = 40;
 /// Most raw bytes in one batch.
 const BATCH_BYTES: usize = 256 << 10;
 /// First wait after an answer that a person must act on: it will not get better by asking soon.
@@ -334,7 +334,7 @@ impl Driver {
                 };
             // In slices, so that a large chunk does not become a large heap of records.
             let mut broken = None;
-            for slice in chunk.chunks(64 << 10) {
+            for slice in chunk.chunks(32 << 10) {
                 let sent = &mut reading.sent;
                 let pushed = splitter.push(slice, &mut |raw| {
                     let record = scan.record(raw, sent);

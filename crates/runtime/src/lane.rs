@@ -27,7 +27,7 @@ use tokio::{
 };
 
 /// Batches of one stream between reading and commit. With [`crate::driver::BATCH_EVENTS`] this bounds memory.
-const IN_FLIGHT: usize = 4;
+const IN_FLIGHT: usize = 3;
 
 /// How long to wait before asking a full disk again.
 pub(crate) const FULL_DISK_WAIT: Duration = Duration::from_secs(5);

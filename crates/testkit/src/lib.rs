@@ -1,5 +1,5 @@
 //! What tests of headwater share: contract suites and fakes.
-#![allow(clippy::expect_used, clippy::panic)] // a test's way to say that it failed
+#![allow(clippy::expect_used, clippy::panic, clippy::missing_panics_doc)] // a test's way to say that it failed
 
 pub mod clock;
 pub mod recorder;

@@ -295,7 +295,7 @@ impl Case<'_> {
         let remarked = |copy: &Arrived| copy.suspicious;
         match truth.kind {
             Kind::Spoofed if self.own.is_some() => {
-                verdict.unremarked.extend((!copies.iter().all(remarked)).then(named))
+                verdict.unremarked.extend((!copies.iter().all(remarked)).then(named));
             }
             Kind::OwnCollector if self.own.is_some() => {}
             _ => verdict.slandered.extend(copies.iter().any(remarked).then(named)),
