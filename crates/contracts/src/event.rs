@@ -1,6 +1,6 @@
 //! One audit event on its way.
 
-use crate::{Identity, OwnQueryPolicy, Timestamp};
+use crate::{Encode, Identity, OwnQueryPolicy, Timestamp};
 use bytes::Bytes;
 use std::sync::Arc;
 use vrl::value::Value;
@@ -41,6 +41,8 @@ pub struct Event {
     pub raw: Bytes,
     /// What the transforms made of it; `None` until the first has looked.
     pub value: Option<Value>,
+    /// The record that the sink's [`Encode`] made of it, in place of the value.
+    pub encoded: Option<Bytes>,
     /// Metadata beside `%headwater` that transforms have set; `None` until one did.
     pub metadata: Option<Value>,
     /// Position in its [`crate::Batch`]; events derived from one share it.
@@ -48,6 +50,31 @@ pub struct Event {
 }
 
 impl Event {
+    /// Appends the event's record: the one it bears, or what `encoder` makes of it.
+    pub fn write_encoded(&self, encoder: &dyn Encode, out: &mut Vec<u8>) -> Result<(), String> {
+        match &self.encoded {
+            Some(record) => {
+                out.extend_from_slice(record);
+                Ok(())
+            }
+            None => encoder.encode(self, out),
+        }
+    }
+
+    /// Bytes it takes up in a delivery, or, unencoded, those the provider sent.
+    pub fn size(&self) -> u64 {
+        self.encoded.as_ref().unwrap_or(&self.raw).len() as u64
+    }
+
+    /// What the transforms made of it, for a person to look at: also from a record that is JSON.
+    pub fn made(&self) -> Option<serde_json::Value> {
+        match (&self.value, &self.encoded) {
+            (Some(value), _) => serde_json::to_value(value).ok(),
+            (None, Some(record)) => serde_json::from_slice(record).ok(),
+            (None, None) => None,
+        }
+    }
+
     /// Appends the event as compact JSON: the value if a transform made one, else the raw bytes as they are.
     pub fn write_json(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
         match &self.value {

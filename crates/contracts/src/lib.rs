@@ -36,7 +36,7 @@ pub use own_query::{Echo, OwnQueryPolicy, OwnRequest, OwnRequests};
 pub use plugin::{Auth, BuiltSource, Cadence, ConfigError, SinkConfig, SourceConfig};
 pub use request::{Method, PageEnd, Rejection, Request};
 pub use secret::Secret;
-pub use sink::{Delivery, Rejected, Sink, SinkError};
+pub use sink::{Delivery, Encode, Rejected, Sink, SinkError};
 pub use source::{Gap, Next, Plan, Record, Scan, Source, StreamView, Unreadable};
 pub use transform::{Emit, Port, Transform};
 

@@ -2,7 +2,7 @@
 
 use crate::Event;
 use async_trait::async_trait;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use thiserror::Error;
 
 /// An event that the destination will never take.
@@ -37,9 +37,25 @@ pub enum SinkError {
     Fatal(String),
 }
 
+/// Turns an event into the bytes of one record of a destination. Pure.
+///
+/// The lane encodes on the threads that ran the transforms, right after them: a value that has just been made is in
+/// their caches, is freed where it was made, and a pipeline with several sinks needs no copy of it for each.
+pub trait Encode: Send + Sync + 'static {
+    /// Appends the record; `Err` says why the event cannot be one. What was appended before is then of no use.
+    fn encode(&self, event: &Event, out: &mut Vec<u8>) -> Result<(), String>;
+}
+
 /// A destination.
 #[async_trait]
 pub trait Sink: Send + 'static {
+    /// What events may be encoded with before they come to [`Sink::deliver`]: most then bear [`Event::encoded`] and
+    /// no value. Those that could not be encoded, and those that never met a lane, come as they are. `None`, the
+    /// default: `deliver` wants the values.
+    fn encoder(&self) -> Option<Arc<dyn Encode>> {
+        None
+    }
+
     /// Returns once the destination has taken responsibility for every event of `events`, or says which not. Called
     /// again with the same events after [`SinkError::Retry`]; dropping the future at any await must be safe.
     async fn deliver(&mut self, events: &[Event]) -> Result<Delivery, SinkError>;

@@ -1,29 +1,26 @@
 //! The scan driver of one stream: plan, request, split, recognise, hand to the lane, and mark what is complete.
 
+mod announce;
+mod page;
+mod sort;
+
 use crate::{
     backoff::Backoff,
     budget::Budget,
     clock::ServerClock,
-    dead_letter::DeadLetter,
     failure::Failure,
-    http::{Answer, HttpClient},
-    lane::{Closed, FULL_DISK_WAIT, InFlight, Lane, Work, filed},
-    splitter::Splitter,
+    http::HttpClient,
+    lane::{Closed, InFlight, Lane, Work},
+    settle::FULL_DISK_WAIT,
     status::{Line, Phase},
 };
-use bytes::Bytes;
 use headwater_contracts::{
-    Clock, Coverage, Echo, Event, Identity, Next, Origin, OwnQueryPolicy, OwnRequest, OwnRequests, PageEnd, Period,
-    ReadError, Record, Rejection, Request, Retry, Scan, Source, Span, StartAt, StreamView, Tally, Timestamp,
-    Unreadable,
+    Clock, Coverage, Next, Origin, OwnRequest, OwnRequests, Period, ReadError, Retry, Scan, Source, Span, StartAt,
+    StreamView, Tally, Timestamp,
 };
-use headwater_ledger::{Commit, Filed, Ledger, LedgerError, StreamKey, StreamRecord};
+use headwater_ledger::{Commit, Ledger, LedgerError, StreamKey, StreamRecord};
 use serde_json::Value;
-use std::{
-    collections::{HashSet, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// Most events in one batch. Small, so that few large batches of parsed events exist at once.
@@ -34,10 +31,6 @@ const BATCH_BYTES: usize = 256 << 10;
 const SLOW_RETRY: Period = Period::seconds(30);
 /// A wait that `--once` does not sit out.
 const LONG_WAIT: Duration = Duration::from_mins(5);
-/// How far our idea of the server's clock may be off before it is worth a write: `Date` has whole seconds.
-const CLOCK_DOUBT: chrono::TimeDelta = chrono::TimeDelta::seconds(2);
-/// Most requests remembered for that: a server that never sends a `Date` must not fill memory.
-const UNDATED_MAX: usize = 1000;
 /// Restarts of one scan before it is treated as failing.
 const RESTARTS_MAX: u32 = 20;
 
@@ -137,12 +130,6 @@ impl Reading {
     }
 }
 
-/// A record between the splitter and the ledger's answer whether it is new.
-struct Pending {
-    raw: Bytes,
-    record: Result<Record, Unreadable>,
-}
-
 impl Driver {
     /// Reads the stream until it is over. `Err` holds why a stream was given up.
     pub(crate) async fn run(mut self) -> Result<(), String> {
@@ -226,10 +213,15 @@ impl Driver {
             tracing::debug!(source = %self.key.source, stream = %self.key.stream, "{}", scan.describe());
             loop {
                 self.line.phase(Phase::Reading { scan: scan.describe(), progress: scan.progress() });
-                let failed = match self.page(scan.as_mut(), reading).await? {
+                let outcome = self.page(scan.as_mut(), reading).await?;
+                if !matches!(outcome, Ok(Next::Complete)) {
+                    // Until the next page there may be a long wait, or a crash.
+                    let state = if matches!(outcome, Ok(Next::More)) { scan.state() } else { None };
+                    self.lane.push(Work { state, commit: true, ..Work::default() }).await?;
+                }
+                let failed = match outcome {
                     Ok(Next::More) => {
                         reading.backoff.reset();
-                        self.hand_over(reading, Vec::new(), scan.state()).await?;
                         continue;
                     }
                     Ok(Next::Complete) => {
@@ -262,271 +254,6 @@ impl Driver {
             }
         }
         Ok(true)
-    }
-
-    /// Requests and reads one page. The outer error ends the stream, the inner one is for the backoff.
-    async fn page(&mut self, scan: &mut dyn Scan, reading: &mut Reading) -> Result<Result<Next, ReadError>, Halt> {
-        let request = scan.request();
-        let own = self.announce(&request, reading).await?;
-        let sent = self.clock.monotonic();
-        let answered = tokio::select! {
-            answered = self.http.send(&request, &own.user_agent, self.server_now()) => answered,
-            () = stopped(&mut self.stop) => return Err(Halt::Stop),
-            () = self.failure.happened() => return Err(Halt::Failed("the run has failed".into())),
-        };
-        self.line.update(|line| line.requests += 1);
-        let mut answer = match answered {
-            Ok(answer) => answer,
-            Err(error) => return Ok(Err(ReadError::Transient(error.to_string()))),
-        };
-        let status = answer.status;
-        metrics::counter!("headwater_requests_total", "source" => self.key.source.clone(), "status" => status.to_string())
-            .increment(1);
-        metrics::histogram!("headwater_request_seconds", "source" => self.key.source.clone())
-            .record(self.clock.monotonic().saturating_sub(sent).as_secs_f64());
-        if let Some(date) = answer.date
-            && self.server.observe(date)
-        {
-            self.correct(reading).await?;
-        }
-        let server_time = self.server_now();
-        if !(200..300).contains(&status) {
-            let body = tokio::select! {
-                body = answer.error_body() => body,
-                () = stopped(&mut self.stop) => return Err(Halt::Stop),
-                () = self.failure.happened() => return Err(Halt::Failed("the run has failed".into())),
-            };
-            let (retry_after, content_type) = (answer.retry_after, answer.content_type.clone());
-            return Ok(scan.rejected(&Rejection { status, retry_after, content_type, body }));
-        }
-        match self.body(scan, &mut answer, reading).await? {
-            Ok(page) => Ok(scan.page(&PageEnd { envelope: &page.envelope, records: page.records, server_time })),
-            Err(error) => Ok(Err(error)),
-        }
-    }
-
-    /// Streams a page's body through the splitter, handing over batches as they fill.
-    async fn body(
-        &mut self,
-        scan: &mut dyn Scan,
-        answer: &mut Answer,
-        reading: &mut Reading,
-    ) -> Result<Result<crate::splitter::Page, ReadError>, Halt> {
-        let mut splitter = Splitter::new(scan.elements());
-        let mut pending = Vec::new();
-        let (mut count, mut bytes) = (0, 0);
-        let html = answer.content_type.contains("text/html");
-        let broken = loop {
-            let chunk = tokio::select! {
-                chunk = answer.chunk() => chunk,
-                () = stopped(&mut self.stop) => return Err(Halt::Stop),
-                () = self.failure.happened() => return Err(Halt::Failed("the run has failed".into())),
-            };
-            let chunk =
-                match chunk {
-                    Ok(Some(_)) if html => break Some(ReadError::Malformed(
-                        "HTML instead of JSON: is `endpoint` the API's address, and does the credential still work?"
-                            .into(),
-                    )),
-                    Ok(Some(chunk)) => chunk,
-                    Ok(None) => break None,
-                    Err(error) => break Some(ReadError::Transient(error.to_string())),
-                };
-            // In slices, so that a large chunk does not become a large heap of records.
-            let mut broken = None;
-            for slice in chunk.chunks(32 << 10) {
-                let sent = &mut reading.sent;
-                let pushed = splitter.push(slice, &mut |raw| {
-                    let record = scan.record(raw, sent);
-                    if let Ok(Record { echo: Echo::Own(id), wanted: true, identity, time, .. }) = &record
-                        && self.is_new(*identity, *time)
-                    {
-                        sent.consume(id);
-                    }
-                    count += 1;
-                    bytes += raw.len();
-                    pending.push(Pending { raw: Bytes::copy_from_slice(raw), record });
-                });
-                if let Err(error) = pushed {
-                    broken = Some(error);
-                    break;
-                }
-                if count >= BATCH_EVENTS || bytes >= BATCH_BYTES {
-                    (count, bytes) = (0, 0);
-                    self.hand_over(reading, std::mem::take(&mut pending), None).await?;
-                    self.line.phase(Phase::Reading { scan: scan.describe(), progress: scan.progress() });
-                }
-            }
-            if let Some(error) = broken {
-                break Some(ReadError::Malformed(error.to_string()));
-            }
-        };
-        // Records of a page that breaks off later are records all the same.
-        self.hand_over(reading, pending, None).await?;
-        Ok(match broken {
-            Some(error) => Err(error),
-            None => splitter.finish().map_err(|error| match error {
-                crate::splitter::SplitError::CutShort(_) => ReadError::Transient(error.to_string()),
-                _ => ReadError::Malformed(error.to_string()),
-            }),
-        })
-    }
-
-    /// Whether an echo is seen for the first time, and so uses up its request. Echoes are few: one look each is cheap.
-    /// If the ledger cannot answer now, `sort_out` fails on it in a moment.
-    fn is_new(&self, identity: Identity, time: Option<Timestamp>) -> bool {
-        let filed = Filed { time: time.map_or(0, |time| time.timestamp_millis()), identity };
-        !self.in_flight.contains(&identity)
-            && self.ledger.known(&self.key, &[filed]).is_ok_and(|known| known == [false])
-    }
-
-    /// Keeps to the budget, writes the request into the ledger, and returns what was written.
-    async fn announce(&mut self, request: &Request, reading: &mut Reading) -> Result<OwnRequest, Halt> {
-        if let Some(last) = reading.last_request {
-            let wait = (last + self.min_interval.0 - self.server_now()).to_std().unwrap_or_default();
-            self.wait(wait.min(self.min_interval.to_std())).await?;
-        }
-        let (budget, clock) = (self.budget.clone(), self.clock.clone());
-        tokio::select! {
-            () = budget.acquire(clock.as_ref()) => {}
-            () = stopped(&mut self.stop) => return Err(Halt::Stop),
-            () = self.failure.happened() => return Err(Halt::Failed("the run has failed".into())),
-        }
-        let id = format!("{:032x}", rand::random::<u128>());
-        let own = OwnRequest {
-            user_agent: format!("{}; req {id})", self.agent),
-            id,
-            method: request.method.as_str().into(),
-            path: self.http.path(request),
-            query: request.query.clone(),
-            sent: self.server_now(),
-        };
-        reading.last_request = Some(own.sent);
-        let copy = own.clone();
-        self.with_ledger(move |ledger, key| ledger.record_request(key, &copy)).await?;
-        if reading.undated.len() < UNDATED_MAX {
-            reading.undated.push((own.clone(), self.clock.monotonic()));
-        }
-        reading.sent.insert(own.clone());
-        Ok(own)
-    }
-
-    /// Writes down anew when requests were sent, if the server's clock turns out to be another than was thought: their
-    /// echoes will bear the server's time. Also those that were never answered, and may have been heard all the same.
-    async fn correct(&self, reading: &mut Reading) -> Result<(), Halt> {
-        for (mut own, sent) in std::mem::take(&mut reading.undated) {
-            let by_server = self.server.at(sent);
-            // Its echo may have come already, in an answer that broke off.
-            let waits = reading.sent.by_user_agent(&own.user_agent).is_some();
-            if waits && (by_server - own.sent).abs() > CLOCK_DOUBT {
-                own.sent = by_server;
-                reading.sent.insert(own.clone());
-                self.with_ledger(move |ledger, key| ledger.record_request(key, &own)).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Sorts out duplicates and hands the rest to the lane in batches, the last with `state`.
-    async fn hand_over(&self, reading: &mut Reading, pending: Vec<Pending>, state: Option<Value>) -> Result<(), Halt> {
-        let mut pending = VecDeque::from(pending);
-        let mut state = state;
-        while !pending.is_empty() || state.is_some() {
-            let batch: Vec<Pending> = pending.drain(..pending.len().min(BATCH_EVENTS)).collect();
-            let state = if pending.is_empty() { state.take() } else { None };
-            let work = self.sort_out(reading, batch).await?;
-            reading.tally.add(&work.tally);
-            let forget_before = Some(self.source.horizon(self.server_now()));
-            self.lane.push(Work { state, forget_before, ..work }).await?;
-        }
-        Ok(())
-    }
-
-    async fn sort_out(&self, reading: &Reading, pending: Vec<Pending>) -> Result<Work, Halt> {
-        let observed = self.server_now();
-        let mut work = Work { tally: Tally { read: pending.len() as u64, ..Tally::default() }, ..Work::default() };
-        let mut candidates = Vec::with_capacity(pending.len());
-        for Pending { raw, record } in pending {
-            let (event, echo, problem) = self.event(raw, record, observed, &reading.coverage);
-            let Some(event) = event else {
-                work.tally.suppressed += 1;
-                continue;
-            };
-            // Before asking the ledger: a commit between the two questions moves an identity from one to the other.
-            if self.in_flight.insert(event.identity) {
-                candidates.push((event, echo, problem));
-            } else {
-                work.tally.suppressed += 1;
-            }
-        }
-        let filed: Vec<Filed> = candidates.iter().map(|(event, ..)| filed(event)).collect();
-        let known = self.with_ledger(move |ledger, key| ledger.known(key, &filed)).await?;
-        for ((event, echo, problem), known) in candidates.into_iter().zip(known) {
-            if known {
-                work.tally.suppressed += 1;
-                self.in_flight.remove([&event.identity]);
-                continue;
-            }
-            if let Echo::Own(id) = echo {
-                work.consumed.push(id);
-            }
-            if let Some(late) = event.late {
-                work.tally.late += 1;
-                metrics::histogram!("headwater_event_lateness_seconds", "source" => self.key.source.clone(), "stream" => self.key.stream.clone())
-                    .record(late.as_seconds_f64());
-            }
-            match problem {
-                None => work.events.push(event),
-                Some(reason) => {
-                    work.unreadable.push(DeadLetter { event, component: self.key.source.clone(), reason });
-                }
-            }
-        }
-        let events = work.events.iter_mut().chain(work.unreadable.iter_mut().map(|letter| &mut letter.event));
-        for (index, event) in (0..).zip(events) {
-            event.index = index;
-        }
-        Ok(work)
-    }
-
-    /// The event of a record, unless another scan is responsible for it; and what is wrong with it, if it is none.
-    fn event(
-        &self,
-        raw: Bytes,
-        record: Result<Record, Unreadable>,
-        observed: Timestamp,
-        coverage: &Coverage,
-    ) -> (Option<Event>, Echo, Option<String>) {
-        let (record, problem) = match record {
-            Ok(record) if !record.wanted => return (None, record.echo, None),
-            Ok(record) => (record, None),
-            Err(Unreadable { reason }) => {
-                let identity = Identity::of(&[b"unreadable", &raw]);
-                let record =
-                    Record { id: identity.to_string(), identity, time: None, echo: Echo::Foreign, wanted: true };
-                (record, Some(reason))
-            }
-        };
-        let late = record.time.filter(|time| coverage.contains(*time)).map(|time| observed - time);
-        let marks = self.origin.own_query_policy != OwnQueryPolicy::Forward;
-        let event = Event {
-            origin: self.origin.clone(),
-            id: record.id,
-            identity: record.identity,
-            time: record.time,
-            observed,
-            own_query: marks && matches!(record.echo, Echo::Own(_)),
-            suspicious: match record.echo {
-                Echo::Suspicious(remark) => Some(remark),
-                _ => None,
-            },
-            late,
-            raw,
-            value: None,
-            metadata: None,
-            index: 0,
-        };
-        (Some(event), record.echo, problem)
     }
 
     /// Everything of a scan has been read: waits until it is settled, checks the books, marks the range.
@@ -595,12 +322,14 @@ impl Driver {
 
     /// Waits, unless the run stops.
     async fn wait(&self, duration: Duration) -> Result<(), Halt> {
-        if duration.is_zero() {
-            return Ok(());
-        }
+        if duration.is_zero() { Ok(()) } else { self.unless_halted(self.clock.sleep(duration)).await }
+    }
+
+    /// The future's value, unless the run stops or fails before there is one.
+    async fn unless_halted<T>(&self, future: impl Future<Output = T>) -> Result<T, Halt> {
         let mut stop = self.stop.clone();
         tokio::select! {
-            () = self.clock.sleep(duration) => Ok(()),
+            value = future => Ok(value),
             () = stopped(&mut stop) => Err(Halt::Stop),
             () = self.failure.happened() => Err(Halt::Failed("the run has failed".into())),
         }

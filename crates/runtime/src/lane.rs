@@ -1,36 +1,31 @@
 //! The ordered path of one stream's batches: transforms, sinks, acknowledgement, ledger.
 //!
 //! Three tasks hand over to each other. Transforms of several batches run at once on the blocking pool; their results
-//! are taken in order, sent to the sinks in order, and committed in order. Batches that were acknowledged while the
-//! ledger was busy are committed together.
+//! are taken in order, sent to the sinks in order, and settled in order ([`crate::settle`]).
 
 use crate::{
     dead_letter::{DeadLetter, DeadLetters},
     failure::Failure,
     hurry::Hurry,
+    settle::settle,
     sink_driver::Job,
     status::Line,
-    topology::{Account, Routed, Wiring, as_event},
+    topology::{Account, Routed, Wiring},
 };
 use headwater_contracts::{Clock, Event, Identity, Tally, Timestamp};
-use headwater_ledger::{Commit, Filed, Ledger, LedgerError, StreamKey};
+use headwater_ledger::{Filed, Ledger, StreamKey};
 use serde_json::Value;
 use std::{
     collections::HashSet,
-    io,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     task::JoinHandle,
 };
 
-/// Batches of one stream between reading and commit. With [`crate::driver::BATCH_EVENTS`] this bounds memory.
-const IN_FLIGHT: usize = 3;
-
-/// How long to wait before asking a full disk again.
-pub(crate) const FULL_DISK_WAIT: Duration = Duration::from_secs(5);
+/// Batches of one stream between reading and acknowledgement. With [`crate::driver::BATCH_EVENTS`] this bounds memory.
+const IN_FLIGHT: usize = 6;
 
 /// Something to settle.
 #[derive(Default)]
@@ -47,6 +42,8 @@ pub(crate) struct Work {
     pub(crate) forget_before: Option<Timestamp>,
     /// `read`, `suppressed` and `late`; the rest is filled in as events settle.
     pub(crate) tally: Tally,
+    /// Nothing may follow for a while: commit everything up to here.
+    pub(crate) commit: bool,
     /// Told the lane's number of settled events once everything up to here is committed.
     pub(crate) done: Option<oneshot::Sender<u64>>,
 }
@@ -103,30 +100,39 @@ pub(crate) struct Lane {
 pub(crate) struct Closed;
 
 /// What the stages hand on: what is left of the work, and its permit.
-struct Rest {
-    filed: Vec<Filed>,
-    consumed: Vec<String>,
-    state: Option<Value>,
-    forget_before: Option<Timestamp>,
-    tally: Tally,
-    done: Option<oneshot::Sender<u64>>,
-    permit: OwnedSemaphorePermit,
+pub(crate) struct Rest {
+    pub(crate) filed: Vec<Filed>,
+    pub(crate) consumed: Vec<String>,
+    pub(crate) state: Option<Value>,
+    pub(crate) forget_before: Option<Timestamp>,
+    pub(crate) tally: Tally,
+    pub(crate) commit: bool,
+    pub(crate) done: Option<oneshot::Sender<u64>>,
+    pub(crate) permit: OwnedSemaphorePermit,
 }
 
 /// By index of the sink, its answer: the events it refused, and why.
-type Acks = Vec<(usize, oneshot::Receiver<Vec<(Event, String)>>)>;
+pub(crate) type Acks = Vec<(usize, oneshot::Receiver<Vec<(Event, String)>>)>;
+
+/// A batch on its way to the sinks.
+pub(crate) struct Dispatched {
+    pub(crate) accounts: Vec<Account>,
+    pub(crate) letters: Vec<DeadLetter>,
+    pub(crate) acks: Acks,
+    pub(crate) rest: Rest,
+}
 
 impl Lane {
     /// Starts a lane's tasks.
     pub(crate) fn start(context: LaneContext) -> Self {
         let (work, works) = mpsc::channel(IN_FLIGHT);
         let (to_dispatch, dispatches) = mpsc::channel(IN_FLIGHT);
-        let (to_commit, commits) = mpsc::channel(IN_FLIGHT);
+        let (to_settle, settles) = mpsc::channel(IN_FLIGHT);
         let hurry = context.hurry.clone();
         let tasks = vec![
             tokio::spawn(transform(context.clone(), works, to_dispatch)),
-            tokio::spawn(dispatch(context.clone(), dispatches, to_commit)),
-            tokio::spawn(commit(context, commits)),
+            tokio::spawn(dispatch(context.clone(), dispatches, to_settle)),
+            tokio::spawn(settle(context, settles)),
         ];
         Self { work, permits: Arc::new(Semaphore::new(IN_FLIGHT)), hurry, tasks }
     }
@@ -166,9 +172,9 @@ async fn transform(
     next: mpsc::Sender<(JoinHandle<Routed>, Rest)>,
 ) {
     while let Some((work, permit)) = works.recv().await {
-        let Work { events, unreadable, consumed, state, forget_before, tally, done } = work;
+        let Work { events, unreadable, consumed, state, forget_before, tally, commit, done } = work;
         let filed = events.iter().chain(unreadable.iter().map(|letter| &letter.event)).map(filed).collect();
-        let rest = Rest { filed, consumed, state, forget_before, tally, done, permit };
+        let rest = Rest { filed, consumed, state, forget_before, tally, commit, done, permit };
         let (wiring, source, size) = (context.wiring.clone(), context.source.clone(), rest.filed.len());
         let routed = tokio::task::spawn_blocking(move || wiring.run(&source, events, unreadable, size));
         if next.send((routed, rest)).await.is_err() {
@@ -180,7 +186,7 @@ async fn transform(
 async fn dispatch(
     context: LaneContext,
     mut works: mpsc::Receiver<(JoinHandle<Routed>, Rest)>,
-    next: mpsc::Sender<(Vec<Account>, Vec<DeadLetter>, Acks, Rest)>,
+    next: mpsc::Sender<Dispatched>,
 ) {
     while let Some((routed, rest)) = works.recv().await {
         let routed = match routed.await {
@@ -200,148 +206,14 @@ async fn dispatch(
                 acks.push((index, answer));
             }
         }
-        if next.send((routed.accounts, routed.letters, acks, rest)).await.is_err() {
+        let dispatched = Dispatched { accounts: routed.accounts, letters: routed.letters, acks, rest };
+        if next.send(dispatched).await.is_err() {
             return;
         }
     }
-}
-
-async fn commit(context: LaneContext, mut works: mpsc::Receiver<(Vec<Account>, Vec<DeadLetter>, Acks, Rest)>) {
-    let mut settled = 0;
-    let mut received = Vec::with_capacity(IN_FLIGHT);
-    while works.recv_many(&mut received, IN_FLIGHT).await > 0 {
-        let mut step = Commit::default();
-        let mut letters = Vec::new();
-        let mut waiting = Vec::new();
-        for (mut accounts, own_letters, acks, rest) in received.drain(..) {
-            letters.extend(own_letters);
-            for (sink, ack) in acks {
-                // An unanswered job means that the run has failed; what it held is read again next time.
-                let Ok(rejected) = ack.await else { return };
-                for (event, reason) in rejected {
-                    if let Some(account) = accounts.get_mut(event.index as usize) {
-                        account.dead = true;
-                    }
-                    letters.push(DeadLetter { event, component: context.wiring.sink_names[sink].clone(), reason });
-                }
-            }
-            step.tally.add(&rest.tally);
-            accounts.iter().filter_map(Account::outcome).for_each(|outcome| step.tally.settle(&outcome));
-            step.settled.extend(rest.filed);
-            step.consumed.extend(rest.consumed);
-            step.state = rest.state.or(step.state);
-            step.forget_before = rest.forget_before.or(step.forget_before);
-            waiting.push((rest.done, rest.permit));
-        }
-        settled += step.tally.settled();
-        count(&context.key, &step.tally);
-        context.line.update(|line| line.tally.add(&step.tally));
-        if !keep(&context, letters).await || !write(&context, step).await {
-            return;
-        }
-        for (done, permit) in waiting {
-            drop(permit);
-            if let Some(done) = done {
-                let _ = done.send(settled);
-            }
-        }
-    }
-}
-
-/// Keeps dead letters, durably: in their store, waiting out a full disk, or in the sink that takes them. `false` if the
-/// run must stop.
-async fn keep(context: &LaneContext, letters: Vec<DeadLetter>) -> bool {
-    if letters.is_empty() {
-        return true;
-    }
-    let refused = match context.wiring.letters_to {
-        Some(sink) => keep_in_sink(context, sink, letters).await,
-        None => keep_in_store(context, Arc::new(letters)).await,
-    };
-    if let Some(reason) = &refused {
-        context.failure.set(format!("cannot keep dead letters: {reason}; nothing was committed"));
-    }
-    refused.is_none()
-}
-
-/// Why the sink did not take the letters, if it did not.
-async fn keep_in_sink(context: &LaneContext, sink: usize, letters: Vec<DeadLetter>) -> Option<String> {
-    let name = &context.wiring.sink_names[sink];
-    if let Some(own) = letters.iter().find(|letter| letter.component == *name) {
-        return Some(format!("the sink `{name}` that takes them refused one itself: {}", own.reason));
-    }
-    let (ack, answer) = oneshot::channel();
-    let events = letters.into_iter().map(as_event).collect();
-    let sent = context.sinks[sink].send(Job { events, ack }).await;
-    match answer.await {
-        Ok(refused) if sent.is_ok() => {
-            refused.first().map(|(_, reason)| format!("the sink `{name}` refused one: {reason}"))
-        }
-        _ => Some(format!("the sink `{name}` has ended")),
-    }
-}
-
-/// Why the store did not take the letters, if it did not.
-async fn keep_in_store(context: &LaneContext, letters: Arc<Vec<DeadLetter>>) -> Option<String> {
-    loop {
-        let (store, letters) = (context.letters.clone(), letters.clone());
-        let kept = tokio::task::spawn_blocking(move || {
-            let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
-            store.as_mut().map_or(Ok(()), |store| store.append(&letters))
-        });
-        match kept.await {
-            Ok(Ok(())) => return None,
-            Ok(Err(error)) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
-                tracing::error!("no space left for dead letters: {error}; nothing is lost, delivery waits");
-                context.clock.sleep(FULL_DISK_WAIT).await;
-            }
-            Ok(Err(error)) => return Some(error.to_string()),
-            Err(panic) => return Some(panic.to_string()),
-        }
-    }
-}
-
-/// Commits a step, waiting out a full disk. `false` if the run must stop.
-async fn write(context: &LaneContext, step: Commit) -> bool {
-    let step = Arc::new(step);
-    loop {
-        let (ledger, key, copy) = (context.ledger.clone(), context.key.clone(), step.clone());
-        match tokio::task::spawn_blocking(move || ledger.commit(&key, &copy)).await {
-            Ok(Ok(())) => break,
-            Ok(Err(full @ LedgerError::Full { .. })) => {
-                tracing::error!("{full}");
-                context.clock.sleep(FULL_DISK_WAIT).await;
-            }
-            Ok(Err(error)) => {
-                context.failure.set(error.to_string());
-                return false;
-            }
-            Err(panic) => {
-                context.failure.set(format!("the ledger crashed: {panic}"));
-                return false;
-            }
-        }
-    }
-    context.in_flight.remove(step.settled.iter().map(|filed| &filed.identity));
-    true
 }
 
 /// Where an event is filed in the ledger.
 pub(crate) fn filed(event: &Event) -> Filed {
     Filed { time: event.time.map_or(0, |time| time.timestamp_millis()), identity: event.identity }
-}
-
-fn count(key: &StreamKey, tally: &Tally) {
-    let add = |name: &'static str, by: u64| {
-        metrics::counter!(name, "source" => key.source.clone(), "stream" => key.stream.clone()).increment(by);
-    };
-    add("headwater_events_read_total", tally.read);
-    add("headwater_events_delivered_total", tally.delivered);
-    add("headwater_events_suppressed_total", tally.suppressed);
-    add("headwater_events_dead_lettered_total", tally.dead_lettered);
-    add("headwater_events_late_total", tally.late);
-    for (rule, by) in &tally.dropped {
-        let labels = [("source", key.source.clone()), ("stream", key.stream.clone()), ("rule", rule.clone())];
-        metrics::counter!("headwater_events_dropped_total", &labels).increment(*by);
-    }
 }

@@ -18,6 +18,7 @@ mod http;
 mod hurry;
 mod lane;
 mod run;
+mod settle;
 mod sink_driver;
 mod splitter;
 mod status;

@@ -72,12 +72,11 @@ pub async fn run(
 ) -> Result<Summary, RunError> {
     let failure = Failure::new();
     let names: Vec<String> = topology.sources.iter().map(|source| source.name.clone()).collect();
-    let sink_inputs: Vec<_> = topology.sinks.iter().map(|sink| (sink.name.clone(), sink.inputs.clone())).collect();
     let (letters_to, letters) = match topology.dead_letters {
         DeadLetterTarget::Store(store) => (None, Some(store)),
         DeadLetterTarget::Sink(name) => (Some(name), None),
     };
-    let wiring = Arc::new(Wiring::new(&names, topology.transforms, &sink_inputs, letters_to.as_deref()));
+    let wiring = Arc::new(Wiring::new(&names, topology.transforms, &topology.sinks, letters_to.as_deref()));
     let letters = Arc::new(Mutex::new(letters));
 
     // All clients first: nothing starts if one cannot be made.

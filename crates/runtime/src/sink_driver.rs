@@ -101,7 +101,7 @@ async fn gather(
     first: Job,
     jobs: &mut mpsc::Receiver<Job>,
 ) -> Vec<Job> {
-    let bytes = |job: &Job| job.events.iter().map(|event| event.raw.len() as u64).sum::<u64>();
+    let bytes = |job: &Job| job.events.iter().map(Event::size).sum::<u64>();
     let (mut events, mut size) = (first.events.len(), bytes(&first));
     let mut gathered = vec![first];
     let mut deadline = clock.sleep(batch.timeout.to_std());
@@ -127,7 +127,7 @@ fn pieces(events: &[Event], batch: BatchOptions) -> Vec<Range<usize>> {
     let mut pieces = Vec::new();
     let (mut start, mut size) = (0, 0);
     for (at, event) in events.iter().enumerate() {
-        let bytes = event.raw.len() as u64;
+        let bytes = event.size();
         if at > start && (at - start >= batch.max_events || size + bytes > batch.max_bytes.0) {
             pieces.push(start..at);
             (start, size) = (at, 0);

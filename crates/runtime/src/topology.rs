@@ -2,7 +2,10 @@
 
 use crate::dead_letter::{DeadLetter, DeadLetters};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
-use headwater_contracts::{BuiltSource, Emit, Event, Outcome, Port, Sink, SinkOptions, SourceOptions, Transform};
+use bytes::Bytes;
+use headwater_contracts::{
+    BuiltSource, Emit, Encode, Event, Outcome, Port, Sink, SinkOptions, SourceOptions, Transform,
+};
 use serde_json::json;
 use std::{collections::HashMap, sync::Arc};
 
@@ -81,6 +84,7 @@ pub(crate) struct Wiring {
     sources: HashMap<String, Vec<Target>>,
     stages: Vec<Stage>,
     pub(crate) sink_names: Vec<String>,
+    encoders: Vec<Option<Arc<dyn Encode>>>,
     /// The sink that takes dead letters, if one does.
     pub(crate) letters_to: Option<usize>,
 }
@@ -122,12 +126,12 @@ impl Wiring {
     pub(crate) fn new(
         sources: &[String],
         transforms: Vec<TransformSpec>,
-        sinks: &[(String, Vec<String>)],
+        sinks: &[SinkSpec],
         letters_to: Option<&str>,
     ) -> Self {
         let readers = |output: &str| {
             let of_transforms = transforms.iter().enumerate().map(|(i, t)| (&t.inputs, Target::Transform(i)));
-            let of_sinks = sinks.iter().enumerate().map(|(i, (_, inputs))| (inputs, Target::Sink(i)));
+            let of_sinks = sinks.iter().enumerate().map(|(i, s)| (&s.inputs, Target::Sink(i)));
             of_transforms
                 .chain(of_sinks)
                 .filter(|(inputs, _)| inputs.iter().any(|i| i == output))
@@ -155,8 +159,9 @@ impl Wiring {
         Self {
             sources: sources.iter().map(|name| (name.clone(), readers(name))).collect(),
             stages,
-            sink_names: sinks.iter().map(|(name, _)| name.clone()).collect(),
-            letters_to: letters_to.and_then(|name| sinks.iter().position(|(sink, _)| sink == name)),
+            sink_names: sinks.iter().map(|spec| spec.name.clone()).collect(),
+            encoders: sinks.iter().map(|spec| spec.sink.encoder()).collect(),
+            letters_to: letters_to.and_then(|name| sinks.iter().position(|spec| spec.name == name)),
         }
     }
 
@@ -166,6 +171,7 @@ impl Wiring {
             wiring: self,
             pending: self.stages.iter().map(|_| Vec::new()).collect(),
             stage: 0,
+            record: Vec::new(),
             routed: Routed {
                 sinks: self.sink_names.iter().map(|_| Vec::new()).collect(),
                 accounts: vec![Account::default(); size],
@@ -200,6 +206,8 @@ struct Flow<'a> {
     wiring: &'a Wiring,
     pending: Vec<Vec<Event>>,
     stage: usize,
+    /// Room for one encoded event.
+    record: Vec<u8>,
     routed: Routed,
 }
 
@@ -211,9 +219,24 @@ impl Flow<'_> {
     fn hand_out(&mut self, targets: &[Target], event: Event) {
         let Some((last, others)) = targets.split_last() else { return };
         for target in others {
-            self.deliver(*target, event.clone());
+            match self.encoded(*target, &event) {
+                Some(record) => self.deliver(*target, bearing(record, &event)),
+                None => self.deliver(*target, event.clone()),
+            }
         }
-        self.deliver(*last, event);
+        match self.encoded(*last, &event) {
+            Some(record) => self.deliver(*last, Event { encoded: Some(record), value: None, metadata: None, ..event }),
+            None => self.deliver(*last, event),
+        }
+    }
+
+    /// The event's record, if the target is a sink that encodes and can encode it. If it cannot, the sink will say so.
+    fn encoded(&mut self, target: Target, event: &Event) -> Option<Bytes> {
+        let Target::Sink(index) = target else { return None };
+        let encoder = self.wiring.encoders[index].as_ref()?;
+        self.record.clear();
+        encoder.encode(event, &mut self.record).ok()?;
+        Some(Bytes::copy_from_slice(&self.record))
     }
 
     fn deliver(&mut self, target: Target, event: Event) {
@@ -239,6 +262,19 @@ impl Flow<'_> {
     }
 }
 
+/// A copy of the event without its value, with a record in its place.
+fn bearing(record: Bytes, event: &Event) -> Event {
+    Event {
+        origin: event.origin.clone(),
+        id: event.id.clone(),
+        raw: event.raw.clone(),
+        encoded: Some(record),
+        value: None,
+        metadata: None,
+        ..*event
+    }
+}
+
 /// A dead letter as an event, for a sink to take: everything that the files of dead letters hold.
 pub(crate) fn as_event(letter: DeadLetter) -> Event {
     let mut event = letter.event;
@@ -253,7 +289,7 @@ pub(crate) fn as_event(letter: DeadLetter) -> Event {
         "event_time": event.time.map(|time| time.to_rfc3339()),
         "observed_time": event.observed.to_rfc3339(),
         "own_query": event.own_query,
-        "event": event.value.take().and_then(|value| serde_json::to_value(value).ok()),
+        "event": event.made(),
     });
     let raw = match std::str::from_utf8(&event.raw) {
         Ok(text) => ("raw", text.to_owned()),
@@ -261,6 +297,7 @@ pub(crate) fn as_event(letter: DeadLetter) -> Event {
     };
     value[raw.0] = raw.1.into();
     event.value = Some(value.into());
+    event.encoded = None;
     event
 }
 

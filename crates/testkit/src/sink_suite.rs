@@ -7,6 +7,7 @@
 //! | check | promise |
 //! |---|---|
 //! | `everything arrives` | what `deliver` answered for can be read back at once, once each, in order, unchanged |
+//! | `encoded events` | the same holds for events that were encoded before they came |
 //! | `awkward events` | Unicode, line breaks, quotes, control characters and a huge event arrive unchanged |
 //! | `empty batch` | delivering nothing succeeds and delivers nothing |
 //! | `dropped midway` | a `deliver` that is dropped after any number of polls and repeated loses nothing |
@@ -112,7 +113,8 @@ pub async fn sink_contract<D: Destination>(new: impl FnMut() -> D) {
 /// Runs the suite; an empty list is a pass. `new` gives an empty destination for each check.
 pub async fn sink_violations<D: Destination>(mut new: impl FnMut() -> D) -> Vec<Violation> {
     let results = [
-        ("everything arrives", everything_arrives(new()).await),
+        ("everything arrives", everything_arrives(new(), false).await),
+        ("encoded events", everything_arrives(new(), true).await),
         ("awkward events", awkward_events(new()).await),
         ("empty batch", empty_batch(new()).await),
         ("dropped midway", dropped_midway(&mut new).await),
@@ -126,10 +128,14 @@ pub async fn sink_violations<D: Destination>(mut new: impl FnMut() -> D) -> Vec<
 
 type Check = Result<(), String>;
 
-async fn everything_arrives(mut far: impl Destination) -> Check {
+async fn everything_arrives(mut far: impl Destination, encoded: bool) -> Check {
     let mut sink = far.sink();
     let sent = events("a", 25);
-    for (number, batch) in sent.chunks(10).enumerate() {
+    let mut given = sent.clone();
+    if encoded {
+        encode(&*sink, &mut given)?;
+    }
+    for (number, batch) in given.chunks(10).enumerate() {
         delivered(&mut *sink, batch).await?;
         // Read before `close`: an answer is a promise already kept.
         compare(&mut far, &sent[..number * 10 + batch.len()], Copies::One).await?;
@@ -137,6 +143,18 @@ async fn everything_arrives(mut far: impl Destination) -> Check {
     closed(&mut *sink).await?;
     drop(sink);
     compare(&mut far, &sent, Copies::One).await
+}
+
+/// As a lane does: the value goes, the record comes.
+fn encode(sink: &dyn Sink, events: &mut [Event]) -> Check {
+    let Some(encoder) = sink.encoder() else { return Ok(()) };
+    for event in events {
+        let mut record = Vec::new();
+        encoder.encode(event, &mut record)?;
+        event.encoded = Some(record.into());
+        event.value = None;
+    }
+    Ok(())
 }
 
 async fn awkward_events(mut far: impl Destination) -> Check {
@@ -363,6 +381,7 @@ pub fn event(id: &str, text: &str, transformed: bool) -> Event {
         late: None,
         raw: Bytes::from(raw.to_string()),
         value: transformed.then(|| vrl::value::Value::from(body)),
+        encoded: None,
         metadata: None,
         index: 0,
     }

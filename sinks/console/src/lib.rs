@@ -9,14 +9,13 @@
 //! A batch is delivered once the operating system has taken its last byte: a pipe's reader may still lose what the
 //! pipe holds. A closed pipe is fatal, every other failure is tried again.
 
-mod background;
 mod encode;
 mod lines;
 
 use async_trait::async_trait;
-use background::Background;
 pub use encode::Encoding;
-use headwater_contracts::{ConfigError, Delivery, Event, Sink, SinkConfig, SinkError};
+use headwater_contracts::{ConfigError, Delivery, Encode, Event, Sink, SinkConfig, SinkError};
+use headwater_sink_kit::{Background, records};
 use lines::Lines;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -24,6 +23,7 @@ use std::{
     fs::File,
     io::{self, ErrorKind, Write},
     os::fd::AsFd,
+    sync::Arc,
 };
 
 /// Writes events as NDJSON to standard output or standard error.
@@ -106,8 +106,12 @@ impl<W: Write + Send + 'static> Console<W> {
 
 #[async_trait]
 impl<W: Write + Send + 'static> Sink for Console<W> {
+    fn encoder(&self) -> Option<Arc<dyn Encode>> {
+        Some(Arc::new(self.encoding))
+    }
+
     async fn deliver(&mut self, events: &[Event]) -> Result<Delivery, SinkError> {
-        let (text, rejected) = encode::batch(events, self.encoding);
+        let (text, rejected) = records(&self.encoding, events);
         let written = self.writer.run(move |lines| lines.write(&text)).await;
         match written {
             Some(Ok(())) => Ok(Delivery { rejected }),

@@ -82,7 +82,7 @@ impl DeadLetter {
             raw,
             raw_base64,
             // A value that cannot be written is not kept; the raw bytes are, and a replay makes it anew.
-            event: event.value.as_ref().and_then(|value| serde_json::to_value(value).ok()),
+            event: event.made(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Events to records. Pure.
 
-use headwater_contracts::{Event, Rejected};
+use headwater_contracts::{Encode, Event};
+use headwater_sink_kit::line;
 use std::borrow::Cow;
 use vrl::{path::OwnedValuePath, value::Value};
 
@@ -13,57 +14,12 @@ pub(crate) enum Encoder {
     Csv(Vec<OwnedValuePath>),
 }
 
-impl Encoder {
-    /// The records of a batch, each with its line break, and the events that cannot be written.
-    pub(crate) fn batch(&self, events: &[Event]) -> (Vec<u8>, Vec<Rejected>) {
-        let mut records = Vec::with_capacity(events.iter().map(|event| event.raw.len() + 1).sum());
-        let mut rejected = Vec::new();
-        for (index, event) in events.iter().enumerate() {
-            let start = records.len();
-            let written = match self {
-                Self::Ndjson => line(event, &mut records),
-                Self::Csv(columns) => row(event, columns, &mut records),
-            };
-            if let Err(reason) = written {
-                records.truncate(start);
-                rejected.push(Rejected { index, reason });
-            }
-        }
-        (records, rejected)
-    }
-}
-
-fn line(event: &Event, out: &mut Vec<u8>) -> Result<(), String> {
-    match &event.value {
-        Some(_) => event.write_json(out).map_err(|error| format!("cannot be written as JSON: {error}"))?,
-        None => on_one_line(&event.raw, out),
-    }
-    out.push(b'\n');
-    Ok(())
-}
-
-/// Appends a JSON text as it is, or without the blanks between its tokens if a line break is among them. Strings,
-/// numbers, key order and repeated keys stay as the provider wrote them.
-fn on_one_line(json: &[u8], out: &mut Vec<u8>) {
-    if !json.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
-        out.extend_from_slice(json);
-        return;
-    }
-    let mut in_string = false;
-    let mut escaped = false;
-    for &byte in json {
-        match byte {
-            // JSON allows no line break inside a string; should one be there, it must not end the line.
-            b'\n' if in_string => out.extend_from_slice(b"\\n"),
-            b'\r' if in_string => out.extend_from_slice(b"\\r"),
-            b' ' | b'\t' | b'\n' | b'\r' if !in_string => {}
-            _ => out.push(byte),
-        }
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = in_string,
-            b'"' => in_string = !in_string,
-            _ => {}
+impl Encode for Encoder {
+    /// The record with its line break.
+    fn encode(&self, event: &Event, out: &mut Vec<u8>) -> Result<(), String> {
+        match self {
+            Self::Ndjson => line(event, out).map(|()| out.push(b'\n')),
+            Self::Csv(columns) => row(event, columns, out),
         }
     }
 }
@@ -105,6 +61,7 @@ pub(crate) fn csv_record<T: AsRef<[u8]>>(fields: &[T]) -> Result<Vec<u8>, String
 mod tests {
     use super::*;
     use headwater_contracts::Rejected;
+    use headwater_sink_kit::records;
     use headwater_testkit::sink_suite::event;
     use proptest::prelude::*;
     use serde_json::json;
@@ -121,7 +78,7 @@ mod tests {
     fn untouched_events_stay_byte_for_byte_unless_they_hold_a_line_break() {
         let events = [raw(r#"{ "a" : 1.000 }"#), raw("{\n \"a b\" : [1.0,\r\n\" \\\" \"]\n}\n")];
         let expected = "{ \"a\" : 1.000 }\n{\"a b\":[1.0,\" \\\" \"]}\n";
-        assert_eq!(Encoder::Ndjson.batch(&events), (expected.as_bytes().to_vec(), vec![]));
+        assert_eq!(records(&Encoder::Ndjson, &events), (expected.as_bytes().to_vec(), vec![]));
     }
 
     #[test]
@@ -131,14 +88,14 @@ mod tests {
         });
         let encoder =
             columns(&["metadata.uid", "metadata.\"when.exactly\"", "list[0].a", "list", "null", "none.at.all", "n"]);
-        let (records, rejected) = encoder.batch(&[raw(&body.to_string())]);
+        let (records, rejected) = records(&encoder, &[raw(&body.to_string())]);
         let expected = "\"u,1\",x,true,\"[{\"\"a\"\":true},2]\",,,1.5\r\n";
         assert_eq!((String::from_utf8(records).unwrap().as_str(), rejected), (expected, vec![]));
     }
 
     #[test]
     fn an_event_that_is_no_json_is_named_and_the_others_are_written() {
-        let (records, rejected) = columns(&["a"]).batch(&[raw("{\"a\":1}"), raw("nonsense"), raw("{\"a\":2}")]);
+        let (records, rejected) = records(&columns(&["a"]), &[raw("{\"a\":1}"), raw("nonsense"), raw("{\"a\":2}")]);
         assert_eq!(records, b"1\r\n2\r\n");
         assert!(
             matches!(&rejected[..], [Rejected { index: 1, reason }] if reason.contains("not JSON")),
@@ -153,7 +110,7 @@ mod tests {
                 value: Some(Value::from(json!({ "a": a.clone(), "b": b.clone() }))),
                 ..event("a", "b", true)
             };
-            let (records, rejected) = columns(&[".a", ".b"]).batch(&[transformed]);
+            let (records, rejected) = records(&columns(&[".a", ".b"]), &[transformed]);
             prop_assert!(rejected.is_empty());
             // As in a file: below a header line.
             let file = [b"a,b\r\n", &records[..]].concat();
@@ -161,13 +118,6 @@ mod tests {
             let rows: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>().unwrap();
             prop_assert_eq!(rows.len(), 1);
             prop_assert_eq!(rows[0].iter().collect::<Vec<_>>(), vec![a.as_str(), b.as_str()]);
-        }
-
-        #[test]
-        fn no_bytes_whatever_break_a_line(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
-            let mut out = Vec::new();
-            on_one_line(&bytes, &mut out);
-            prop_assert!(!out.contains(&b'\n') && !out.contains(&b'\r'));
         }
     }
 }

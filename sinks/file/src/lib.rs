@@ -10,7 +10,6 @@
 //!
 //! The same machinery keeps the dead letters: [`DeadLetterFile`].
 
-mod background;
 mod compress;
 mod dead_letter;
 mod encode;

@@ -1,7 +1,6 @@
 //! The sink: options, and `deliver`.
 
 use crate::{
-    background::Background,
     compress::Compression,
     encode::{Encoder, csv_record},
     log::{Log, Rotate},
@@ -9,7 +8,10 @@ use crate::{
     template::Template,
 };
 use async_trait::async_trait;
-use headwater_contracts::{ByteSize, ConfigError, Delivery, Event, Period, Sink, SinkConfig, SinkError, Timestamp};
+use headwater_contracts::{
+    ByteSize, ConfigError, Delivery, Encode, Event, Period, Sink, SinkConfig, SinkError, Timestamp,
+};
+use headwater_sink_kit::{Background, records};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::{
@@ -99,7 +101,7 @@ impl FileConfig {
             every: self.rotate.every.map(|every| every.0),
         };
         let log = Background::new(Log::new(format, rotate));
-        Ok(FileSink { path, encoder, log, now: Arc::new(chrono::Utc::now) })
+        Ok(FileSink { path, encoder: Arc::new(encoder), log, now: Arc::new(chrono::Utc::now) })
     }
 }
 
@@ -114,7 +116,7 @@ impl SinkConfig for FileConfig {
 /// The sink.
 pub struct FileSink {
     path: Template,
-    encoder: Encoder,
+    encoder: Arc<Encoder>,
     log: Background<Log, io::Result<()>>,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
@@ -129,10 +131,14 @@ impl FileSink {
 
 #[async_trait]
 impl Sink for FileSink {
+    fn encoder(&self) -> Option<Arc<dyn Encode>> {
+        Some(self.encoder.clone())
+    }
+
     async fn deliver(&mut self, events: &[Event]) -> Result<Delivery, SinkError> {
         let now = (self.now)();
         let path = self.path.at(now);
-        let (records, rejected) = self.encoder.batch(events);
+        let (records, rejected) = records(&*self.encoder, events);
         match self.log.run(move |log| log.append(&path, &records, now)).await {
             Some(Ok(())) => Ok(Delivery { rejected }),
             Some(Err(error)) => Err(failure(&error)),

@@ -96,6 +96,7 @@ pub fn event_with_metadata(raw: Bytes, metadata: &Json, now: Timestamp) -> Resul
         late: facts.parsed("late", "a duration such as `26h`", |text| Some(Period::parse(text).ok()?.0))?,
         raw,
         value: None,
+        encoded: None,
         metadata: (!users.is_empty()).then(|| Json::Object(users).into()),
         index: 0,
     })

@@ -16,11 +16,13 @@ use store::Store;
 
 /// The ledger in a file, `ledger.redb`: see `docs/decisions/0002-redb-ledger.md` for why it is what it is.
 ///
-/// Memory use is bounded (16 MiB of pages), whatever the history. Calls may come from many threads; writes go one
+/// Memory use is bounded (2 MiB of pages), whatever the history. Calls may come from many threads; writes go one
 /// after the other.
 #[derive(Debug)]
 pub struct FileLedger {
     store: Store,
+    /// What stands for a stream in the file, as far as asked for. It never changes.
+    numbers: Mutex<HashMap<StreamKey, u32>>,
     /// Commits whose write failed where it could not be told whether they had arrived.
     doubts: Mutex<HashMap<StreamKey, Doubt>>,
 }
@@ -46,7 +48,18 @@ impl FileLedger {
     }
 
     fn on(store: Store) -> Self {
-        Self { store, doubts: Mutex::default() }
+        Self { store, numbers: Mutex::default(), doubts: Mutex::default() }
+    }
+
+    /// The stream's number; `None` if it was never loaded.
+    fn number(&self, stream: &StreamKey) -> Result<Option<u32>, LedgerError> {
+        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(number) = numbers.get(stream) {
+            return Ok(Some(*number));
+        }
+        let number = self.store.run("read", |db| tables::number(db, stream))?;
+        numbers.extend(number.map(|number| (stream.clone(), number)));
+        Ok(number)
     }
 
     /// Whether `commit` is the one whose write failed last, and arrived nevertheless. Settles the doubt either way.
@@ -66,7 +79,8 @@ impl Ledger for FileLedger {
     }
 
     fn known(&self, stream: &StreamKey, identities: &[Filed]) -> Result<Vec<bool>, LedgerError> {
-        self.store.run("read", |db| tables::known(db, stream, identities))
+        let Some(number) = self.number(stream)? else { return Ok(vec![false; identities.len()]) };
+        self.store.run("read", |db| tables::known(db, number, identities))
     }
 
     fn record_request(&self, stream: &StreamKey, request: &OwnRequest) -> Result<(), LedgerError> {

@@ -155,14 +155,16 @@ fn key(number: u32, time: i64, identity: [u8; 16]) -> [u8; 28] {
     key
 }
 
-/// Whether each has been settled.
-pub(crate) fn known(db: &Database, stream: &StreamKey, identities: &[Filed]) -> Result<Vec<bool>, Failure> {
+/// What stands for the stream in keys; `None` for an unknown stream.
+pub(crate) fn number(db: &Database, stream: &StreamKey) -> Result<Option<u32>, Failure> {
+    Ok(row(stream, &db.begin_read()?.open_table(STREAMS)?)?.map(|row| row.number))
+}
+
+/// Whether each has been settled in the stream of this number.
+pub(crate) fn known(db: &Database, number: u32, identities: &[Filed]) -> Result<Vec<bool>, Failure> {
     let read = db.begin_read()?;
-    let Some(row) = row(stream, &read.open_table(STREAMS)?)? else {
-        return Ok(vec![false; identities.len()]);
-    };
     let table: ReadOnlyTable<&[u8; 28], ()> = read.open_table(IDENTITIES)?;
-    identities.iter().map(|filed| Ok(table.get(&key(row.number, filed.time, filed.identity.0))?.is_some())).collect()
+    identities.iter().map(|filed| Ok(table.get(&key(number, filed.time, filed.identity.0))?.is_some())).collect()
 }
 
 /// Writes an own request down.

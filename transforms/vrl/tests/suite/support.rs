@@ -28,6 +28,7 @@ pub(crate) fn event(raw: &str) -> Event {
         late: None,
         raw,
         value: None,
+        encoded: None,
         metadata: None,
         index: 0,
     }

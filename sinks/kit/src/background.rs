@@ -6,7 +6,9 @@ use tokio::task::{JoinHandle, spawn_blocking};
 ///
 /// A job always runs to its end: where the future of [`Background::run`] is dropped midway, the next call waits for
 /// that job first. So no two jobs meet, none is cut short, and their order is that of the calls.
-pub(crate) enum Background<S, T> {
+pub struct Background<S, T>(State<S, T>);
+
+enum State<S, T> {
     Idle(S),
     Busy(JoinHandle<(S, T)>),
     /// A job panicked and took the value with it.
@@ -14,29 +16,30 @@ pub(crate) enum Background<S, T> {
 }
 
 impl<S: Send + 'static, T: Send + 'static> Background<S, T> {
-    pub(crate) fn new(state: S) -> Self {
-        Self::Idle(state)
+    /// Nothing runs yet.
+    pub fn new(state: S) -> Self {
+        Self(State::Idle(state))
     }
 
     /// Runs `job` and gives its result; `None` if this or an earlier job panicked.
-    pub(crate) async fn run(&mut self, job: impl FnOnce(&mut S) -> T + Send + 'static) -> Option<T> {
-        if let Self::Busy(earlier) = self {
+    pub async fn run(&mut self, job: impl FnOnce(&mut S) -> T + Send + 'static) -> Option<T> {
+        if let State::Busy(earlier) = &mut self.0 {
             // Whoever started it has given up on its result.
-            *self = earlier.await.map_or(Self::Lost, |(state, _)| Self::Idle(state));
+            self.0 = earlier.await.map_or(State::Lost, |(state, _)| State::Idle(state));
         }
-        let Self::Idle(mut state) = std::mem::replace(self, Self::Lost) else { return None };
-        *self = Self::Busy(spawn_blocking(move || {
+        let State::Idle(mut state) = std::mem::replace(&mut self.0, State::Lost) else { return None };
+        self.0 = State::Busy(spawn_blocking(move || {
             let result = job(&mut state);
             (state, result)
         }));
-        let Self::Busy(running) = self else { return None };
+        let State::Busy(running) = &mut self.0 else { return None };
         match running.await {
             Ok((state, result)) => {
-                *self = Self::Idle(state);
+                self.0 = State::Idle(state);
                 Some(result)
             }
             Err(_) => {
-                *self = Self::Lost;
+                self.0 = State::Lost;
                 None
             }
         }

@@ -1,0 +1,63 @@
+//! Own requests: written down before they are sent, dated by the server's clock, used up by their echoes.
+
+use super::{Driver, Halt, Reading};
+use headwater_contracts::{Identity, OwnRequest, Request, Timestamp};
+use headwater_ledger::Filed;
+
+/// How far our idea of the server's clock may be off before it is worth a write: `Date` has whole seconds.
+const CLOCK_DOUBT: chrono::TimeDelta = chrono::TimeDelta::seconds(2);
+/// Most requests remembered for that: a server that never sends a `Date` must not fill memory.
+const UNDATED_MAX: usize = 1000;
+
+impl Driver {
+    /// Keeps to the budget, writes the request into the ledger, and returns what was written.
+    pub(super) async fn announce(&self, request: &Request, reading: &mut Reading) -> Result<OwnRequest, Halt> {
+        if let Some(last) = reading.last_request {
+            let wait = (last + self.min_interval.0 - self.server_now()).to_std().unwrap_or_default();
+            self.wait(wait.min(self.min_interval.to_std())).await?;
+        }
+        let (budget, clock) = (self.budget.clone(), self.clock.clone());
+        self.unless_halted(budget.acquire(clock.as_ref())).await?;
+        let id = format!("{:032x}", rand::random::<u128>());
+        let own = OwnRequest {
+            user_agent: format!("{}; req {id})", self.agent),
+            id,
+            method: request.method.as_str().into(),
+            path: self.http.path(request),
+            query: request.query.clone(),
+            sent: self.server_now(),
+        };
+        reading.last_request = Some(own.sent);
+        let copy = own.clone();
+        self.with_ledger(move |ledger, key| ledger.record_request(key, &copy)).await?;
+        if reading.undated.len() < UNDATED_MAX {
+            reading.undated.push((own.clone(), self.clock.monotonic()));
+        }
+        reading.sent.insert(own.clone());
+        Ok(own)
+    }
+
+    /// Writes down anew when requests were sent, if the server's clock turns out to be another than was thought: their
+    /// echoes will bear the server's time. Also those that were never answered, and may have been heard all the same.
+    pub(super) async fn correct(&self, reading: &mut Reading) -> Result<(), Halt> {
+        for (mut own, sent) in std::mem::take(&mut reading.undated) {
+            let by_server = self.server.at(sent);
+            // Its echo may have come already, in an answer that broke off.
+            let waits = reading.sent.by_user_agent(&own.user_agent).is_some();
+            if waits && (by_server - own.sent).abs() > CLOCK_DOUBT {
+                own.sent = by_server;
+                reading.sent.insert(own.clone());
+                self.with_ledger(move |ledger, key| ledger.record_request(key, &own)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an echo is seen for the first time, and so uses up its request. Echoes are few: one look each is cheap.
+    /// If the ledger cannot answer now, `sort_out` fails on it in a moment.
+    pub(super) fn is_new(&self, identity: Identity, time: Option<Timestamp>) -> bool {
+        let filed = Filed { time: time.map_or(0, |time| time.timestamp_millis()), identity };
+        !self.in_flight.contains(&identity)
+            && self.ledger.known(&self.key, &[filed]).is_ok_and(|known| known == [false])
+    }
+}

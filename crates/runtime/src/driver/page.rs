@@ -1,0 +1,111 @@
+//! One page: request, answer, and the body through the splitter.
+
+use super::{BATCH_BYTES, BATCH_EVENTS, Driver, Halt, Reading, sort::Pending};
+use crate::{
+    http::Answer,
+    splitter::{Page, SplitError, Splitter},
+    status::Phase,
+};
+use bytes::Bytes;
+use headwater_contracts::{Echo, Next, PageEnd, ReadError, Record, Rejection, Scan};
+
+impl Driver {
+    /// Requests and reads one page. The outer error ends the stream, the inner one is for the backoff.
+    pub(super) async fn page(
+        &self,
+        scan: &mut dyn Scan,
+        reading: &mut Reading,
+    ) -> Result<Result<Next, ReadError>, Halt> {
+        let request = scan.request();
+        let own = self.announce(&request, reading).await?;
+        let sent = self.clock.monotonic();
+        let answered = self.unless_halted(self.http.send(&request, &own.user_agent, self.server_now())).await?;
+        self.line.update(|line| line.requests += 1);
+        let mut answer = match answered {
+            Ok(answer) => answer,
+            Err(error) => return Ok(Err(ReadError::Transient(error.to_string()))),
+        };
+        let status = answer.status;
+        metrics::counter!("headwater_requests_total", "source" => self.key.source.clone(), "status" => status.to_string())
+            .increment(1);
+        metrics::histogram!("headwater_request_seconds", "source" => self.key.source.clone())
+            .record(self.clock.monotonic().saturating_sub(sent).as_secs_f64());
+        if let Some(date) = answer.date
+            && self.server.observe(date)
+        {
+            self.correct(reading).await?;
+        }
+        let server_time = self.server_now();
+        if !(200..300).contains(&status) {
+            let body = self.unless_halted(answer.error_body()).await?;
+            let (retry_after, content_type) = (answer.retry_after, answer.content_type.clone());
+            return Ok(scan.rejected(&Rejection { status, retry_after, content_type, body }));
+        }
+        match self.body(scan, &mut answer, reading).await? {
+            Ok(page) => Ok(scan.page(&PageEnd { envelope: &page.envelope, records: page.records, server_time })),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// Streams a page's body through the splitter, handing over batches as they fill.
+    async fn body(
+        &self,
+        scan: &mut dyn Scan,
+        answer: &mut Answer,
+        reading: &mut Reading,
+    ) -> Result<Result<Page, ReadError>, Halt> {
+        let mut splitter = Splitter::new(scan.elements());
+        let mut pending = Vec::new();
+        let (mut count, mut bytes) = (0, 0);
+        let html = answer.content_type.contains("text/html");
+        let broken = loop {
+            let chunk =
+                match self.unless_halted(answer.chunk()).await? {
+                    Ok(Some(_)) if html => break Some(ReadError::Malformed(
+                        "HTML instead of JSON: is `endpoint` the API's address, and does the credential still work?"
+                            .into(),
+                    )),
+                    Ok(Some(chunk)) => chunk,
+                    Ok(None) => break None,
+                    Err(error) => break Some(ReadError::Transient(error.to_string())),
+                };
+            // In slices, so that a large chunk does not become a large heap of records.
+            let mut broken = None;
+            for slice in chunk.chunks(32 << 10) {
+                let sent = &mut reading.sent;
+                let pushed = splitter.push(slice, &mut |raw| {
+                    let record = scan.record(raw, sent);
+                    if let Ok(Record { echo: Echo::Own(id), wanted: true, identity, time, .. }) = &record
+                        && self.is_new(*identity, *time)
+                    {
+                        sent.consume(id);
+                    }
+                    count += 1;
+                    bytes += raw.len();
+                    pending.push(Pending { raw: Bytes::copy_from_slice(raw), record });
+                });
+                if let Err(error) = pushed {
+                    broken = Some(error);
+                    break;
+                }
+                if count >= BATCH_EVENTS || bytes >= BATCH_BYTES {
+                    (count, bytes) = (0, 0);
+                    self.hand_over(reading, std::mem::take(&mut pending)).await?;
+                    self.line.phase(Phase::Reading { scan: scan.describe(), progress: scan.progress() });
+                }
+            }
+            if let Some(error) = broken {
+                break Some(ReadError::Malformed(error.to_string()));
+            }
+        };
+        // Records of a page that breaks off later are records all the same.
+        self.hand_over(reading, pending).await?;
+        Ok(match broken {
+            Some(error) => Err(error),
+            None => splitter.finish().map_err(|error| match error {
+                SplitError::CutShort(_) => ReadError::Transient(error.to_string()),
+                _ => ReadError::Malformed(error.to_string()),
+            }),
+        })
+    }
+}

@@ -1,0 +1,120 @@
+//! From records to a lane's work: duplicates suppressed, lateness told, what is no record set aside.
+
+use super::{BATCH_EVENTS, Driver, Halt, Reading};
+use crate::{
+    dead_letter::DeadLetter,
+    lane::{Work, filed},
+};
+use bytes::Bytes;
+use headwater_contracts::{Coverage, Echo, Event, Identity, OwnQueryPolicy, Record, Tally, Timestamp, Unreadable};
+use headwater_ledger::Filed;
+use std::collections::VecDeque;
+
+/// A record between the splitter and the ledger's answer whether it is new.
+pub(super) struct Pending {
+    pub(super) raw: Bytes,
+    pub(super) record: Result<Record, Unreadable>,
+}
+
+impl Driver {
+    /// Sorts out duplicates and hands the rest to the lane in batches.
+    pub(super) async fn hand_over(&self, reading: &mut Reading, pending: Vec<Pending>) -> Result<(), Halt> {
+        let mut pending = VecDeque::from(pending);
+        while !pending.is_empty() {
+            let batch: Vec<Pending> = pending.drain(..pending.len().min(BATCH_EVENTS)).collect();
+            let work = self.sort_out(reading, batch).await?;
+            reading.tally.add(&work.tally);
+            let forget_before = Some(self.source.horizon(self.server_now()));
+            self.lane.push(Work { forget_before, ..work }).await?;
+        }
+        Ok(())
+    }
+
+    async fn sort_out(&self, reading: &Reading, pending: Vec<Pending>) -> Result<Work, Halt> {
+        let observed = self.server_now();
+        let mut work = Work { tally: Tally { read: pending.len() as u64, ..Tally::default() }, ..Work::default() };
+        let mut candidates = Vec::with_capacity(pending.len());
+        for Pending { raw, record } in pending {
+            let (event, echo, problem) = self.event(raw, record, observed, &reading.coverage);
+            let Some(event) = event else {
+                work.tally.suppressed += 1;
+                continue;
+            };
+            // Before asking the ledger: a commit between the two questions moves an identity from one to the other.
+            if self.in_flight.insert(event.identity) {
+                candidates.push((event, echo, problem));
+            } else {
+                work.tally.suppressed += 1;
+            }
+        }
+        let filed: Vec<Filed> = candidates.iter().map(|(event, ..)| filed(event)).collect();
+        let known = self.with_ledger(move |ledger, key| ledger.known(key, &filed)).await?;
+        for ((event, echo, problem), known) in candidates.into_iter().zip(known) {
+            if known {
+                work.tally.suppressed += 1;
+                self.in_flight.remove([&event.identity]);
+                continue;
+            }
+            if let Echo::Own(id) = echo {
+                work.consumed.push(id);
+            }
+            if let Some(late) = event.late {
+                work.tally.late += 1;
+                metrics::histogram!("headwater_event_lateness_seconds", "source" => self.key.source.clone(), "stream" => self.key.stream.clone())
+                    .record(late.as_seconds_f64());
+            }
+            match problem {
+                None => work.events.push(event),
+                Some(reason) => {
+                    work.unreadable.push(DeadLetter { event, component: self.key.source.clone(), reason });
+                }
+            }
+        }
+        let events = work.events.iter_mut().chain(work.unreadable.iter_mut().map(|letter| &mut letter.event));
+        for (index, event) in (0..).zip(events) {
+            event.index = index;
+        }
+        Ok(work)
+    }
+
+    /// The event of a record, unless another scan is responsible for it; and what is wrong with it, if it is none.
+    fn event(
+        &self,
+        raw: Bytes,
+        record: Result<Record, Unreadable>,
+        observed: Timestamp,
+        coverage: &Coverage,
+    ) -> (Option<Event>, Echo, Option<String>) {
+        let (record, problem) = match record {
+            Ok(record) if !record.wanted => return (None, record.echo, None),
+            Ok(record) => (record, None),
+            Err(Unreadable { reason }) => {
+                let identity = Identity::of(&[b"unreadable", &raw]);
+                let record =
+                    Record { id: identity.to_string(), identity, time: None, echo: Echo::Foreign, wanted: true };
+                (record, Some(reason))
+            }
+        };
+        let late = record.time.filter(|time| coverage.contains(*time)).map(|time| observed - time);
+        let marks = self.origin.own_query_policy != OwnQueryPolicy::Forward;
+        let event = Event {
+            origin: self.origin.clone(),
+            id: record.id,
+            identity: record.identity,
+            time: record.time,
+            observed,
+            own_query: marks && matches!(record.echo, Echo::Own(_)),
+            suspicious: match record.echo {
+                Echo::Suspicious(remark) => Some(remark),
+                _ => None,
+            },
+            late,
+            raw,
+            value: None,
+            encoded: None,
+            metadata: None,
+            index: 0,
+        };
+        (Some(event), record.echo, problem)
+    }
+}
