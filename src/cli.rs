@@ -99,6 +99,9 @@ pub(crate) struct RunArgs {
     /// Read all streams until caught up, deliver, commit, and exit.
     #[arg(long)]
     pub(crate) once: bool,
+    /// Take over changes of the configuration's files by themselves, as SIGHUP makes it do.
+    #[arg(long, conflicts_with_all = ["once", "simulate"])]
+    pub(crate) watch: bool,
     /// Point the sources at built-in simulators: no credentials, no state kept.
     #[arg(long)]
     pub(crate) simulate: bool,

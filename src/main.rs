@@ -5,6 +5,7 @@ mod assemble;
 mod cli;
 mod commands;
 mod plugins;
+mod reload;
 mod simulation;
 mod table;
 mod terminal;
@@ -44,6 +45,12 @@ impl Failure {
     /// The configuration is wrong; `message` is the rendered diagnostics.
     pub(crate) fn config(message: impl ToString) -> Self {
         Self { code: exit::CONFIG, message: message.to_string() }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
     }
 }
 

@@ -463,6 +463,47 @@ fn a_stop_signal_ends_a_run_with_0_and_nothing_is_read_again() {
     }
 }
 
+/// The signal and the watch, each: a configuration that cannot be used changes nothing, one that can is taken over, and what
+/// was read before is not read again.
+fn takes_over(args: &[&str], tell: impl Fn(&Headwater)) {
+    let simulator = calm(Provider::Mural);
+    let credential = simulator.credential().to_owned();
+    let to = |sink: &str| pipeline_to(sink, &simulator, Provider::Mural, &credential);
+    let dir = folder(&to("type: file, path: first.ndjson"));
+    let change = |text: &str| fs::write(dir.path().join("pipeline.yaml"), text).unwrap();
+    let mut headwater = Headwater::start(dir.path(), &[&["run"], args].concat());
+    headwater.wait_for("caught up");
+    change("sources: 3");
+    tell(&headwater);
+    headwater.wait_for("the old one goes on");
+    change(&to("type: file, path: first.ndjson").replace("path: state", "path: elsewhere"));
+    tell(&headwater);
+    headwater.wait_for("the old one goes on");
+    change(&to("type: file, path: second.ndjson"));
+    tell(&headwater);
+    headwater.wait_for("goes on with the new one");
+    headwater.wait_for("caught up");
+    support::signal(&headwater.child, "TERM");
+    assert_eq!(headwater.child.wait().unwrap().code(), Some(0));
+    let ids = |name: &str| -> Vec<String> {
+        let text = fs::read_to_string(dir.path().join(name)).unwrap_or_default();
+        text.lines().map(|line| id(&serde_json::from_str(line).unwrap())).collect()
+    };
+    let (first, second) = (ids("first.ndjson"), ids("second.ndjson"));
+    assert!(!first.is_empty());
+    assert!(second.iter().all(|id| !first.contains(id)), "delivered again: {second:?}");
+}
+
+#[test]
+fn a_hangup_takes_over_the_changed_configuration() {
+    takes_over(&[], |headwater| support::signal(&headwater.child, "HUP"));
+}
+
+#[test]
+fn a_watched_configuration_is_taken_over_by_itself() {
+    takes_over(&["--watch"], |_| {});
+}
+
 #[test]
 fn a_reader_that_goes_away_ends_the_run_with_1() {
     let simulator = calm(Provider::PactFlow);

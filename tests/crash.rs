@@ -14,7 +14,6 @@ use std::{
     collections::HashMap,
     fs,
     io::{BufRead, Read},
-    path::Path,
     sync::Arc,
 };
 use support::Headwater;
@@ -77,21 +76,47 @@ fn kills() -> u32 {
     std::env::var("HEADWATER_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(30)
 }
 
+/// One simulator, one state, one sink, many lives.
+struct Victim {
+    simulator: Simulator,
+    dir: tempfile::TempDir,
+    dice: StdRng,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Victim {
+    fn new(provider: Provider, sink: &str, seed: u64) -> Self {
+        let runtime = support::runtime();
+        let scenario = Scenario::new().seed(seed).history(5, 6000).pactflow(|p| p.default_page_size = 20);
+        let guard = runtime.enter();
+        let simulator = Simulator::start(provider, scenario, Arc::new(SystemClock)).unwrap();
+        drop(guard);
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("pipeline.yaml"), pipeline(provider, &simulator, sink)).unwrap();
+        Self { simulator, dir, dice: StdRng::seed_from_u64(seed), runtime }
+    }
+
+    fn start(&self) -> Headwater {
+        Headwater::start(self.dir.path(), &["run", "--once", "--log", "error"])
+    }
+
+    /// A last life that is left alone: what it writes to stdout, and everything that was to be read before it.
+    fn finish(&self) -> (Vec<u8>, Timestamp) {
+        let cut = SystemClock.now();
+        let done = support::command(self.dir.path(), &["run", "--once", "--log", "warn"]).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        (done.stdout, cut)
+    }
+}
+
 /// Kills while the events go to stdout: the kill strikes after a random number of lines.
 fn kill_behind_console(provider: Provider, seed: u64) {
-    let runtime = support::runtime();
-    let _guard = runtime.enter();
-    let mut dice = StdRng::seed_from_u64(seed);
-    let scenario = Scenario::new().seed(seed).history(5, 6000).pactflow(|p| p.default_page_size = 20);
-    let simulator = Simulator::start(provider, scenario, Arc::new(SystemClock)).unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("pipeline.yaml"), pipeline(provider, &simulator, "type: console")).unwrap();
+    let mut victim = Victim::new(provider, "type: console", seed);
     let mut ids = HashMap::new();
-    let kills = kills();
-    for _ in 0..kills {
-        let mut headwater = Headwater::start(dir.path(), &["run", "--once", "--log", "error"]);
+    for _ in 0..kills() {
+        let mut headwater = victim.start();
         let mut seen = Vec::new();
-        for _ in 0..dice.random_range(0..400) {
+        for _ in 0..victim.dice.random_range(0..400) {
             if headwater.out.read_until(b'\n', &mut seen).unwrap() == 0 {
                 break;
             }
@@ -101,43 +126,33 @@ fn kill_behind_console(provider: Provider, seed: u64) {
         headwater.out.read_to_end(&mut seen).unwrap();
         count(&mut ids, &seen);
     }
-    let cut = SystemClock.now();
-    let done = support::command(dir.path(), &["run", "--once", "--log", "warn"]).output().unwrap();
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    count(&mut ids, &done.stdout);
-    compare(&format!("{provider} to console"), &simulator, cut, &ids, kills);
+    let (out, cut) = victim.finish();
+    count(&mut ids, &out);
+    compare(&format!("{provider} to console"), &victim.simulator, cut, &ids, kills());
+    drop(victim.runtime);
 }
 
 /// Kills while the events go to a file that is synced before it is acknowledged: the kill strikes after a random number
 /// of requests, wherever the process is then.
 fn kill_behind_file(provider: Provider, seed: u64) {
-    let runtime = support::runtime();
-    let _guard = runtime.enter();
-    let mut dice = StdRng::seed_from_u64(seed);
-    let scenario = Scenario::new().seed(seed).history(5, 6000).pactflow(|p| p.default_page_size = 20);
-    let simulator = Simulator::start(provider, scenario, Arc::new(SystemClock)).unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    let sink = "type: file, path: events.ndjson";
-    fs::write(dir.path().join("pipeline.yaml"), pipeline(provider, &simulator, sink)).unwrap();
-    let kills = kills();
-    for _ in 0..kills {
-        let before = simulator.ledger().requests().len();
-        let after = before + dice.random_range(1..12);
-        let mut headwater = Headwater::start(dir.path(), &["run", "--once", "--log", "error"]);
-        while simulator.ledger().requests().len() < after && headwater.child.try_wait().unwrap().is_none() {
+    let mut victim = Victim::new(provider, "type: file, path: events.ndjson", seed);
+    for _ in 0..kills() {
+        let before = victim.simulator.ledger().requests().len();
+        let after = before + victim.dice.random_range(1..12);
+        let mut headwater = victim.start();
+        while victim.simulator.ledger().requests().len() < after && headwater.child.try_wait().unwrap().is_none() {
             std::thread::yield_now();
         }
         headwater.child.kill().unwrap();
         headwater.child.wait().unwrap();
     }
-    let cut = SystemClock.now();
-    let done = support::command(dir.path(), &["run", "--once", "--log", "warn"]).output().unwrap();
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let (_, cut) = victim.finish();
     let mut ids = HashMap::new();
-    let written = fs::read(dir.path().join(Path::new("events.ndjson"))).unwrap();
+    let written = fs::read(victim.dir.path().join("events.ndjson")).unwrap();
     assert!(written.ends_with(b"\n"), "no half line is left");
     count(&mut ids, &written);
-    compare(&format!("{provider} to file"), &simulator, cut, &ids, kills);
+    compare(&format!("{provider} to file"), &victim.simulator, cut, &ids, kills());
+    drop(victim.runtime);
 }
 
 #[test]

@@ -2,15 +2,19 @@
 
 use crate::{
     Failure,
-    assemble::{Purpose, assemble, topology},
+    assemble::{Assembled, Purpose, assemble, topology},
     cli::{LogFormat, RunArgs},
+    reload::{Reload, files},
     simulation, terminal,
 };
 use headwater_config::{Api, State};
-use headwater_contracts::Clock;
 use headwater_ledger::{FileLedger, Ledger};
 use headwater_runtime::{Board, Ending, RunOptions, SystemClock, api, run as run_pipeline};
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    convert::Infallible,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use tokio::{signal, sync::watch};
 
 /// Failures in a row after which `--once` gives a stream up.
@@ -30,7 +34,6 @@ pub(crate) fn run(args: &RunArgs, log_format: LogFormat) -> Result<(), Failure> 
     let state = scratch.as_ref().map_or(state, |scratch| scratch.0.join("state"));
     let ledger: Arc<dyn Ledger> = Arc::new(FileLedger::open(&state).map_err(Failure::run)?);
     let letters = scratch.as_ref().map(|scratch| scratch.0.join("dead-letter"));
-    let mut topology = topology(assembled, letters.as_deref())?;
 
     // Before anything counts.
     let metrics = api.as_ref().and_then(|_| api::install_metrics());
@@ -39,35 +42,72 @@ pub(crate) fn run(args: &RunArgs, log_format: LogFormat) -> Result<(), Failure> 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .worker_threads(cores().min(4))
-        .max_blocking_threads(cores().min(8) + topology.sinks.len() + 1)
+        .max_blocking_threads(cores().min(8) + assembled.pipeline.sinks.len() + 1)
         .build()?;
+    let board = Board::default();
     let outcome = runtime.block_on(async {
+        tokio::select! {
+            outcome = run_all(args, assembled, &ledger, letters.as_deref(), &board) => outcome,
+            failure = serve_api(api, board.clone(), metrics) => Err(failure),
+            never = show(board.clone(), log_format) => match never {},
+        }
+    });
+    terminal::clear();
+    if args.once {
+        super::remark(terminal::account(&board.snapshot()).trim_end());
+    }
+    // A sink may still hang in a write that nobody takes (a full pipe, a dead mount); what counts is settled or given up.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Runs the pipeline, and after each change of the configuration the one it then is, until one ends by itself or is told
+/// to. Between two, everything in flight is delivered and committed: the next goes on from the ledger.
+async fn run_all(
+    args: &RunArgs,
+    mut assembled: Assembled,
+    ledger: &Arc<dyn Ledger>,
+    letters: Option<&Path>,
+    board: &Board,
+) -> Result<(), Failure> {
+    let reload = (!args.simulate).then(|| Reload::new(&args.config, args.watch, &assembled.pipeline));
+    let stopped = interrupts();
+    loop {
+        let files = files(&assembled.pipeline);
+        let mut topology = topology(assembled, letters)?;
         let _simulators =
             if args.simulate { simulation::point_at_simulators(&mut topology.sources)? } else { Vec::new() };
         let (stop_sender, stop) = watch::channel(false);
-        let board = Board::default();
         let options = RunOptions {
             ending: Ending { once: args.once, give_up_after: args.once.then_some(ONCE_GIVES_UP_AFTER) },
             grace: args.grace,
             stop,
             board: board.clone(),
         };
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let mut next = None;
         let outcome = tokio::select! {
-            outcome = run_pipeline(topology, ledger, clock, options) => outcome,
-            failure = serve_api(api, board.clone(), metrics) => return Err(failure),
-            never = until_stopped(stop_sender) => match never {},
-            never = show(board.clone(), log_format) => match never {},
+            outcome = run_pipeline(topology, ledger.clone(), Arc::new(SystemClock), options) => outcome,
+            never = until_stopped(stopped.clone(), &stop_sender) => match never {},
+            never = reloaded(reload.as_ref(), files, &stop_sender, &mut next) => match never {},
         };
-        terminal::clear();
-        if args.once {
-            super::remark(terminal::account(&board.snapshot()).trim_end());
+        outcome.map_err(Failure::run)?;
+        match next {
+            Some(changed) if !*stopped.borrow() => assembled = changed,
+            _ => return Ok(()),
         }
-        outcome.map(|_| ()).map_err(Failure::run)
-    });
-    // A sink may still hang in a write that nobody takes (a full pipe, a dead mount); what counts is settled or given up.
-    runtime.shutdown_background();
-    outcome
+    }
+}
+
+async fn reloaded(
+    reload: Option<&Reload>,
+    files: Vec<PathBuf>,
+    stop: &watch::Sender<bool>,
+    next: &mut Option<Assembled>,
+) -> Infallible {
+    match reload {
+        Some(reload) => reload.wait(files, stop, next).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn cores() -> usize {
@@ -89,18 +129,30 @@ async fn serve_api(api: Option<Api>, board: Board, metrics: Option<api::Metrics>
     }
 }
 
-async fn show(board: Board, format: LogFormat) -> std::convert::Infallible {
+async fn show(board: Board, format: LogFormat) -> Infallible {
     terminal::show(board, format).await;
     std::future::pending().await
 }
 
-/// The first signal stops reading; the second one ends the process at once.
-async fn until_stopped(stop: watch::Sender<bool>) -> std::convert::Infallible {
-    interrupted().await;
-    tracing::info!("stopping: delivering and committing what is in flight; again to stop at once");
-    let _ = stop.send(true);
-    interrupted().await;
-    std::process::exit(i32::from(crate::exit::FAILED));
+/// Turns true at the first signal to stop; the second one ends the process at once.
+fn interrupts() -> watch::Receiver<bool> {
+    let (sender, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        interrupted().await;
+        tracing::info!("stopping: delivering and committing what is in flight; again to stop at once");
+        let _ = sender.send(true);
+        interrupted().await;
+        std::process::exit(i32::from(crate::exit::FAILED));
+    });
+    receiver
+}
+
+/// Passes the signal on to a pipeline.
+async fn until_stopped(mut stopped: watch::Receiver<bool>, stop: &watch::Sender<bool>) -> Infallible {
+    if stopped.wait_for(|stopped| *stopped).await.is_ok() {
+        let _ = stop.send(true);
+    }
+    std::future::pending().await
 }
 
 /// Returns at the next SIGTERM or SIGINT.

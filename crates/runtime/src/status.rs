@@ -66,9 +66,13 @@ impl Board {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Adds a line, to be changed through the answer.
+    /// Adds a line, to be changed through the answer. A stream that has one already, from before a change of the
+    /// configuration, keeps it.
     pub(crate) fn line(&self, source: &str, stream: &str) -> Line {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(index) = lines.iter().position(|line| line.source == source && line.stream == stream) {
+            return Line { board: self.clone(), index };
+        }
         lines.push(StreamStatus { source: source.into(), stream: stream.into(), ..StreamStatus::default() });
         Line { board: self.clone(), index: lines.len() - 1 }
     }

@@ -1,0 +1,131 @@
+//! Taking over a changed configuration without a restart: at SIGHUP, and with `--watch` when one of its files changes.
+
+use crate::{
+    Failure,
+    assemble::{Assembled, Purpose, assemble},
+};
+use headwater_config::{Pipeline, Table};
+use std::{
+    convert::Infallible,
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+/// How often `--watch` looks at the files. Looking costs one system call per file, and works on every file system.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Where the configuration comes from, and what of it cannot change.
+pub(crate) struct Reload {
+    paths: Vec<PathBuf>,
+    watch: bool,
+    state: String,
+    api: String,
+}
+
+impl Reload {
+    pub(crate) fn new(paths: &[PathBuf], watch: bool, pipeline: &Pipeline) -> Self {
+        let (state, api) = fixed(pipeline);
+        Self { paths: paths.to_vec(), watch, state, api }
+    }
+
+    /// Waits until there is another configuration that can be run, leaves it in `next`, and stops the pipeline. One that
+    /// cannot be run is reported, and the old one goes on.
+    pub(crate) async fn wait(
+        &self,
+        files: Vec<PathBuf>,
+        stop: &watch::Sender<bool>,
+        next: &mut Option<Assembled>,
+    ) -> Infallible {
+        let mut hangups = signal(SignalKind::hangup()).ok();
+        let mut seen = fingerprint(&self.paths, &files);
+        loop {
+            tokio::select! {
+                () = hung_up(&mut hangups) => {}
+                () = self.changed(&files, &mut seen) => {}
+            }
+            match tokio::task::block_in_place(|| self.load()) {
+                Ok(assembled) => {
+                    tracing::info!("the configuration has changed: the pipeline goes on with the new one");
+                    *next = Some(assembled);
+                    let _ = stop.send(true);
+                    return std::future::pending().await;
+                }
+                Err(failure) => {
+                    tracing::error!("the changed configuration cannot be used, the old one goes on:\n{failure}");
+                }
+            }
+        }
+    }
+
+    fn load(&self) -> Result<Assembled, Failure> {
+        let assembled = assemble(&self.paths, Purpose::Run)?;
+        let (state, api) = fixed(&assembled.pipeline);
+        if state != self.state {
+            return Err(Failure::config("`state` has changed: what has been read is kept there; restart for that"));
+        }
+        if api != self.api {
+            return Err(Failure::config("`api` has changed: its address is in use; restart for that"));
+        }
+        Ok(assembled)
+    }
+
+    /// Returns when a file looks different; never without `--watch`.
+    async fn changed(&self, files: &[PathBuf], seen: &mut Vec<Seen>) {
+        if !self.watch {
+            return std::future::pending().await;
+        }
+        loop {
+            tokio::time::sleep(EVERY).await;
+            let now = fingerprint(&self.paths, files);
+            if *seen != now {
+                *seen = now;
+                return;
+            }
+        }
+    }
+}
+
+/// What cannot change in a running process, as text to compare.
+fn fixed(pipeline: &Pipeline) -> (String, String) {
+    (format!("{:?}", pipeline.state), format!("{:?}", pipeline.api))
+}
+
+async fn hung_up(hangups: &mut Option<tokio::signal::unix::Signal>) {
+    match hangups {
+        Some(hangups) => {
+            hangups.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Files that a pipeline is made of, beside its YAML: programs and enrichment tables.
+pub(crate) fn files(pipeline: &Pipeline) -> Vec<PathBuf> {
+    let programs = pipeline.transforms.iter().flat_map(|spec| spec.transform.texts()).map(|text| text.file().into());
+    let tables = pipeline.enrichment_tables.iter().map(|table| match &table.table {
+        Table::Csv { path, .. } | Table::Mmdb { path } => path.clone(),
+    });
+    programs.chain(tables).collect()
+}
+
+/// A file as it looks from outside; `None` if it is not there.
+type Seen = (PathBuf, Option<(SystemTime, u64)>);
+
+fn fingerprint(paths: &[PathBuf], files: &[PathBuf]) -> Vec<Seen> {
+    let folders = paths.iter().filter_map(|path| fs::read_dir(path).ok());
+    let inside = folders.flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let mut all: Vec<Seen> =
+        paths.iter().chain(files).cloned().chain(inside).map(|path| (path.clone(), look(&path))).collect();
+    all.sort();
+    all
+}
+
+fn look(path: &Path) -> Option<(SystemTime, u64)> {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
+}
