@@ -42,7 +42,7 @@ pub(crate) fn measure(provider: Provider, raws: &[Bytes]) -> Result<Parts> {
     let mut runtime = Runtime::default();
     let mut out = Vec::new();
     let (mut parse, mut resolve, mut write) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
-    for batch in raws.chunks(40) {
+    for batch in raws.chunks(100) {
         let before = ThreadTime::now();
         let values = batch.iter().map(|raw| serde_json::from_slice(raw)).collect::<Result<Vec<Value>, _>>()?;
         parse += before.elapsed();

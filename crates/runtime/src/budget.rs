@@ -1,6 +1,6 @@
 //! Request budgets: so many requests per so long, for everything that talks to one host.
 
-use headwater_contracts::{Clock, RateLimit};
+use headwater_contracts::RateLimit;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -24,15 +24,8 @@ impl Budget {
         Self(Mutex::new(Bucket { limit, full_at: Duration::ZERO }))
     }
 
-    /// Takes one request out of the budget, waiting for it if need be.
-    pub(crate) async fn acquire(&self, clock: &dyn Clock) {
-        let wait = self.take(clock.monotonic());
-        if !wait.is_zero() {
-            clock.sleep(wait).await;
-        }
-    }
-
-    fn take(&self, now: Duration) -> Duration {
+    /// Takes one request out of the budget: how long it must still wait.
+    pub(crate) fn take(&self, now: Duration) -> Duration {
         let mut bucket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let per = bucket.limit.per.to_std();
         bucket.full_at = bucket.full_at.max(now) + per / bucket.limit.requests.max(1);

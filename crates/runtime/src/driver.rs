@@ -24,7 +24,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// Most events in one batch. Small, so that few large batches of parsed events exist at once.
-pub(crate) const BATCH_EVENTS: usize = 40;
+pub(crate) const BATCH_EVENTS: usize = 100;
 /// Most raw bytes in one batch.
 const BATCH_BYTES: usize = 256 << 10;
 /// First wait after an answer that a person must act on: it will not get better by asking soon.
@@ -213,15 +213,12 @@ impl Driver {
             tracing::debug!(source = %self.key.source, stream = %self.key.stream, "{}", scan.describe());
             loop {
                 self.line.phase(Phase::Reading { scan: scan.describe(), progress: scan.progress() });
-                let outcome = self.page(scan.as_mut(), reading).await?;
-                if !matches!(outcome, Ok(Next::Complete)) {
-                    // Until the next page there may be a long wait, or a crash.
-                    let state = if matches!(outcome, Ok(Next::More)) { scan.state() } else { None };
-                    self.lane.push(Work { state, commit: true, ..Work::default() }).await?;
-                }
-                let failed = match outcome {
+                let failed = match self.page(scan.as_mut(), reading).await? {
                     Ok(Next::More) => {
                         reading.backoff.reset();
+                        if let state @ Some(_) = scan.state() {
+                            self.lane.push(Work { state, ..Work::default() }).await?;
+                        }
                         continue;
                     }
                     Ok(Next::Complete) => {
@@ -320,9 +317,13 @@ impl Driver {
         });
     }
 
-    /// Waits, unless the run stops.
+    /// Waits, unless the run stops. What has been read is committed meanwhile, however little it is.
     async fn wait(&self, duration: Duration) -> Result<(), Halt> {
-        if duration.is_zero() { Ok(()) } else { self.unless_halted(self.clock.sleep(duration)).await }
+        if duration.is_zero() {
+            return Ok(());
+        }
+        self.lane.push(Work { commit: true, ..Work::default() }).await?;
+        self.unless_halted(self.clock.sleep(duration)).await
     }
 
     /// The future's value, unless the run stops or fails before there is one.

@@ -1,7 +1,7 @@
 //! The end of a lane: acknowledgements are awaited in order, dead letters kept, and what is settled is committed.
 //!
 //! A commit costs the same for one event as for hundreds, and most of it is waiting for the disk. So settled batches
-//! are gathered: until there are enough, until the reader has nothing more to hand over for now, or until somebody
+//! are gathered: until there are enough, until the reader waits for something, or until somebody
 //! waits for the commit. A crash before it repeats the gathered events, and no others.
 
 use crate::{

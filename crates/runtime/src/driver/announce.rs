@@ -16,8 +16,7 @@ impl Driver {
             let wait = (last + self.min_interval.0 - self.server_now()).to_std().unwrap_or_default();
             self.wait(wait.min(self.min_interval.to_std())).await?;
         }
-        let (budget, clock) = (self.budget.clone(), self.clock.clone());
-        self.unless_halted(budget.acquire(clock.as_ref())).await?;
+        self.wait(self.budget.take(self.clock.monotonic())).await?;
         let id = format!("{:032x}", rand::random::<u128>());
         let own = OwnRequest {
             user_agent: format!("{}; req {id})", self.agent),
