@@ -1,6 +1,7 @@
 //! The command line: what can be said, and with which words.
 
 use clap::{Parser, Subcommand, ValueEnum};
+use headwater_contracts::StartAt;
 use std::{path::PathBuf, time::Duration};
 
 /// Audit events, from the source: reads SaaS audit logs and delivers every event, once, normalized.
@@ -82,6 +83,8 @@ pub(crate) enum Command {
         #[arg(long)]
         config: Vec<PathBuf>,
     },
+    /// Ask a source's log a question, now, without touching the ledger.
+    Query(QueryArgs),
     /// Look at what has been read.
     Ledger {
         /// What to do with the ledger.
@@ -108,6 +111,54 @@ pub(crate) struct RunArgs {
     /// How long what is in flight may take after SIGTERM.
     #[arg(long, default_value = "30s", value_parser = period)]
     pub(crate) grace: Duration,
+}
+
+/// What is asked of a log.
+#[derive(Debug, clap::Args)]
+pub(crate) struct QueryArgs {
+    /// The source, by its name in the configuration.
+    pub(crate) source: String,
+    /// Files, or folders of `*.yaml`, that name the source and its credential.
+    #[arg(long, short, default_value = "pipeline.yaml")]
+    pub(crate) config: Vec<PathBuf>,
+    /// From when: an age such as `30d`, a time such as `2026-01-31T00:00:00Z`, or `earliest`.
+    #[arg(long, default_value = "7d", value_parser = moment)]
+    pub(crate) since: StartAt,
+    /// Until when, likewise; or `now`.
+    #[arg(long, default_value = "now", value_parser = moment)]
+    pub(crate) until: StartAt,
+    /// A filter that the provider applies, in place of the source's own: `actions: [LOGIN]`. May be given repeatedly.
+    #[arg(long, value_name = "KEY: VALUE")]
+    pub(crate) filter: Vec<String>,
+    /// A condition in VRL that headwater applies: `.` is the provider's record.
+    #[arg(long = "where", value_name = "VRL")]
+    pub(crate) condition: Option<String>,
+    /// Only the newest so many, oldest first.
+    #[arg(long, value_name = "N")]
+    pub(crate) last: Option<usize>,
+    /// Show the events as OCSF. Tables and CSV do by themselves, unless `--columns` says what to show.
+    #[arg(long)]
+    pub(crate) normalize: bool,
+    /// How to show them.
+    #[arg(long, value_enum, default_value = "json")]
+    pub(crate) format: QueryFormat,
+    /// Paths to show in a table or CSV, such as `action,objects[0].objectName`; `time` is the event's time.
+    #[arg(long, value_delimiter = ',', value_name = "PATH,..")]
+    pub(crate) columns: Vec<String>,
+    /// Ask the built-in simulator instead: no credentials.
+    #[arg(long)]
+    pub(crate) simulate: bool,
+}
+
+/// How an answer is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum QueryFormat {
+    /// One JSON object per line.
+    Json,
+    /// RFC 4180 with a header line.
+    Csv,
+    /// For people.
+    Table,
 }
 
 /// Commands on the ledger.
@@ -140,6 +191,10 @@ pub(crate) enum GraphFormat {
     Mermaid,
     /// DOT, for Graphviz.
     Dot,
+}
+
+fn moment(text: &str) -> Result<StartAt, String> {
+    text.parse()
 }
 
 fn period(text: &str) -> Result<Duration, String> {

@@ -77,6 +77,7 @@ fn main() -> ExitCode {
         Command::Simulate { providers, port, scenario } => commands::simulate(providers, *port, scenario),
         Command::Schema => commands::schema(),
         Command::Vrl { program, input, metadata, config } => commands::vrl(program, input, metadata.as_deref(), config),
+        Command::Query(args) => commands::query(args, cli.log_format),
         Command::Ledger { command: LedgerCommand::Show { config, format } } => commands::show_ledger(config, *format),
     };
     match outcome {

@@ -2,6 +2,7 @@
 
 mod graph;
 mod ledger;
+mod query;
 mod run;
 mod schema;
 mod simulate;
@@ -11,6 +12,7 @@ mod vrl;
 
 pub(crate) use graph::graph;
 pub(crate) use ledger::show_ledger;
+pub(crate) use query::query;
 pub(crate) use run::run;
 pub(crate) use schema::schema;
 pub(crate) use simulate::simulate;

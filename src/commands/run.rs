@@ -129,7 +129,7 @@ async fn serve_api(api: Option<Api>, board: Board, metrics: Option<api::Metrics>
     }
 }
 
-async fn show(board: Board, format: LogFormat) -> Infallible {
+pub(super) async fn show(board: Board, format: LogFormat) -> Infallible {
     terminal::show(board, format).await;
     std::future::pending().await
 }

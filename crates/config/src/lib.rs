@@ -22,6 +22,7 @@ mod load;
 mod mask;
 mod node;
 mod offsets;
+mod one_source;
 mod parse;
 mod pipeline;
 mod registry;
@@ -42,6 +43,7 @@ pub use environment::{Environment, LoadOptions, ProcessEnvironment, SIMULATED, U
 pub use graph::{Graph, GraphEdge, GraphNode, Role};
 pub use load::{Loaded, load, read, read_texts};
 pub use node::{Content, Entry, Node, NodeId, Resolved, Scalar};
+pub use one_source::read_source;
 pub use parse::parse;
 pub use pipeline::{
     Api, DeadLetter, KafkaState, OnError, OutputRef, Pipeline, SinkSpec, SourceSpec, State, Table, TableSpec,

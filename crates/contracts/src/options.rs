@@ -4,7 +4,7 @@ use crate::Timestamp;
 use chrono::TimeDelta;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error as _};
-use std::{borrow::Cow, fmt, path::PathBuf, time::Duration};
+use std::{borrow::Cow, fmt, path::PathBuf, str::FromStr, time::Duration};
 use url::Url;
 
 /// Longest period: what can be added to any instant of today without leaving the calendar.
@@ -205,16 +205,21 @@ impl StartAt {
 
 impl<'de> Deserialize<'de> for StartAt {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Ok(match text.as_str() {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl FromStr for StartAt {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text {
             "earliest" => Self::Earliest,
             "now" => Self::Now,
             other => match other.parse::<Timestamp>() {
                 Ok(instant) => Self::At(instant),
                 Err(_) => Self::Ago(Period::parse(other).map_err(|_| {
-                    D::Error::custom(format!(
-                        "`{other}` is no start: write an RFC 3339 time, `earliest`, `now`, or an age such as `7d`"
-                    ))
+                    format!("`{other}` is no start: write an RFC 3339 time, `earliest`, `now`, or an age such as `7d`")
                 })?),
             },
         })

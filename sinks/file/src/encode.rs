@@ -1,9 +1,8 @@
 //! Events to records. Pure.
 
 use headwater_contracts::{Encode, Event};
-use headwater_sink_kit::line;
-use std::borrow::Cow;
-use vrl::{path::OwnedValuePath, value::Value};
+use headwater_sink_kit::{csv_row, line};
+use vrl::path::OwnedValuePath;
 
 /// How an event becomes a record.
 #[derive(Debug, Clone)]
@@ -19,42 +18,9 @@ impl Encode for Encoder {
     fn encode(&self, event: &Event, out: &mut Vec<u8>) -> Result<(), String> {
         match self {
             Self::Ndjson => line(event, out).map(|()| out.push(b'\n')),
-            Self::Csv(columns) => row(event, columns, out),
+            Self::Csv(columns) => csv_row(event, columns, out),
         }
     }
-}
-
-fn row(event: &Event, columns: &[OwnedValuePath], out: &mut Vec<u8>) -> Result<(), String> {
-    let value = match &event.value {
-        Some(value) => Cow::Borrowed(value),
-        None => Cow::Owned(
-            serde_json::from_slice::<Value>(&event.raw)
-                .map_err(|error| format!("the provider's bytes are not JSON, so they have no columns: {error}"))?,
-        ),
-    };
-    let fields = columns.iter().map(|column| value.get(column).map_or(Ok(String::new()), text));
-    let fields: Vec<String> = fields.collect::<Result<_, _>>()?;
-    out.extend(csv_record(&fields)?);
-    Ok(())
-}
-
-/// A field's text: strings and times as they are, nothing for null, JSON for what is nested.
-fn text(value: &Value) -> Result<String, String> {
-    let json = match value {
-        Value::Null => return Ok(String::new()),
-        value => serde_json::to_value(value).map_err(|error| format!("cannot be written as JSON: {error}"))?,
-    };
-    Ok(match json {
-        serde_json::Value::String(text) => text,
-        other => other.to_string(),
-    })
-}
-
-/// One record of RFC 4180, with its CRLF.
-pub(crate) fn csv_record<T: AsRef<[u8]>>(fields: &[T]) -> Result<Vec<u8>, String> {
-    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
-    writer.write_record(fields).map_err(|error| format!("cannot be written as CSV: {error}"))?;
-    writer.into_inner().map_err(|error| format!("cannot be written as CSV: {error}"))
 }
 
 #[cfg(test)]
@@ -65,6 +31,7 @@ mod tests {
     use headwater_testkit::sink_suite::event;
     use proptest::prelude::*;
     use serde_json::json;
+    use vrl::value::Value;
 
     fn raw(json: &str) -> Event {
         Event { raw: json.to_owned().into(), ..event("a", "b", false) }

@@ -2,7 +2,7 @@
 
 use crate::{
     compress::Compression,
-    encode::{Encoder, csv_record},
+    encode::Encoder,
     log::{Log, Rotate},
     recover::{Format, Records},
     template::Template,
@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use headwater_contracts::{
     ByteSize, ConfigError, Delivery, Encode, Event, Period, Sink, SinkConfig, SinkError, Timestamp,
 };
-use headwater_sink_kit::{Background, records};
+use headwater_sink_kit::{Background, csv_record, records};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::{

@@ -1,0 +1,275 @@
+//! `headwater query`: a question to a source's log, answered at once. No ledger, no pipeline, nothing kept.
+
+use crate::{
+    Failure,
+    cli::{LogFormat, QueryArgs, QueryFormat},
+    plugins, simulation,
+    table::table,
+    terminal,
+};
+use async_trait::async_trait;
+use headwater_config::{LoadOptions, ProcessEnvironment, SourceFile, read_source};
+use headwater_contracts::{Clock, Delivery, Emit, Event, Sink, SinkError, SinkOptions, StartAt, Timestamp, Transform};
+use headwater_ledger::MemoryLedger;
+use headwater_runtime::{
+    Board, DeadLetter, DeadLetterTarget, DeadLetters, Ending, RunOptions, SinkSpec, SourceSpec, SystemClock, Topology,
+    TransformSpec, run,
+};
+use headwater_sink_kit::{cells, csv_record, line};
+use headwater_vrl::{Compiler, Filter, Program, Remap, RemapOptions, Tables, locate_in, render};
+use std::{
+    collections::BTreeMap,
+    io::{self, ErrorKind, IsTerminal, Write},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::sync::watch;
+use vrl::path::{OwnedValuePath, parse_value_path};
+
+/// What a table shows of a normalized event.
+const COLUMNS: &[&str] = &["time", "actor.user.name", "metadata.event_code", "status", "message"];
+/// Failures in a row after which the question is given up.
+const GIVE_UP_AFTER: u32 = 5;
+
+/// Reads the log, and prints what was asked for.
+pub(crate) fn query(args: &QueryArgs, log_format: LogFormat) -> Result<(), Failure> {
+    let now = SystemClock.now();
+    let (since, until) = (args.since.resolve(now), args.until.resolve(now));
+    if since >= until {
+        return Err(Failure::usage(format!("--since ({since}) is not before --until ({until})")));
+    }
+    let columns = columns(args)?;
+    let rows = Arc::new(Mutex::new(Rows::new(args, &columns)));
+    let mut topology = Topology {
+        sources: vec![source(args, since)?],
+        transforms: transforms(args, since, until)?,
+        sinks: Vec::new(),
+        dead_letters: DeadLetterTarget::Store(Box::new(Remarks)),
+    };
+    topology.sinks.push(SinkSpec {
+        name: "answer".into(),
+        inputs: topology.transforms.last().map(|last| last.name.clone()).into_iter().collect(),
+        sink: Box::new(Answer { rows: rows.clone(), columns }),
+        options: SinkOptions::default(),
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build()?;
+    let board = Board::default();
+    let outcome = runtime.block_on(async {
+        let _simulators = if args.simulate {
+            let simulators = simulation::point_at_simulators(&mut topology.sources)?;
+            topology.sources.iter_mut().for_each(|source| source.options.start_at = Some(StartAt::At(since)));
+            simulators
+        } else {
+            Vec::new()
+        };
+        let (_never, stop) = watch::channel(false);
+        let ending = Ending { once: true, give_up_after: Some(GIVE_UP_AFTER) };
+        let options = RunOptions { ending, grace: Duration::ZERO, stop, board: board.clone() };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        tokio::select! {
+            outcome = run(topology, Arc::new(MemoryLedger::default()), clock, options) => {
+                outcome.map(|_| ()).map_err(Failure::run)
+            }
+            never = super::run::show(board.clone(), log_format) => match never {},
+            () = super::run::interrupted() => Err(Failure::run("interrupted: the answer is not complete")),
+        }
+    });
+    terminal::clear();
+    outcome?;
+    rows.lock().unwrap_or_else(PoisonError::into_inner).finish()
+}
+
+fn source(args: &QueryArgs, since: Timestamp) -> Result<SourceSpec, Failure> {
+    let filter = (!args.filter.is_empty()).then(|| SourceFile::new("--filter", "", args.filter.join("\n").as_str()));
+    let environment = ProcessEnvironment;
+    let options = LoadOptions { environment: &environment, lenient: args.simulate, resolve_secrets: !args.simulate };
+    let read = read_source(&args.config, &args.source, filter.as_ref(), &plugins::registry(), options);
+    let mut spec = read.map_err(|problems| Failure::config(problems.render(io::stderr().is_terminal())))?;
+    spec.options.start_at = Some(StartAt::At(since));
+    Ok(SourceSpec { name: spec.name, built: spec.built, options: spec.options })
+}
+
+/// The time asked for, the condition, the normalization: one after the other.
+fn transforms(args: &QueryArgs, since: Timestamp, until: Timestamp) -> Result<Vec<TransformSpec>, Failure> {
+    let mut steps: Vec<(&str, Arc<dyn Transform>)> = vec![("within", Arc::new(Within { since, until }))];
+    let compiler = Compiler::new(headwater_library::functions(), Tables::default());
+    if let Some(text) = &args.condition {
+        let compiled = compiler.compile_condition(text);
+        let condition = compiled.map_err(|problems| Failure::config(render("--where", text, &problems)))?;
+        steps.push(("where", Arc::new(Filter::new("where", condition, locate_in("--where", text)))));
+    }
+    if normalizes(args) {
+        let text = headwater_library::builtin("normalize.vrl").unwrap_or_default();
+        let program: Program = compiler
+            .compile(text)
+            .map_err(|problems| Failure::run(render("builtin:normalize.vrl", text, &problems)))?;
+        let locate = locate_in("builtin:normalize.vrl", text);
+        steps.push(("normalize", Arc::new(Remap::new("normalize", program, locate, RemapOptions::default()))));
+    }
+    let mut input = args.source.clone();
+    let spec = |(name, transform): (&str, Arc<dyn Transform>)| {
+        // No source may be in the way of these names.
+        let name = format!("query {name}");
+        let inputs = vec![std::mem::replace(&mut input, name.clone())];
+        TransformSpec { name, inputs, transform, block_on_error: true }
+    };
+    Ok(steps.into_iter().map(spec).collect())
+}
+
+fn normalizes(args: &QueryArgs) -> bool {
+    args.normalize || (args.format != QueryFormat::Json && args.columns.is_empty())
+}
+
+/// A column's heading and path; no path for the event's time.
+type Column = (String, Option<OwnedValuePath>);
+
+fn columns(args: &QueryArgs) -> Result<Vec<Column>, Failure> {
+    if args.format == QueryFormat::Json && !args.columns.is_empty() {
+        return Err(Failure::usage("--columns is for `--format csv` and `--format table`"));
+    }
+    let asked = args.columns.iter().map(String::as_str);
+    let names: Vec<&str> = if args.columns.is_empty() { COLUMNS.to_vec() } else { asked.collect() };
+    let parse = |name: &str| {
+        if name == "time" {
+            return Ok((name.to_owned(), None));
+        }
+        let path = parse_value_path(name)
+            .map_err(|_| Failure::usage(format!("--columns: `{name}` is not a path such as `action` or `a[0].b`")))?;
+        Ok((name.to_owned(), Some(path)))
+    };
+    names.into_iter().map(parse).collect()
+}
+
+/// Lets pass what happened in the time asked for, and drops the traces of the question itself.
+struct Within {
+    since: Timestamp,
+    until: Timestamp,
+}
+
+impl Transform for Within {
+    fn run(&self, events: Vec<Event>, emit: &mut dyn Emit) {
+        for event in events {
+            // What bears no readable time could be from any.
+            let inside = event.time.is_none_or(|time| self.since <= time && time < self.until);
+            if inside && !event.own_query { emit.next(0, event) } else { emit.drop(&event) }
+        }
+    }
+}
+
+/// The sink.
+struct Answer {
+    rows: Arc<Mutex<Rows>>,
+    columns: Vec<Column>,
+}
+
+#[async_trait]
+impl Sink for Answer {
+    async fn deliver(&mut self, events: &[Event]) -> Result<Delivery, SinkError> {
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        for event in events {
+            let row = rows.row(event, &self.columns).map_err(SinkError::Fatal)?;
+            rows.add(event.time, row).map_err(|error| SinkError::Fatal(format!("cannot write to stdout: {error}")))?;
+        }
+        Ok(Delivery::default())
+    }
+}
+
+/// One event of the answer.
+enum Row {
+    Text(Vec<u8>),
+    Cells(Vec<String>),
+}
+
+/// The answer: printed as it comes where order and width allow it, else kept until the end.
+struct Rows {
+    format: QueryFormat,
+    headings: Vec<String>,
+    last: Option<usize>,
+    /// By time, and by arrival among equal times.
+    kept: BTreeMap<(Option<Timestamp>, u64), Row>,
+    count: u64,
+}
+
+impl Rows {
+    fn new(args: &QueryArgs, columns: &[Column]) -> Self {
+        let headings = columns.iter().map(|(name, _)| name.clone()).collect();
+        Self { format: args.format, headings, last: args.last, kept: BTreeMap::new(), count: 0 }
+    }
+
+    fn row(&self, event: &Event, columns: &[Column]) -> Result<Row, String> {
+        let mut text = Vec::new();
+        if self.format == QueryFormat::Json {
+            line(event, &mut text)?;
+            text.push(b'\n');
+            return Ok(Row::Text(text));
+        }
+        let paths: Vec<OwnedValuePath> = columns.iter().filter_map(|(_, path)| path.clone()).collect();
+        let mut values = cells(event, &paths)?.into_iter();
+        let time =
+            || event.time.map_or_else(String::new, |time| time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
+        let row: Vec<String> = columns
+            .iter()
+            .map(|(_, path)| if path.is_none() { time() } else { values.next().unwrap_or_default() })
+            .collect();
+        if self.format == QueryFormat::Csv { csv_record(&row).map(Row::Text) } else { Ok(Row::Cells(row)) }
+    }
+
+    fn add(&mut self, time: Option<Timestamp>, row: Row) -> io::Result<()> {
+        self.count += 1;
+        match row {
+            Row::Text(text) if self.last.is_none() => {
+                let heading = if self.count == 1 { self.heading() } else { Vec::new() };
+                write(&[heading, text].concat())
+            }
+            row => {
+                self.kept.insert((time, self.count), row);
+                if self.last.is_some_and(|last| self.kept.len() > last) {
+                    self.kept.pop_first();
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn heading(&self) -> Vec<u8> {
+        if self.format == QueryFormat::Csv { csv_record(&self.headings).unwrap_or_default() } else { Vec::new() }
+    }
+
+    /// Prints what was kept.
+    fn finish(&mut self) -> Result<(), Failure> {
+        let mut text = if self.last.is_some() || self.count == 0 { self.heading() } else { Vec::new() };
+        let mut rows = Vec::new();
+        for row in std::mem::take(&mut self.kept).into_values() {
+            match row {
+                Row::Text(line) => text.extend(line),
+                Row::Cells(cells) => rows.push(cells),
+            }
+        }
+        if self.format == QueryFormat::Table {
+            let headings: Vec<&str> = self.headings.iter().map(String::as_str).collect();
+            text.extend(table(&headings, &rows).into_bytes());
+        }
+        write(&text).map_err(|error| Failure::run(format!("cannot write to stdout: {error}")))
+    }
+}
+
+/// Writes to stdout; a reader that has seen enough (`| head`) is no failure.
+fn write(bytes: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+/// There is no store for what is no record: a person is told.
+struct Remarks;
+
+impl DeadLetters for Remarks {
+    fn append(&mut self, letters: &[DeadLetter]) -> io::Result<()> {
+        for letter in letters {
+            tracing::warn!("left out `{}`: {}", letter.event.id, letter.reason);
+        }
+        Ok(())
+    }
+}
