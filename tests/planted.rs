@@ -87,6 +87,10 @@ impl Scan for WrongScan {
         self.inner.elements()
     }
 
+    fn whole(&self) -> bool {
+        self.inner.whole()
+    }
+
     fn request(&mut self) -> Request {
         self.inner.request()
     }
