@@ -111,6 +111,13 @@ impl Events {
         self.sample(entry).map_or(("IAM", "UNKNOWN"), |sample| (&sample.category, &sample.kind))
     }
 
+    /// Whether the record belongs to this trace.
+    pub(super) fn has_trace(&self, entry: &Entry, as_of: i64, trace: &str) -> bool {
+        let mut raw = Vec::new();
+        self.render(entry, as_of, &mut raw);
+        serde_json::from_slice::<Value>(&raw).is_ok_and(|record| record["traceId"] == trace)
+    }
+
     /// `userId`.
     pub(super) fn user(&self, entry: &Entry) -> &'static str {
         match &entry.body {
