@@ -202,7 +202,8 @@ impl Scenario {
                 s.max_page_size = dice.pick([10, 25, 100]);
                 s.clamps_page_size = dice.chance(600);
                 // What does not clamp takes the default size.
-                s.max_page_size = if s.clamps_page_size { s.max_page_size } else { s.max_page_size.max(25) };
+                let least = if s.clamps_page_size && scenario.ties_per_mille < 900 { 10 } else { 25 };
+                s.max_page_size = s.max_page_size.max(least);
                 s.time_filter = dice.pick([TimeFilter::StartAndEnd, TimeFilter::Start, TimeFilter::End]);
                 s.long_per_mille = dice.pick([0, 50, 300]);
                 s.visibility_delay_s = dice.pick([0, 60, 1800]);

@@ -28,6 +28,10 @@ const TOLERANCE: TimeDelta = TimeDelta::seconds(1);
 const THROTTLED: Duration = Duration::from_mins(1);
 const THROTTLED_MAX: Duration = Duration::from_mins(5);
 
+/// Requests for what has happened since the scan began. What a scan does not reach, the next one reads; and if reading is
+/// itself recorded, it would never come to an end.
+const IN_PURSUIT: u32 = 10;
+
 /// What a scan is to do.
 #[derive(Debug)]
 pub(crate) struct Job {
@@ -56,6 +60,8 @@ pub(crate) struct AuditScan {
     /// Records asked for by the request under way.
     asked: u32,
     requests: u32,
+    /// Those answered with what has happened since it began.
+    in_pursuit: u32,
     throttled: u32,
     began: Option<Timestamp>,
     /// The latest start read.
@@ -80,6 +86,7 @@ impl AuditScan {
             state,
             asked: 0,
             requests: 0,
+            in_pursuit: 0,
             throttled: 0,
             began: None,
             newest: None,
@@ -98,7 +105,13 @@ impl AuditScan {
         let began = *self.began.get_or_insert(server_time);
         self.throttled = 0;
         self.committed = true;
-        match self.seek.end_page(pagination, self.asked) {
+        let step = self.seek.end_page(pagination, self.asked);
+        self.in_pursuit += u32::from(self.newest >= Some(began));
+        match step {
+            Step::More | Step::Stuck(_) if self.in_pursuit > IN_PURSUIT => {
+                self.complete(began, server_time);
+                Ok(Next::Complete)
+            }
             Step::More => {
                 if self.page_size != self.settings.page_size() {
                     self.state.page_size_refused = Some(self.settings.page_size());
