@@ -183,6 +183,9 @@ impl Scenario {
             Provider::SolaceCloud => {
                 // Ties of more than a page, too.
                 scenario.ties_per_mille = dice.pick([0, 100, 500, 950]);
+                // Each instant brings twenty of them then.
+                let busy = scenario.ties_per_mille > 900;
+                scenario.live_per_hour = scenario.live_per_hour.min(if busy { 1 } else { 20 });
                 scenario.late_per_mille = dice.pick([0, 200]);
                 scenario.late_max_s = 2 * HOUR_S;
                 // A day late, which the usual overlap finds, and days late, which only the daily re-scan does.

@@ -177,4 +177,50 @@ mod tests {
             check(silent, Rights::Unknown);
         }
     }
+
+    fn check(expect_org_wide: bool, state: State) -> Check {
+        let settings = crate::source::tests::settings(expect_org_wide);
+        Check::new(Arc::new(settings), "api.solace.cloud".into(), state, Timestamp::UNIX_EPOCH)
+    }
+
+    fn answer(check: &mut Check, body: &[u8]) -> Result<Next, ReadError> {
+        check.page(&PageEnd { envelope: body, records: 0, server_time: Timestamp::UNIX_EPOCH })
+    }
+
+    const OWN: &[u8] = br#"{"data":["Retrieve my audit logs"]}"#;
+
+    #[test]
+    fn a_token_for_its_owner_only_is_a_warning_or_if_asked_for_an_error() {
+        for (expected, class) in [(false, None), (true, Some("denied"))] {
+            let mut check = check(expected, State::default());
+            assert_eq!(check.request().path, CATEGORIES);
+            assert!(matches!(answer(&mut check, b"[]"), Ok(Next::More)));
+            assert_eq!(check.request().path, PERMISSIONS);
+            assert_eq!(answer(&mut check, OWN).err().map(|error| error.class()), class);
+            assert_eq!(check.state().is_some(), class.is_none());
+            assert!(shortfall(&check.state).is_some_and(|text| text.contains("organization")));
+        }
+    }
+
+    #[test]
+    fn only_the_audit_api_itself_can_keep_headwater_from_reading() {
+        let refused = |status| Rejection { status, retry_after: None, content_type: String::new(), body: vec![] };
+        for (status, class) in [(401, "denied"), (403, "denied"), (404, "malformed"), (500, "transient"), (429, "throttled")] {
+            let mut check = check(false, State::default());
+            assert_eq!(check.rejected(&refused(status)).err().map(|error| error.class()), Some(class), "{status}");
+            assert!(matches!(answer(&mut check, br#"{"data":[]}"#), Ok(Next::More)));
+            let then = check.rejected(&refused(status));
+            assert_eq!(then.is_err(), status == 429, "{status}");
+        }
+        assert!(answer(&mut check(false, State::default()), b"<html>").is_err());
+    }
+
+    #[test]
+    fn throttling_that_does_not_say_how_long_is_waited_out_by_the_minute() {
+        let wait = |times| match patient(ReadError::Throttled { retry_after: None, reason: String::new() }, times) {
+            ReadError::Throttled { retry_after, .. } => retry_after.map(|wait| wait.as_secs()),
+            _ => None,
+        };
+        assert_eq!([wait(0), wait(1), wait(2), wait(3), wait(99)], [Some(60), Some(120), Some(240), Some(300), Some(300)]);
+    }
 }

@@ -277,6 +277,30 @@ mod tests {
         }
     }
 
+    /// What a client that trusts page numbers reads.
+    fn by_page_numbers(server: &mut Server) -> HashSet<String> {
+        let mut read = HashSet::new();
+        for page in 1.. {
+            let (records, _) = server.answer(at(-1), page, 100);
+            if records.is_empty() {
+                break;
+            }
+            read.extend(records.into_iter().map(|(id, _)| id));
+        }
+        read
+    }
+
+    #[test]
+    fn page_numbers_lose_records_where_this_walk_does_not() {
+        let spread: Vec<i64> = (0..200).map(|n| n * 5000).collect();
+        let expiring = || Server { expire: (2..8).collect(), ..server(&spread, 25) };
+        let tied = || server(&[vec![5000; 40], vec![9000; 40]].concat(), 25);
+        for (make, all) in [(&expiring as &dyn Fn() -> Server, 194), (&tied, 80)] {
+            assert!(by_page_numbers(&mut make()).len() < all);
+            assert!(make().read().0.len() >= all);
+        }
+    }
+
     #[test]
     fn a_tie_of_more_than_a_page_is_read_to_its_last_record() {
         for seed in 0..40 {

@@ -161,3 +161,106 @@ impl Source for SolaceCloud {
         cadence.rescan.iter().map(|rescan| rescan.span).fold(cadence.overlap, Ord::max).0 + TimeDelta::days(1)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use headwater_contracts::{Coverage, Rescan};
+    use serde_json::{Value, json};
+
+    /// The default settings.
+    pub(crate) fn settings(expect_org_wide: bool) -> Settings {
+        Settings {
+            cadence: Cadence {
+                poll_interval: Period::minutes(1),
+                overlap: Period::hours(24),
+                settle: Period::minutes(5),
+                rescan: vec![Rescan { every: Period::hours(24), span: Period::days(7) }],
+                page_size: Some(100),
+            },
+            filter: Filter::default(),
+            retention: TimeDelta::days(180),
+            expect_org_wide,
+            recognizer: None,
+        }
+    }
+
+    fn now() -> Timestamp {
+        "2024-05-20T12:00:00Z".parse().unwrap()
+    }
+
+    fn plan(first: bool, state: &Value, ago: TimeDelta) -> Plan {
+        SolaceCloud::new("api.solace.cloud".into(), settings(false)).plan(&StreamView {
+            first,
+            stream: "api.solace.cloud",
+            now: now(),
+            start: now() - ago,
+            coverage: &Coverage::default(),
+            state: Some(state),
+            calls: &[],
+        })
+    }
+
+    /// `startTime` of the first request.
+    fn bound(plan: &mut Plan) -> String {
+        let request = plan.scans[0].request();
+        assert!(request.query.iter().all(|(name, _)| name != "endTime"));
+        request.query.iter().find(|(name, _)| name == "startTime").unwrap().1.clone()
+    }
+
+    fn polled(more: Value) -> Value {
+        let mut state = json!({
+            "low": "2024-05-20T11:50:00Z", "wide_low": "2024-05-20T11:00:00Z", "wide_ended": "2024-05-20T11:10:00Z",
+            "polled": "2024-05-20T11:55:00Z", "ended": "2024-05-20T11:55:01Z", "covered": "2024-05-20T11:50:00Z",
+            "rescans": [{ "every_ms": 86_400_000, "span_ms": 604_800_000, "at": "2024-05-20T03:00:00Z" }],
+        });
+        state.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        state
+    }
+
+    #[test]
+    fn a_run_begins_with_a_check_and_the_first_scan_a_day_before_the_start() {
+        assert_eq!(plan(true, &json!({}), TimeDelta::days(7)).scans[0].describe(), "token and region of `api.solace.cloud`");
+        let mut first = plan(false, &json!({}), TimeDelta::days(7));
+        assert_eq!(bound(&mut first), "2024-05-12T11:59:59.999Z");
+        // What may expire at any moment is not begun with.
+        let mut earliest = plan(false, &json!({}), TimeDelta::days(4000));
+        assert_eq!(bound(&mut earliest), "2023-11-22T11:59:59.999Z");
+    }
+
+    #[test]
+    fn each_poll_looks_back_a_day_from_the_last_that_did_and_an_hour_if_that_is_much() {
+        assert_eq!(bound(&mut plan(false, &polled(json!({})), TimeDelta::days(7))), "2024-05-19T10:59:59.999Z");
+        let many = json!({ "wide_requests": 6 });
+        assert_eq!(bound(&mut plan(false, &polled(many), TimeDelta::days(7))), "2024-05-20T10:49:59.999Z");
+        let many_but_long_ago = json!({ "wide_requests": 6, "wide_ended": "2024-05-20T10:59:00Z" });
+        assert_eq!(bound(&mut plan(false, &polled(many_but_long_ago), TimeDelta::days(7))), "2024-05-19T10:59:59.999Z");
+    }
+
+    #[test]
+    fn an_interrupted_scan_goes_on_and_a_rescan_reaches_back_a_week() {
+        let open = json!({ "open": { "began": "2024-05-20T11:56:00Z", "reached": "2024-05-20T11:30:00Z" } });
+        assert_eq!(bound(&mut plan(false, &polled(open), TimeDelta::days(30))), "2024-05-19T11:29:59.999Z");
+        let due = json!({ "rescans": [{ "every_ms": 86_400_000, "span_ms": 604_800_000, "at": "2024-05-19T11:00:00Z" }] });
+        assert_eq!(bound(&mut plan(false, &polled(due), TimeDelta::days(30))), "2024-05-13T10:59:59.999Z");
+    }
+
+    #[test]
+    fn a_poll_waits_for_its_time_unless_somebody_has_just_started_headwater() {
+        let ended = json!({ "ended": "2024-05-20T11:59:30Z" });
+        let waiting = plan(false, &polled(ended.clone()), TimeDelta::days(7));
+        assert_eq!((waiting.scans.len(), waiting.wake), (0, Some(now() + TimeDelta::seconds(30))));
+        let mut checked = polled(ended);
+        checked["checked"] = json!(true);
+        assert_eq!(plan(false, &checked, TimeDelta::days(7)).scans.len(), 1);
+    }
+
+    #[test]
+    fn what_expired_unread_is_a_gap_and_another_filter_begins_anew() {
+        let away = plan(false, &polled(json!({ "polled": "2023-10-01T00:00:00Z" })), TimeDelta::days(300));
+        let expired = now() - TimeDelta::days(180);
+        assert_eq!(away.gaps[0].span.to, expired.timestamp_millis());
+        let filtered = polled(json!({ "filter": "another" }));
+        assert_eq!(bound(&mut plan(false, &filtered, TimeDelta::days(7))), "2024-05-12T11:59:59.999Z");
+    }
+}
