@@ -96,7 +96,12 @@ fn id(event: &Value) -> String {
 /// `headwater ARGS` where the variables of the default pipeline are set.
 fn configured(dir: &Path, args: &[&str]) -> Output {
     let mut command = support::command(dir, args);
-    command.env("PACTFLOW_TOKEN", "a token").env("MURAL_API_KEY", "a key").env("SOLACE_TOKEN", "a token").output().unwrap()
+    command
+        .env("PACTFLOW_TOKEN", "a token")
+        .env("MURAL_API_KEY", "a key")
+        .env("SOLACE_TOKEN", "a token")
+        .output()
+        .unwrap()
 }
 
 fn assert_code(output: &Output, code: Option<i32>) {
@@ -177,7 +182,8 @@ fn a_bad_configuration_is_not_run_and_leaves_nothing() {
 fn a_missing_secret_is_named_before_anything_is_touched() {
     let dir = folder(&text("examples/quickstart/pipeline.yaml"));
     let mut command = support::command(dir.path(), &["run", "--once"]);
-    let done = command.env_remove("PACTFLOW_TOKEN").env_remove("MURAL_API_KEY").env_remove("SOLACE_TOKEN").output().unwrap();
+    let done =
+        command.env_remove("PACTFLOW_TOKEN").env_remove("MURAL_API_KEY").env_remove("SOLACE_TOKEN").output().unwrap();
     assert_code(&done, CONFIG);
     assert!(stderr(&done).contains("PACTFLOW_TOKEN") && stderr(&done).contains("MURAL_API_KEY"), "{}", stderr(&done));
     assert_eq!(entries(dir.path()), ["pipeline.yaml"]);
@@ -390,7 +396,8 @@ fn once_delivers_every_event_of_solace_cloud_once() {
 fn simulate_runs_the_default_pipeline_and_leaves_nothing() {
     let dir = folder(&text("pipeline.yaml"));
     let mut command = support::command(dir.path(), &["run", "--simulate", "--once"]);
-    let done = command.env_remove("PACTFLOW_TOKEN").env_remove("MURAL_API_KEY").env_remove("SOLACE_TOKEN").output().unwrap();
+    let done =
+        command.env_remove("PACTFLOW_TOKEN").env_remove("MURAL_API_KEY").env_remove("SOLACE_TOKEN").output().unwrap();
     assert_code(&done, Some(0));
     assert_eq!(entries(dir.path()), ["pipeline.yaml"]);
     let mut providers = BTreeMap::new();
@@ -547,7 +554,11 @@ fn simulate_prints_addresses_and_answers() {
             answer
         };
         let good = answer(&header);
-        assert!(good.starts_with("HTTP/1.1 200 ") && ["\"actor\"", "\"uuid\"", "\"userId\""].iter().any(|member| good.contains(member)), "{good}");
+        assert!(
+            good.starts_with("HTTP/1.1 200 ")
+                && ["\"actor\"", "\"uuid\"", "\"userId\""].iter().any(|member| good.contains(member)),
+            "{good}"
+        );
         let stranger = answer("Accept: */*");
         assert!(stranger.starts_with("HTTP/1.1 401 "), "{stranger}");
     }

@@ -122,7 +122,8 @@ fn written(time: Timestamp) -> String {
 impl WrongScan {
     /// Makes a request of Solace Cloud wrong.
     fn spoil(&mut self, request: &mut Request) {
-        let get = |request: &Request, name| request.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        let get =
+            |request: &Request, name| request.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
         let Some(start) = get(request, "startTime") else { return };
         let set = |request: &mut Request, name: &str, value: String| {
             request.query.retain(|(key, _)| key != name);

@@ -88,7 +88,8 @@ async fn item_4_bounds_are_exclusive_and_compared_with_start_or_end() {
         let middle = data(&everything)[150].clone();
         let (start, end) = (middle["startTime"].as_str().unwrap(), middle["endTime"].as_str().unwrap());
         let found = async |query: String| {
-            all(data(&stage.json(&format!("pageSize=1000&{query}")).await), "id").contains(&middle["id"].as_str().unwrap().to_owned())
+            all(data(&stage.json(&format!("pageSize=1000&{query}")).await), "id")
+                .contains(&middle["id"].as_str().unwrap().to_owned())
         };
         let (low, high) = match filter {
             TimeFilter::StartAndEnd => (start, end),

@@ -111,9 +111,7 @@ impl Sink for RecordingSink {
                         open.insert(key, Filed { time, identity: event.identity });
                         Arrival::First
                     }
-                    Some(last) if last.incarnation == self.incarnation || settled.contains(&key) => {
-                        Arrival::Repeated
-                    }
+                    Some(last) if last.incarnation == self.incarnation || settled.contains(&key) => Arrival::Repeated,
                     Some(_) => Arrival::Again,
                 };
                 copies.push(Arrived {

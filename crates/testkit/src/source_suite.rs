@@ -129,7 +129,12 @@ impl Verdict {
     /// The census as a line.
     pub fn census_line(&self) -> String {
         let runs = |trouble| self.census.get(trouble).copied().unwrap_or_default();
-        TROUBLES.iter().chain(&[CHANGED]).map(|trouble| format!("{trouble} {}", runs(*trouble))).collect::<Vec<_>>().join(", ")
+        TROUBLES
+            .iter()
+            .chain(&[CHANGED])
+            .map(|trouble| format!("{trouble} {}", runs(*trouble)))
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 
@@ -269,7 +274,8 @@ impl Case<'_> {
             let promised = truth.visible_at <= run.cut && truth.expires_at > run.rig.clock.now();
             let last = truth.form_at(run.cut).filter(|_| self.content_counts);
             // A later form, which nobody had to find yet, will do as well.
-            let later = |raw: &[u8]| truth.forms.iter().zip(&truth.shown_from).any(|(f, from)| f == raw && *from > run.cut);
+            let later =
+                |raw: &[u8]| truth.forms.iter().zip(&truth.shown_from).any(|(f, from)| f == raw && *from > run.cut);
             let current = |copy: &Arrived| last.is_none_or(|last| copy.raw == last || later(&copy.raw));
             let (found, gone) = (copies.iter().any(current), dropped.contains(&truth.id));
             if truth.kind == Kind::OwnCollector && self.own.is_some() {

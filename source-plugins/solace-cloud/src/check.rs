@@ -57,7 +57,9 @@ impl Check {
 pub(crate) fn shortfall(state: &State) -> Option<String> {
     match state.rights {
         Rights::Organization => None,
-        Rights::Own => Some(format!("the token lacks the permission for the organization's audit logs, so only its owner's records are read: {DENIED}")),
+        Rights::Own => Some(format!(
+            "the token lacks the permission for the organization's audit logs, so only its owner's records are read: {DENIED}"
+        )),
         Rights::Unknown if state.users.lonely() => Some(format!(
             "all records of a week or more are of one user, `{}`: the token may show its owner's records only; {DENIED}",
             state.users.one.as_deref().unwrap_or_default(),
@@ -205,7 +207,9 @@ mod tests {
     #[test]
     fn only_the_audit_api_itself_can_keep_headwater_from_reading() {
         let refused = |status| Rejection { status, retry_after: None, content_type: String::new(), body: vec![] };
-        for (status, class) in [(401, "denied"), (403, "denied"), (404, "malformed"), (500, "transient"), (429, "throttled")] {
+        for (status, class) in
+            [(401, "denied"), (403, "denied"), (404, "malformed"), (500, "transient"), (429, "throttled")]
+        {
             let mut check = check(false, State::default());
             assert_eq!(check.rejected(&refused(status)).err().map(|error| error.class()), Some(class), "{status}");
             assert!(matches!(answer(&mut check, br#"{"data":[]}"#), Ok(Next::More)));
@@ -221,6 +225,9 @@ mod tests {
             ReadError::Throttled { retry_after, .. } => retry_after.map(|wait| wait.as_secs()),
             _ => None,
         };
-        assert_eq!([wait(0), wait(1), wait(2), wait(3), wait(99)], [Some(60), Some(120), Some(240), Some(300), Some(300)]);
+        assert_eq!(
+            [wait(0), wait(1), wait(2), wait(3), wait(99)],
+            [Some(60), Some(120), Some(240), Some(300), Some(300)]
+        );
     }
 }

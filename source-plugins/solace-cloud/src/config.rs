@@ -93,7 +93,10 @@ impl SolaceCloudConfig {
         let fail = |field: &str, problem: &str| Err(ConfigError::new(field, problem));
         check_endpoint(&self.endpoint, "https://api.solace.cloud", "token")?;
         if self.token.expose().trim().is_empty() {
-            return fail("token", "`token` is empty; write an API token with the permission \"Retrieve my organization's audit logs\"");
+            return fail(
+                "token",
+                "`token` is empty; write an API token with the permission \"Retrieve my organization's audit logs\"",
+            );
         }
         let filter = &self.filter;
         let parts = [

@@ -32,7 +32,9 @@ impl Recognizer {
         let from_here =
             entry.address().and_then(|ip| ip.parse::<IpAddr>().ok()).is_some_and(|ip| self.ips.contains(&ip));
         if !from_here {
-            return Echo::Suspicious("possible token misuse: the token's owner read the audit log from another address");
+            return Echo::Suspicious(
+                "possible token misuse: the token's owner read the audit log from another address",
+            );
         }
         let method = entry.meta("requestMethod");
         let distance = |sent: Timestamp| entry.start.map(|start| (start - sent).abs());

@@ -33,7 +33,8 @@ impl Pagination {
     /// its server says of the rest may be capped.
     pub(crate) fn is_last(&self, asked: u64, records: u64, size: u64) -> bool {
         let size = self.page_size.map_or(size, |clamped| clamped.min(size));
-        let names_next = self.next_page.is_some_and(|next| next > asked && self.total_pages.is_none_or(|all| next <= all));
+        let names_next =
+            self.next_page.is_some_and(|next| next > asked && self.total_pages.is_none_or(|all| next <= all));
         let more_pages = self.total_pages.is_some_and(|all| all > asked);
         records == 0 || (records < size && !names_next && !more_pages)
     }

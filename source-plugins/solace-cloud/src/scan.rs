@@ -121,7 +121,8 @@ impl AuditScan {
                     let since = self.since(began);
                     let reached = self.seek.bound().min(since - self.settings.cadence.settle.0);
                     let before = self.state.open.map(|open| open.reached);
-                    self.state.open = Some(Open { began: since, reached: before.map_or(reached, |old| old.max(reached)) });
+                    self.state.open =
+                        Some(Open { began: since, reached: before.map_or(reached, |old| old.max(reached)) });
                 }
                 Ok(Next::More)
             }
@@ -209,14 +210,10 @@ impl Scan for AuditScan {
             .query("pageSize", self.asked)
             .query("pageNumber", self.seek.page_number());
         let filter = &self.settings.filter;
-        [
-            ("eventCategory", &filter.event_category),
-            ("eventType", &filter.event_type),
-            ("traceId", &filter.trace_id),
-        ]
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value.as_ref()?)))
-        .fold(request, |request, (name, value)| request.query(name, value))
+        [("eventCategory", &filter.event_category), ("eventType", &filter.event_type), ("traceId", &filter.trace_id)]
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value.as_ref()?)))
+            .fold(request, |request, (name, value)| request.query(name, value))
     }
 
     fn record(&mut self, raw: &[u8], sent: &OwnRequests) -> Result<Record, Unreadable> {
@@ -244,7 +241,9 @@ impl Scan for AuditScan {
         let pagination = Pagination::read(end.envelope)?;
         let asked = self.seek.page_number();
         if let Some(other) = pagination.page_number.filter(|number| *number != asked && end.records > 0) {
-            return Err(ReadError::Malformed(format!("asked for page {asked}, answered with page {other}; tell the vendor")));
+            return Err(ReadError::Malformed(format!(
+                "asked for page {asked}, answered with page {other}; tell the vendor"
+            )));
         }
         if let Some(stray) = self.stray {
             return Err(ReadError::Malformed(format!(
@@ -266,7 +265,9 @@ impl Scan for AuditScan {
             }
             400 if self.page_size > SMALL_PAGE => {
                 let refused = std::mem::replace(&mut self.page_size, SMALL_PAGE);
-                Ok(Next::Restart(format!("{reason}; asking with `pageSize={SMALL_PAGE}`, because {refused} may be the cause")))
+                Ok(Next::Restart(format!(
+                    "{reason}; asking with `pageSize={SMALL_PAGE}`, because {refused} may be the cause"
+                )))
             }
             400 => {
                 self.page_size = self.settings.page_size();

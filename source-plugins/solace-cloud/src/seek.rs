@@ -202,7 +202,8 @@ mod tests {
                 let gone = self.records.iter().position(|(_, start)| *start == oldest).unwrap();
                 self.records.remove(gone);
             }
-            let new = self.appear.iter().filter(|(when, ..)| *when == answers).map(|(_, id, start)| (id.clone(), *start));
+            let new =
+                self.appear.iter().filter(|(when, ..)| *when == answers).map(|(_, id, start)| (id.clone(), *start));
             self.records.extend(new);
             let mut found: Vec<_> = self.records.iter().filter(|(_, start)| at(*start) > bound).cloned().collect();
             found.sort_by_cached_key(|(id, start)| {

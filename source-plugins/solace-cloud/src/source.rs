@@ -220,7 +220,10 @@ pub(crate) mod tests {
 
     #[test]
     fn a_run_begins_with_a_check_and_the_first_scan_a_day_before_the_start() {
-        assert_eq!(plan(true, &json!({}), TimeDelta::days(7)).scans[0].describe(), "token and region of `api.solace.cloud`");
+        assert_eq!(
+            plan(true, &json!({}), TimeDelta::days(7)).scans[0].describe(),
+            "token and region of `api.solace.cloud`"
+        );
         let mut first = plan(false, &json!({}), TimeDelta::days(7));
         assert_eq!(bound(&mut first), "2024-05-12T11:59:59.999Z");
         // What may expire at any moment is not begun with.
@@ -241,7 +244,8 @@ pub(crate) mod tests {
     fn an_interrupted_scan_goes_on_and_a_rescan_reaches_back_a_week() {
         let open = json!({ "open": { "began": "2024-05-20T11:56:00Z", "reached": "2024-05-20T11:30:00Z" } });
         assert_eq!(bound(&mut plan(false, &polled(open), TimeDelta::days(30))), "2024-05-19T11:29:59.999Z");
-        let due = json!({ "rescans": [{ "every_ms": 86_400_000, "span_ms": 604_800_000, "at": "2024-05-19T11:00:00Z" }] });
+        let due =
+            json!({ "rescans": [{ "every_ms": 86_400_000, "span_ms": 604_800_000, "at": "2024-05-19T11:00:00Z" }] });
         assert_eq!(bound(&mut plan(false, &polled(due), TimeDelta::days(30))), "2024-05-13T10:59:59.999Z");
     }
 

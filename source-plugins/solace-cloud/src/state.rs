@@ -120,7 +120,8 @@ mod tests {
 
     #[test]
     fn a_state_reads_back_and_a_broken_one_counts_as_none() {
-        let mut state = State { low: Some(at(1)), open: Some(Open { began: at(3), reached: at(2) }), ..State::default() };
+        let mut state =
+            State { low: Some(at(1)), open: Some(Open { began: at(3), reached: at(2) }), ..State::default() };
         state.users.see("u", at(0));
         assert_eq!(State::read(Some(&serde_json::to_value(&state).unwrap())), state);
         assert_eq!(State::read(Some(&serde_json::json!({ "low": [1] }))), State::default());

@@ -2,8 +2,8 @@
 
 use crate::attributes::{Out, fixed, http_request, object, src_endpoint, unknown_endpoint, user};
 use crate::meta::Meta;
-use crate::pattern::same_word;
 use crate::ocsf::{API_ACTIVITY, ActorPlace, BASE_EVENT, Code, OTHER, SCHEMA};
+use crate::pattern::same_word;
 use crate::table::{Outcome, Provider, Tenant};
 use crate::time::{self, Instant};
 use crate::view::View;
@@ -108,9 +108,8 @@ pub(crate) fn finish(
     if let Some(leaf) = told {
         out.take(leaf);
     }
-    let tenant = told
-        .map(|leaf| leaf.text.as_ref())
-        .or(meta.stream.as_deref().filter(|_| table.tenant == Tenant::Stream));
+    let tenant =
+        told.map(|leaf| leaf.text.as_ref()).or(meta.stream.as_deref().filter(|_| table.tenant == Tenant::Stream));
 
     let mut profiles = Vec::with_capacity(2);
     if let Some(provider) = &table.cloud {
@@ -123,10 +122,8 @@ pub(crate) fn finish(
             Some(service) => out.take(service),
             None => fixed(&table.product.name),
         };
-        let mut api = ObjectMap::from([
-            ("operation".into(), operation),
-            ("service".into(), object([("name", service)])),
-        ]);
+        let mut api =
+            ObjectMap::from([("operation".into(), operation), ("service".into(), object([("name", service)]))]);
         if let Some(code) = response_code {
             api.insert("response".into(), object([("code", Value::from(code))]));
         }

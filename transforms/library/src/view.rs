@@ -156,9 +156,10 @@ impl<'e> View<'e> {
 
     fn select(&self, selector: &Selector) -> Option<&Entity<'e>> {
         let entity = self.entity(&selector.entity).filter(|entity| entity.is_known())?;
-        let of_kind = selector.kind.as_ref().is_none_or(|wanted| {
-            entity.kind.as_ref().is_some_and(|kind| same_word(wanted, &kind.text))
-        });
+        let of_kind = selector
+            .kind
+            .as_ref()
+            .is_none_or(|wanted| entity.kind.as_ref().is_some_and(|kind| same_word(wanted, &kind.text)));
         of_kind.then_some(entity)
     }
 }

@@ -27,7 +27,7 @@ impl Limit {
         while self.requests.front().is_some_and(|at| *at <= judged - WINDOW) {
             self.requests.pop_front();
         }
-        let counted = self.requests.partition_point(|at| *at <= judged);
+        let counted = self.requests.partition_point(|at| *at < judged);
         self.requests.push_back(now);
         counted < limit
     }

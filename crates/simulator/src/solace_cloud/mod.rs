@@ -157,9 +157,14 @@ const UNPRIVILEGED: &str = "sim-solace-token-without-audit-permission";
 const ELSEWHERE: &str = "sim-solace-token-of-the-european-union";
 
 /// The categories there are, and those that are added a day later.
-const KNOWN: [(&str, &str); 4] =
-    [("DISTRIBUTED_TRACING", "ENABLE_DISTRIBUTED_TRACING"), ("IAM", "LOGIN"), ("IAM", "UNKNOWN"), ("SERVICE", "SERVICE_CREATE")];
-const ADDED: [(&str, &str); 2] = [("EVENT_MANAGEMENT", "EVENT_ACCESS_REQUEST_APPROVE"), ("AGENT_MESH", "AGENT_MESH_RENAME")];
+const KNOWN: [(&str, &str); 4] = [
+    ("DISTRIBUTED_TRACING", "ENABLE_DISTRIBUTED_TRACING"),
+    ("IAM", "LOGIN"),
+    ("IAM", "UNKNOWN"),
+    ("SERVICE", "SERVICE_CREATE"),
+];
+const ADDED: [(&str, &str); 2] =
+    [("EVENT_MANAGEMENT", "EVENT_ACCESS_REQUEST_APPROVE"), ("AGENT_MESH", "AGENT_MESH_RENAME")];
 
 /// The simulated account.
 pub(crate) struct SolaceCloud {
@@ -244,7 +249,8 @@ impl SolaceCloud {
             return error(404, "there is no such page", None);
         }
         let items: Vec<usize> = found.iter().copied().skip(from).take(query.size).collect();
-        let mut pagination = json!({ "pageNumber": query.page, "pageSize": query.size, "totalPages": pages, "count": count });
+        let mut pagination =
+            json!({ "pageNumber": query.page, "pageSize": query.size, "totalPages": pages, "count": count });
         let next = if from + query.size < found.len() {
             Some(json!(query.page + 1))
         } else {
@@ -273,9 +279,8 @@ impl SolaceCloud {
         Self::authorize(call)?;
         let mut categories: Vec<&str> = self.categories(call.now).iter().map(|(category, _)| *category).collect();
         categories.dedup();
-        let query = Query::read(call, &self.options, &categories).map_err(|refused| {
-            error(400, "invalid request parameter", Some((&refused.parameter, &refused.problem)))
-        })?;
+        let query = Query::read(call, &self.options, &categories)
+            .map_err(|refused| error(400, "invalid request parameter", Some((&refused.parameter, &refused.problem))))?;
         Ok(self.page(log, call, &query))
     }
 }
