@@ -69,7 +69,8 @@ fn pipeline(simulator: &Simulator, provider: Provider, credential: &str) -> Stri
 /// The same to another sink: a run whose stdout nobody reads stands still.
 fn pipeline_to(sink: &str, simulator: &Simulator, provider: Provider, credential: &str) -> String {
     let (key, calls) = match provider {
-        Provider::PactFlow | Provider::SolaceCloud => ("token", ""),
+        Provider::PactFlow => ("token", ""),
+        Provider::SolaceCloud => ("token", ", min_call_interval: 0s"),
         _ => ("api_key", ", min_call_interval: 0s"),
     };
     format!(

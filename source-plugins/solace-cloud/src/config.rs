@@ -32,6 +32,9 @@ pub struct SolaceCloudConfig {
     /// How long Solace Cloud keeps records. Default: `180d`.
     #[serde(default = "default_retention")]
     pub retention: Period,
+    /// Least time between two calls. Default: `2s`.
+    #[serde(default = "default_interval")]
+    pub min_call_interval: Period,
     /// `userId` of the token's owner. Needed, with `own_ips`, to recognise own queries, should they ever be recorded.
     #[serde(default)]
     pub own_user_id: Option<String>,
@@ -67,6 +70,10 @@ impl Filter {
 #[allow(clippy::expect_used)] // a constant, checked by every test
 fn default_endpoint() -> Url {
     Url::parse("https://api.solace.cloud").expect("a constant address")
+}
+
+fn default_interval() -> Period {
+    Period::seconds(2)
 }
 
 fn default_retention() -> Period {
@@ -163,7 +170,7 @@ impl SourceConfig for SolaceCloudConfig {
             own_query_policy: self.own_queries,
             // The limits are not published: little enough for any of them, and other tools share them.
             rate_limit: RateLimit { requests: 60, per: Period::minutes(5) },
-            min_interval: Period::seconds(2),
+            min_interval: self.min_call_interval,
         })
     }
 }
