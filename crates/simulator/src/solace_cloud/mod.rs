@@ -10,7 +10,7 @@ use crate::dice::Dice;
 use crate::faults::{ErrorBody, RetryAfter};
 use crate::log::{Entry, Kind, Log, Reading, Who};
 use crate::scenario::Scenario;
-use crate::time::days;
+use crate::time::{SECOND, days};
 use events::Events;
 use limit::Limit;
 use query::Query;
@@ -356,7 +356,9 @@ impl Api for SolaceCloud {
             let (at, number) = self.last_reading;
             self.last_reading = (call.now, if at == call.now { number + 1 } else { 0 });
             let time = call.now + 20 * self.last_reading.1;
-            log.record(reading, kind, time, |dice| self.visible_at(time, dice));
+            // Unlike other actions, reading takes no hours.
+            let delay = i64::from(self.options.visibility_delay_s) * SECOND;
+            log.record(reading, kind, time, |dice| time + 200 + dice.millis(delay));
         }
         reply
     }
