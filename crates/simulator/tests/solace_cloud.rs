@@ -1,4 +1,5 @@
 //! What a client of the simulated Solace Cloud sees: one test, or more, for each row of the crate's table.
+#![allow(clippy::unwrap_used)] // this is a test
 
 mod common;
 

@@ -56,7 +56,6 @@ impl Check {
 /// What makes it seem that the token shows a part of the log only.
 pub(crate) fn shortfall(state: &State) -> Option<String> {
     match state.rights {
-        Rights::Organization => None,
         Rights::Own => Some(format!(
             "the token lacks the permission for the organization's audit logs, so only its owner's records are read: {DENIED}"
         )),
@@ -64,7 +63,7 @@ pub(crate) fn shortfall(state: &State) -> Option<String> {
             "all records of a week or more are of one user, `{}`: the token may show its owner's records only; {DENIED}",
             state.users.one.as_deref().unwrap_or_default(),
         )),
-        Rights::Unknown => None,
+        Rights::Organization | Rights::Unknown => None,
     }
 }
 

@@ -119,7 +119,7 @@ impl Events {
     }
 
     /// `userId`.
-    pub(super) fn user(&self, entry: &Entry) -> &'static str {
+    pub(super) fn user(entry: &Entry) -> &'static str {
         match &entry.body {
             Body::Sample(_) => Dice::new(&halves(entry.key)).pick(USERS),
             Body::Reading(reading) => match reading.who {
@@ -177,7 +177,7 @@ impl Events {
         let [high, low] = halves(entry.key);
         let mut dice = Dice::new(&[high, low, 0x7e]);
         let (resource, trace, host) = (dice.wide(), dice.roll(), dice.below(200));
-        let user = self.user(entry);
+        let user = Self::user(entry);
         let id = self.id(entry.key);
         // Writing to a Vec cannot fail.
         template.render(out, |slot, out| match slot {
@@ -204,7 +204,7 @@ impl Events {
             out,
             "{{\"id\":\"{}\",\"source\":\"{source}\",\"userId\":\"{}\",\"status\":\"SUCCESS\",\"eventCategory\":\"IAM\",\"eventType\":\"UNKNOWN\",\"meta\":{{\"requestPath\":\"{}\",\"requestMethod\":\"GET\",\"responseCode\":\"200\"}},\"traceId\":\"{trace:016x}\",\"duration\":{},\"orgId\":\"custdocteam\",\"startTime\":\"",
             self.id(entry.key),
-            self.user(entry),
+            Self::user(entry),
             reading.path,
             end - entry.time,
         ));

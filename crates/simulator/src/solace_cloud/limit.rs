@@ -9,27 +9,27 @@ const WINDOW: i64 = 300 * SECOND;
 /// The requests of the last minutes.
 #[derive(Debug)]
 pub(super) struct Limit {
-    limit: Option<u32>,
+    most: Option<u32>,
     start: i64,
     /// Refused ones included: who goes on hammering stays out.
     requests: VecDeque<i64>,
 }
 
 impl Limit {
-    pub(super) fn new(limit: Option<u32>, start: i64) -> Self {
-        Self { limit, start, requests: VecDeque::new() }
+    pub(super) fn new(most: Option<u32>, start: i64) -> Self {
+        Self { most, start, requests: VecDeque::new() }
     }
 
     /// Counts a request; whether it gets through.
     pub(super) fn admits(&mut self, now: i64) -> bool {
-        let Some(limit) = self.limit.and_then(|limit| usize::try_from(limit).ok()) else { return true };
+        let Some(most) = self.most.and_then(|most| usize::try_from(most).ok()) else { return true };
         let judged = self.start + (now - self.start).div_euclid(EVERY) * EVERY;
         while self.requests.front().is_some_and(|at| *at <= judged - WINDOW) {
             self.requests.pop_front();
         }
         let counted = self.requests.partition_point(|at| *at < judged);
         self.requests.push_back(now);
-        counted < limit
+        counted < most
     }
 }
 

@@ -237,7 +237,7 @@ impl SolaceCloud {
         let shown = |entry: &Entry| {
             entry.visible_at <= call.now
                 && entry.time >= self.removed
-                && (!own_only || self.events.user(entry) == events::OWNER)
+                && (!own_only || Events::user(entry) == events::OWNER)
         };
         let found = query.select(log, &self.events, call, (self.requests, self.options.time_filter), shown);
         let cap = self.options.count_cap.and_then(|cap| usize::try_from(cap).ok()).unwrap_or(usize::MAX);
