@@ -7,6 +7,7 @@ pub(crate) fn registry() -> Registry {
     let mut registry = Registry::new();
     registry.source::<headwater_source_mural::MuralConfig>();
     registry.source::<headwater_source_pactflow::PactflowConfig>();
+    registry.source::<headwater_source_solace_cloud::SolaceCloudConfig>();
     registry.sink::<headwater_sink_blackhole::BlackholeConfig>();
     registry.sink::<headwater_sink_console::ConsoleConfig>();
     registry.sink::<headwater_sink_file::FileConfig>();

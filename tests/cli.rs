@@ -70,6 +70,7 @@ fn pipeline(simulator: &Simulator, provider: Provider, credential: &str) -> Stri
 fn pipeline_to(sink: &str, simulator: &Simulator, provider: Provider, credential: &str) -> String {
     let (key, calls) = match provider {
         Provider::PactFlow => ("token", ""),
+        Provider::SolaceCloud => ("token", ", min_call_interval: 0s"),
         _ => ("api_key", ", min_call_interval: 0s"),
     };
     format!(
@@ -96,7 +97,12 @@ fn id(event: &Value) -> String {
 /// `headwater ARGS` where the variables of the default pipeline are set.
 fn configured(dir: &Path, args: &[&str]) -> Output {
     let mut command = support::command(dir, args);
-    command.env("PACTFLOW_TOKEN", "a token").env("MURAL_API_KEY", "a key").output().unwrap()
+    command
+        .env("PACTFLOW_TOKEN", "a token")
+        .env("MURAL_API_KEY", "a key")
+        .env("SOLACE_TOKEN", "a token")
+        .output()
+        .unwrap()
 }
 
 fn assert_code(output: &Output, code: Option<i32>) {
@@ -158,7 +164,7 @@ fn six_mistakes_are_six_errors_each_at_its_place() {
 fn the_default_pipeline_is_valid() {
     let done = configured(&repository(""), &["validate"]);
     assert_code(&done, Some(0));
-    assert_eq!(stderr(&done), "valid: 2 sources, 3 transforms, 1 sink, 2 tests\n");
+    assert_eq!(stderr(&done), "valid: 3 sources, 3 transforms, 1 sink, 2 tests\n");
 }
 
 #[test]
@@ -177,7 +183,8 @@ fn a_bad_configuration_is_not_run_and_leaves_nothing() {
 fn a_missing_secret_is_named_before_anything_is_touched() {
     let dir = folder(&text("examples/quickstart/pipeline.yaml"));
     let mut command = support::command(dir.path(), &["run", "--once"]);
-    let done = command.env_remove("PACTFLOW_TOKEN").env_remove("MURAL_API_KEY").output().unwrap();
+    let done =
+        command.env_remove("PACTFLOW_TOKEN").env_remove("MURAL_API_KEY").env_remove("SOLACE_TOKEN").output().unwrap();
     assert_code(&done, CONFIG);
     assert!(stderr(&done).contains("PACTFLOW_TOKEN") && stderr(&done).contains("MURAL_API_KEY"), "{}", stderr(&done));
     assert_eq!(entries(dir.path()), ["pipeline.yaml"]);
@@ -209,6 +216,7 @@ fn the_graph_shows_every_component_and_edge_in_both_languages() {
     let edges = [
         ("pactflow", "drop_own_queries"),
         ("mural", "drop_own_queries"),
+        ("solace", "drop_own_queries"),
         ("drop_own_queries", "normalize"),
         ("normalize", "enrich"),
         ("enrich", "out"),
@@ -223,7 +231,7 @@ fn the_graph_shows_every_component_and_edge_in_both_languages() {
     for drawing in [stdout(&mermaid), stdout(&dot)] {
         let arrows: Vec<&str> = drawing.lines().filter(|line| line.contains("->")).collect();
         assert_eq!(arrows.len(), edges.len(), "{drawing}");
-        for name in ["pactflow", "mural", "drop_own_queries", "normalize", "enrich", "out"] {
+        for name in ["pactflow", "mural", "solace", "drop_own_queries", "normalize", "enrich", "out"] {
             assert!(drawing.contains(name), "{name}:\n{drawing}");
         }
     }
@@ -294,7 +302,7 @@ fn leaves(json: &Value, path: &str) -> Vec<(String, Value)> {
 
 #[test]
 fn vrl_runs_the_shipped_program_on_the_golden_events() {
-    for (provider, least) in [("pactflow", 2), ("mural", 2)] {
+    for (provider, least) in [("pactflow", 2), ("mural", 2), ("solace_cloud", 8)] {
         let dir = repository("tests/golden").join(provider);
         let cases: Vec<String> =
             entries(&dir).iter().filter_map(|name| name.strip_suffix(".raw.json").map(str::to_owned)).collect();
@@ -381,10 +389,16 @@ fn once_delivers_every_event_of_mural_once() {
 }
 
 #[test]
+fn once_delivers_every_event_of_solace_cloud_once() {
+    every_event_once(Provider::SolaceCloud);
+}
+
+#[test]
 fn simulate_runs_the_default_pipeline_and_leaves_nothing() {
     let dir = folder(&text("pipeline.yaml"));
     let mut command = support::command(dir.path(), &["run", "--simulate", "--once"]);
-    let done = command.env_remove("PACTFLOW_TOKEN").env_remove("MURAL_API_KEY").output().unwrap();
+    let done =
+        command.env_remove("PACTFLOW_TOKEN").env_remove("MURAL_API_KEY").env_remove("SOLACE_TOKEN").output().unwrap();
     assert_code(&done, Some(0));
     assert_eq!(entries(dir.path()), ["pipeline.yaml"]);
     let mut providers = BTreeMap::new();
@@ -393,7 +407,7 @@ fn simulate_runs_the_default_pipeline_and_leaves_nothing() {
         assert_eq!(event["metadata"]["version"], "1.6.0");
         *providers.entry(event["metadata"]["product"]["name"].as_str().unwrap().to_owned()).or_insert(0) += 1;
     }
-    assert!(providers["PactFlow"] > 500 && providers["Mural"] > 500, "{providers:?}");
+    assert!(["PactFlow", "Mural", "PubSub+ Cloud"].iter().all(|name| providers[*name] > 500), "{providers:?}");
     assert!(stderr(&done).contains("drop_own_queries"), "own queries are dropped and counted: {}", stderr(&done));
 }
 
@@ -563,7 +577,7 @@ fn credentials_are_shown_nowhere() {
 fn simulate_prints_addresses_and_answers() {
     let dir = tempfile::tempdir().unwrap();
     let mut headwater = Headwater::start(dir.path(), &["simulate", "--scenario", "late"]);
-    for provider in ["pactflow", "mural"] {
+    for provider in ["pactflow", "mural", "solace_cloud"] {
         let mut line = String::new();
         headwater.out.read_line(&mut line).unwrap();
         let [name, url, credential] = line.split_whitespace().collect::<Vec<_>>()[..] else { panic!("`{line}`") };
@@ -571,7 +585,8 @@ fn simulate_prints_addresses_and_answers() {
         let address = url.strip_prefix("http://").unwrap();
         let (path, header) = match provider {
             "pactflow" => ("/audit", format!("Authorization: Bearer {credential}")),
-            _ => ("/enterprise/v1/audit-log", format!("Authorization: apikey {credential}")),
+            "mural" => ("/enterprise/v1/audit-log", format!("Authorization: apikey {credential}")),
+            _ => ("/api/v2/audit/logs", format!("Authorization: Bearer {credential}")),
         };
         let answer = |header: &str| {
             let mut stream = TcpStream::connect(address.split('/').next().unwrap()).unwrap();
@@ -581,7 +596,11 @@ fn simulate_prints_addresses_and_answers() {
             answer
         };
         let good = answer(&header);
-        assert!(good.starts_with("HTTP/1.1 200 ") && good.contains("\"actor\"") | good.contains("\"uuid\""), "{good}");
+        assert!(
+            good.starts_with("HTTP/1.1 200 ")
+                && ["\"actor\"", "\"uuid\"", "\"userId\""].iter().any(|member| good.contains(member)),
+            "{good}"
+        );
         let stranger = answer("Accept: */*");
         assert!(stranger.starts_with("HTTP/1.1 401 "), "{stranger}");
     }

@@ -31,6 +31,14 @@ enum Mistake {
     NeverConsumes,
     /// Takes two events with the same instant for one.
     MergesTies,
+    /// Takes a record that has changed for the one it was (Solace Cloud).
+    IgnoresContent,
+    /// Asks for windows that touch, with both bounds (Solace Cloud).
+    TilesWindows,
+    /// Asks for what comes after the last start, exactly (Solace Cloud).
+    SkipsTies,
+    /// Asks for one page number after the other (Solace Cloud).
+    TrustsPageNumbers,
 }
 
 struct Wrong {
@@ -40,6 +48,8 @@ struct Wrong {
     newest: Arc<Mutex<Option<Timestamp>>>,
     /// Every own request there ever was.
     ever: Arc<Mutex<OwnRequests>>,
+    /// Where the last window ended.
+    tile: Arc<Mutex<Option<String>>>,
 }
 
 impl Source for Wrong {
@@ -51,7 +61,16 @@ impl Source for Wrong {
         let mut plan = self.inner.plan(view);
         let mistake = self.mistake;
         let mark = *self.newest.lock().unwrap();
-        let scan = |inner| WrongScan { inner, mistake, newest: self.newest.clone(), mark, ever: self.ever.clone() };
+        let scan = |inner| WrongScan {
+            inner,
+            mistake,
+            newest: self.newest.clone(),
+            mark,
+            ever: self.ever.clone(),
+            tile: self.tile.clone(),
+            now: written(view.now),
+            walk: Walk::default(),
+        };
         plan.scans = plan.scans.into_iter().map(|inner| Box::new(scan(inner)) as _).collect();
         plan
     }
@@ -76,6 +95,60 @@ struct WrongScan {
     /// The newest event when this scan began.
     mark: Option<Timestamp>,
     ever: Arc<Mutex<OwnRequests>>,
+    tile: Arc<Mutex<Option<String>>>,
+    /// When it was planned.
+    now: String,
+    walk: Walk,
+}
+
+/// How a scan of Solace Cloud that goes wrong has gone.
+#[derive(Default)]
+struct Walk {
+    /// `startTime` of its first request.
+    first: Option<String>,
+    /// Where its window begins and ends.
+    window: Option<(String, String)>,
+    /// The last start read, as it was written.
+    last: String,
+    pages: u64,
+    /// The page that the right client asked for.
+    asked: u64,
+}
+
+fn written(time: Timestamp) -> String {
+    time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
+impl WrongScan {
+    /// Makes a request of Solace Cloud wrong.
+    fn spoil(&mut self, request: &mut Request) {
+        let get =
+            |request: &Request, name| request.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        let Some(start) = get(request, "startTime") else { return };
+        let set = |request: &mut Request, name: &str, value: String| {
+            request.query.retain(|(key, _)| key != name);
+            request.query.push((name.to_owned(), value));
+        };
+        self.walk.asked = get(request, "pageNumber").unwrap().parse().unwrap();
+        let first = self.walk.first.get_or_insert_with(|| start.clone()).clone();
+        match self.mistake {
+            Mistake::TilesWindows => {
+                let (tile, now) = (&self.tile, &self.now);
+                let (low, high) = self.walk.window.get_or_insert_with(|| {
+                    let low = tile.lock().unwrap().replace(now.clone());
+                    (low.unwrap_or_default(), now.clone())
+                });
+                set(request, "startTime", start.max(low.clone()));
+                set(request, "endTime", high.clone());
+            }
+            Mistake::SkipsTies if !self.walk.last.is_empty() => set(request, "startTime", self.walk.last.clone()),
+            Mistake::TrustsPageNumbers => {
+                set(request, "startTime", first);
+                set(request, "pageNumber", (self.walk.pages + 1).to_string());
+            }
+            _ => {}
+        }
+    }
 }
 
 impl Scan for WrongScan {
@@ -87,8 +160,14 @@ impl Scan for WrongScan {
         self.inner.elements()
     }
 
+    fn whole(&self) -> bool {
+        self.inner.whole()
+    }
+
     fn request(&mut self) -> Request {
-        self.inner.request()
+        let mut request = self.inner.request();
+        self.spoil(&mut request);
+        request
     }
 
     fn record(&mut self, raw: &[u8], sent: &OwnRequests) -> Result<Record, Unreadable> {
@@ -108,6 +187,11 @@ impl Scan for WrongScan {
                 let mut newest = self.newest.lock().unwrap();
                 *newest = (*newest).max(record.time);
             }
+            Mistake::IgnoresContent => record.identity = Identity::of(&[record.id.as_bytes()]),
+            Mistake::SkipsTies => {
+                let start = serde_json::from_slice::<Value>(raw).unwrap()["startTime"].as_str().map(str::to_owned);
+                self.walk.last = self.walk.last.clone().max(start.unwrap_or_default());
+            }
             Mistake::HashesTheBody => record.identity = Identity::of(&[raw]),
             Mistake::MergesTies => {
                 record.identity = Identity::of(&[record.time.unwrap_or_default().to_rfc3339().as_bytes()]);
@@ -118,10 +202,21 @@ impl Scan for WrongScan {
     }
 
     fn page(&mut self, end: &PageEnd<'_>) -> Result<Next, ReadError> {
-        self.inner.page(end)
+        if self.mistake != Mistake::TrustsPageNumbers || self.inner.whole() {
+            return self.inner.page(end);
+        }
+        // The right client must not notice that it got another page.
+        self.walk.pages += 1;
+        let mut envelope: Value = serde_json::from_slice(end.envelope).unwrap();
+        envelope["meta"]["pagination"]["pageNumber"] = self.walk.asked.into();
+        self.inner.page(&PageEnd { envelope: envelope.to_string().as_bytes(), ..*end })
     }
 
     fn rejected(&mut self, rejection: &Rejection) -> Result<Next, ReadError> {
+        if self.mistake == Mistake::TrustsPageNumbers && rejection.status == 404 {
+            let server_time = Timestamp::UNIX_EPOCH;
+            return self.inner.page(&PageEnd { envelope: br#"{"data":[]}"#, records: 0, server_time });
+        }
         self.inner.rejected(rejection)
     }
 
@@ -138,6 +233,7 @@ impl Scan for WrongScan {
 fn verdict(provider: Provider, mistake: Mistake, seed: u64) -> Verdict {
     let newest = Arc::new(Mutex::new(None));
     let ever = Arc::new(Mutex::new(OwnRequests::default()));
+    let tile = Arc::new(Mutex::new(None));
     let build = move |url: &str, credential: &str, options: &SourceOptions| -> BuiltSource {
         let mut options = options.clone();
         if mistake == Mistake::NoOverlap {
@@ -148,13 +244,15 @@ fn verdict(provider: Provider, mistake: Mistake, seed: u64) -> Verdict {
         }
         let right = match provider {
             Provider::PactFlow => support::build_pactflow(url, credential, &options),
+            Provider::SolaceCloud => support::build_solace_cloud(url, credential, &options),
             _ => support::build_mural(url, credential, &options),
         };
-        let (newest, ever) = (newest.clone(), ever.clone());
-        BuiltSource { source: Box::new(Wrong { inner: right.source, mistake, newest, ever }), ..right }
+        let (newest, ever, tile) = (newest.clone(), ever.clone(), tile.clone());
+        BuiltSource { source: Box::new(Wrong { inner: right.source, mistake, newest, ever, tile }), ..right }
     };
     let case = match provider {
         Provider::PactFlow => support::pactflow(),
+        Provider::SolaceCloud => support::solace_cloud(),
         _ => support::mural(),
     };
     let case = Case { build: &build, ..case };
@@ -177,6 +275,7 @@ fn check(provider: Provider, mistake: Mistake, complaint: impl Fn(&Verdict) -> b
 fn a_right_client_behind_the_same_wrapper_passes() {
     assert_eq!(objection(Provider::PactFlow, Mistake::None, 3), None);
     assert_eq!(objection(Provider::Mural, Mistake::None, 3), None);
+    assert_eq!(objection(Provider::SolaceCloud, Mistake::None, 3), None);
 }
 
 #[test]
@@ -197,4 +296,41 @@ fn mistakes_in_reading_mural_are_caught() {
     check(Provider::Mural, Mistake::NoOverlap, |verdict| !verdict.lost.is_empty());
     check(Provider::Mural, Mistake::HashesTheBody, |verdict| !verdict.repeated.is_empty());
     check(Provider::Mural, Mistake::MergesTies, |verdict| !verdict.lost.is_empty());
+}
+
+/// What proves each item of "Simulator must reproduce" (the table of the simulator's crate). `item` tests are in
+/// `crates/simulator/tests/solace_cloud.rs`, where nothing else is said; the rest are mistakes planted here.
+///
+/// | # | proof |
+/// |---|---|
+/// | 1 token kinds | `items_1_and_14`, plugin `check::tests` |
+/// | 2 strict parameters | `item_2`; the suite itself, half of whose servers refuse a page size |
+/// | 3 defaults, shuffled ties | `TrustsPageNumbers`, `SkipsTies`, `items_3_and_5` |
+/// | 4 bounds | `TilesWindows`, `item_4` |
+/// | 5 long actions, many ties | `Watermark`, `SkipsTies`, `MergesTies` |
+/// | 6 late records | `Watermark`, `NoOverlap`, `NoRescan` |
+/// | 7 no snapshot | plugin `seek::tests::page_numbers_lose_records_where_this_walk_does_not`, `items_6_7_and_8` |
+/// | 8 retention | the same, and plugin `source::tests` (gap) |
+/// | 9 changes | `IgnoresContent`, `item_9` |
+/// | 10 ends of pages | plugin `page::tests`, `item_10` |
+/// | 11 odd records | `item_11`, plugin `record::tests` |
+/// | 12 limits and faults | `item_12`, plugin `check::tests` (waits), `tests/seeded.rs` |
+/// | 13 categories | `item_13` |
+/// | 14 region | `items_1_and_14` |
+/// | 15 recorded reading | `item_15`, `tests/seeded.rs` with its owner |
+/// | 16 truth | all of these |
+#[test]
+fn mistakes_in_reading_solace_cloud_are_caught() {
+    for mistake in [
+        Mistake::Watermark,
+        Mistake::NoOverlap,
+        Mistake::NoRescan,
+        Mistake::MergesTies,
+        Mistake::IgnoresContent,
+        Mistake::TilesWindows,
+        Mistake::SkipsTies,
+        Mistake::TrustsPageNumbers,
+    ] {
+        check(Provider::SolaceCloud, mistake, |verdict| !verdict.lost.is_empty());
+    }
 }

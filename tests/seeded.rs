@@ -73,3 +73,13 @@ fn mural_loses_nothing_and_repeats_nothing() {
 fn mural_that_knows_its_key_drops_its_own_queries_and_no_others() {
     run_seeds("mural with its key", support::mural_own);
 }
+
+#[test]
+fn solace_cloud_loses_nothing_and_repeats_nothing() {
+    run_seeds("solace_cloud", support::solace_cloud);
+}
+
+#[test]
+fn solace_cloud_that_knows_its_owner_drops_its_own_queries_and_no_others() {
+    run_seeds("solace_cloud with its owner", support::solace_cloud_own);
+}

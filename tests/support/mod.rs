@@ -48,6 +48,7 @@ pub(crate) fn pactflow() -> Case<'static> {
             TimeDelta::hours(if small { 241 } else { 25 })
         },
         usual_delay: minutes(10),
+        content_counts: false,
     }
 }
 
@@ -62,6 +63,7 @@ pub(crate) fn mural() -> Case<'static> {
         steps,
         settle: |_| TimeDelta::hours(25),
         usual_delay,
+        content_counts: false,
     }
 }
 
@@ -69,6 +71,28 @@ pub(crate) fn mural() -> Case<'static> {
 /// not be off at all.
 pub(crate) fn mural_own() -> Case<'static> {
     Case { build: &build_mural_own, own: Some(OwnQueries { tolerance: TimeDelta::zero() }), ..mural() }
+}
+
+/// Solace Cloud, polled as at work, then with pauses after which the daily re-scan finds what was days late.
+pub(crate) fn solace_cloud() -> Case<'static> {
+    let minutes = |n| TimeDelta::minutes(n);
+    Case {
+        provider: Provider::SolaceCloud,
+        build: &build_solace_cloud,
+        own: None,
+        steps: [vec![minutes(2); 4], vec![minutes(70); 4], vec![TimeDelta::hours(9); 2]].concat(),
+        settle: |_| TimeDelta::hours(25),
+        // Ten hours of an action, half an hour until it shows.
+        usual_delay: minutes(10 * 60 + 30),
+        content_counts: true,
+    }
+}
+
+/// Solace Cloud, told whose token it is and from which address it is used: own queries are matched by time, so that a
+/// clock may not be off at all.
+pub(crate) fn solace_cloud_own() -> Case<'static> {
+    let own = Some(OwnQueries { tolerance: TimeDelta::zero() });
+    Case { build: &build_solace_cloud_own, own, ..solace_cloud() }
 }
 
 pub(crate) fn build_pactflow(url: &str, token: &str, options: &SourceOptions) -> BuiltSource {
@@ -85,6 +109,18 @@ pub(crate) fn build_mural_own(url: &str, key: &str, options: &SourceOptions) -> 
         "own_actor_id": "key-9f2", "own_ips": ["127.0.0.1"], "own_queries": "suppress",
     });
     build::<headwater_source_mural::MuralConfig>(own, options)
+}
+
+pub(crate) fn build_solace_cloud(url: &str, token: &str, options: &SourceOptions) -> BuiltSource {
+    build::<headwater_source_solace_cloud::SolaceCloudConfig>(json!({ "endpoint": url, "token": token }), options)
+}
+
+pub(crate) fn build_solace_cloud_own(url: &str, token: &str, options: &SourceOptions) -> BuiltSource {
+    let own = json!({
+        "endpoint": url, "token": token,
+        "own_user_id": "u0000000017", "own_ips": ["127.0.0.1"], "own_queries": "suppress",
+    });
+    build::<headwater_source_solace_cloud::SolaceCloudConfig>(own, options)
 }
 
 /// The real binary at work: its stdout as lines, its stderr as lines.

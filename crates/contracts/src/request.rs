@@ -61,7 +61,8 @@ impl Request {
 /// The end of a page whose elements have all been handed to [`crate::Scan::record`].
 #[derive(Debug, Clone, Copy)]
 pub struct PageEnd<'a> {
-    /// The page without its elements: the array is left as `[]`. JSON.
+    /// The page without its elements: the array is left as `[]`. JSON. All of the answer if the scan asked for it whole
+    /// ([`crate::Scan::whole`]); then it may be anything.
     pub envelope: &'a [u8],
     /// Number of elements.
     pub records: u64,

@@ -127,6 +127,12 @@ pub trait Scan: Send {
     /// Path of object keys to the array of elements in a page; empty if the page is the array.
     fn elements(&self) -> &'static [&'static str];
 
+    /// Whether the answer to the next request is handed to `page` as it is, whatever its shape: a question about the account,
+    /// not a page of the log. Then `elements` does not count.
+    fn whole(&self) -> bool {
+        false
+    }
+
     /// The request for the page the scan stands at.
     fn request(&mut self) -> Request;
 

@@ -33,7 +33,7 @@ pub enum SplitError {
     /// An element or the envelope is larger than anything an audit API sends.
     #[error("{what} larger than {limit} bytes")]
     TooLarge {
-        /// `an element` or `the envelope`.
+        /// `an element`, `the envelope` or `the answer`.
         what: &'static str,
         /// The limit, bytes.
         limit: usize,
@@ -91,6 +91,8 @@ pub struct Splitter {
     partial: Vec<u8>,
     offset: u64,
     elements: u64,
+    /// Nothing is split: all goes into the envelope.
+    whole: bool,
 }
 
 impl Splitter {
@@ -109,11 +111,24 @@ impl Splitter {
             partial: Vec::new(),
             offset: 0,
             elements: 0,
+            whole: false,
         }
+    }
+
+    /// A splitter that splits nothing: the envelope is the answer, whatever it is.
+    pub fn whole() -> Self {
+        Self { whole: true, ..Self::new(&[]) }
     }
 
     /// Takes the next bytes and calls `element` with each element they complete.
     pub fn push(&mut self, chunk: &[u8], element: &mut dyn FnMut(&[u8])) -> Result<(), SplitError> {
+        if self.whole {
+            if self.envelope.len() + chunk.len() > ENVELOPE_MAX {
+                return Err(SplitError::TooLarge { what: "the answer", limit: ENVELOPE_MAX });
+            }
+            self.envelope.extend_from_slice(chunk);
+            return Ok(());
+        }
         let mut start = 0; // where the current element begins in this chunk
         let mut i = 0;
         while i < chunk.len() {
@@ -203,6 +218,9 @@ impl Splitter {
 
     /// The envelope, once the page has ended; an error if it ended early or held no array of events.
     pub fn finish(self) -> Result<Page, SplitError> {
+        if self.whole {
+            return Ok(Page { envelope: self.envelope, records: 0 });
+        }
         let whole = self.at == At::End || (self.at == At::Scalar && self.open.is_empty());
         if !whole {
             return Err(SplitError::CutShort(self.offset));

@@ -21,11 +21,19 @@ pub struct Truth {
     pub kind: Kind,
     /// Its JSON, exactly as it has been shown: one form, or more where the provider writes an event again.
     pub forms: Vec<Vec<u8>>,
+    /// From when on each form is shown, by the server's clock.
+    pub shown_from: Vec<Timestamp>,
     /// How often it was sent, repetitions and answers that broke off later included.
     pub served: u64,
 }
 
 impl Truth {
+    /// The form that the API shows at `now`; `None` before the first.
+    pub fn form_at(&self, now: Timestamp) -> Option<&[u8]> {
+        let shown = self.forms.iter().zip(&self.shown_from).filter(|(_, from)| **from <= now);
+        shown.max_by_key(|(_, from)| **from).map(|(form, _)| form.as_slice())
+    }
+
     /// Whether `raw` is exactly this event as the provider sends it.
     pub fn is(&self, raw: &[u8]) -> bool {
         self.forms.iter().any(|form| form == raw)
@@ -151,7 +159,8 @@ impl Ledger {
 }
 
 fn truth(world: &World, entry: &Entry) -> Truth {
-    let forms = world.api.versions(entry).into_iter().map(|as_of| {
+    let versions = world.api.versions(entry);
+    let forms = versions.iter().map(|&as_of| {
         let mut raw = Vec::new();
         world.api.render(entry, as_of, &mut raw);
         raw
@@ -163,6 +172,7 @@ fn truth(world: &World, entry: &Entry) -> Truth {
         expires_at: instant(entry.time + world.api.retention()),
         kind: entry.kind,
         forms: forms.collect(),
+        shown_from: versions.iter().map(|&from| instant(from)).collect(),
         served: entry.served,
     }
 }

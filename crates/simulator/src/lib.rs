@@ -38,6 +38,27 @@
 //! | 10 | missing and null members, unknown actions and types, both date formats | [`Scenario::odd_per_mille`], [`MuralOptions::dates`] |
 //! | 11 | pages of 50 000 entries, slow and broken bodies | [`Scenario::history_events`], [`Fault::Stall`], [`Fault::CutBody`], [`Fault::ShortBody`] |
 //!
+//! # Solace Cloud: what can be simulated
+//!
+//! | # | behaviour | switch |
+//! |---|---|---|
+//! | 1 | token: for all, for its owner's records only (a silent subset), revoked meanwhile, without permission | [`SolaceCloudOptions::scope`], [`SolaceCloudOptions::tells_permissions`], [`Fault::Status`] with [`When`], [`Simulator::unprivileged_credential`] |
+//! | 2 | strict parameters; a `pageSize` that is too large | always; [`SolaceCloudOptions::clamps_page_size`], [`SolaceCloudOptions::max_page_size`] |
+//! | 3 | defaults; ties in another order in each answer | always; [`Scenario::ties_per_mille`] |
+//! | 4 | what the exclusive bounds are compared with | [`SolaceCloudOptions::time_filter`] |
+//! | 5 | actions of hours, shown after their end; more ties than a page holds | [`SolaceCloudOptions::long_per_mille`], [`SolaceCloudOptions::visibility_delay_s`], [`Scenario::ties_per_mille`] |
+//! | 6 | late records, also between two requests | [`Scenario::late`], [`Scenario::late_per_mille`], [`Scenario::drift`] |
+//! | 7 | no snapshot: pages shift | [`Scenario::drift`], [`SolaceCloudOptions::expires_per_request`] |
+//! | 8 | retention | [`SolaceCloudOptions::retention_days`] |
+//! | 9 | records that change | [`SolaceCloudOptions::changes_per_mille`] |
+//! | 10 | ends of the pages, capped `count` | [`SolaceCloudOptions::last_page`], [`SolaceCloudOptions::one_page_when_empty`], [`SolaceCloudOptions::count_cap`], [`SolaceCloudOptions::past_end`] |
+//! | 11 | missing, odd and unknown members, ids in no order | [`Scenario::odd_per_mille`] |
+//! | 12 | rate limit in every shape; broken, slow and missing answers | [`SolaceCloudOptions::limit`], [`SolaceCloudOptions::limit_body`], [`SolaceCloudOptions::limit_retry_after`], [`Scenario::faults`] |
+//! | 13 | a growing list of categories; `downloadType` | always |
+//! | 14 | a token of another region | always |
+//! | 15 | reading that is recorded | [`SolaceCloudOptions::records_readings`], [`Scenario::others`] |
+//! | 16 | the truth, form by form | [`Truth::form_at`] |
+//!
 //! # Adding a provider
 //!
 //! A variant of [`Provider`], a module that implements the crate's `Api` trait (how a request is answered, how an event
@@ -55,6 +76,7 @@ mod people;
 mod presets;
 mod scenario;
 mod server;
+mod solace_cloud;
 mod stream;
 mod template;
 mod time;
@@ -67,3 +89,4 @@ pub use mural::{Dates, FinalToken, MuralOptions, WideWindow};
 pub use pactflow::{FromMode, Links, OwnRecords, PactFlowOptions, UnknownCursor, Zone};
 pub use scenario::{Drift, LateEvent, OtherReaders, Provider, Scenario};
 pub use server::Simulator;
+pub use solace_cloud::{LastPage, LimitBody, PastEnd, SolaceCloudOptions, TimeFilter, TokenScope};

@@ -8,6 +8,7 @@ use crate::faults::{ErrorBody, Fault, RetryAfter, When};
 use crate::mural::{Dates, FinalToken, WideWindow};
 use crate::pactflow::{FromMode, Links, OwnRecords, UnknownCursor, Zone};
 use crate::scenario::{Drift, Provider, Scenario};
+use crate::solace_cloud::{LastPage, LimitBody, PastEnd, TimeFilter};
 
 const HOUR_S: u32 = 3600;
 const DAY_S: u32 = 24 * HOUR_S;
@@ -26,18 +27,27 @@ impl Scenario {
             "late" if pactflow => {
                 base.late(120, 60).late(300, 240).late(6 * HOUR_S, HOUR_S).late(2 * DAY_S, 2 * HOUR_S)
             }
+            "late" if provider == Provider::SolaceCloud => base
+                .late(20 * HOUR_S, HOUR_S)
+                .late(3 * DAY_S, 2 * HOUR_S)
+                .solace_cloud(|s| (s.long_per_mille, s.visibility_delay_s, s.changes_per_mille) = (200, 900, 200)),
             "late" => base.late(20 * HOUR_S, 40 * HOUR_S).late(2 * DAY_S, 3 * DAY_S).mural(|m| {
                 m.straggler_60h_per_mille = 100;
                 m.straggler_5d_per_mille = 50;
                 m.reextracted_per_mille = 200;
             }),
             "drift" => {
-                let (min_age_s, max_age_s) = if pactflow { (0, 300) } else { (25 * HOUR_S, 47 * HOUR_S) };
+                let (min_age_s, max_age_s) = match provider {
+                    Provider::PactFlow => (0, 300),
+                    Provider::Mural => (25 * HOUR_S, 47 * HOUR_S),
+                    Provider::SolaceCloud => (0, 12 * HOUR_S),
+                };
                 let drift = Drift { events_per_request: 2, min_age_s, max_age_s, requests: 20 };
                 Self { drift: Some(drift), ties_per_mille: 300, ..base }
             }
             "throttle" => base
                 .mural(|m| m.quota = Some(800))
+                .solace_cloud(|s| (s.limit, s.limit_body) = (Some(30), LimitBody::Html))
                 .fault(When::Requests { first: 1, count: 1 }, Fault::throttle(RetryAfter::Seconds(2)))
                 .fault(When::Requests { first: 3, count: 1 }, Fault::throttle(RetryAfter::Date(2)))
                 .fault(When::Requests { first: 5, count: 2 }, Fault::throttle(RetryAfter::None))
@@ -63,6 +73,7 @@ impl Scenario {
                     p.honours_page_size = false;
                     p.own_records = OwnRecords::SameResponse;
                 });
+                scenario.solace_cloud.records_readings = true;
                 scenario.history_events = 40;
                 scenario.others.second_collector_echoes = pactflow;
                 scenario.others.human_every_s = Some(DAY_S);
@@ -169,6 +180,48 @@ impl Scenario {
                 m.dates = dice.pick([Dates::Iso, Dates::Legacy]);
                 m.records_readings = dice.chance(700);
             }
+            Provider::SolaceCloud => {
+                // Ties of more than a page, too.
+                scenario.ties_per_mille = dice.pick([0, 100, 500, 950]);
+                // Each instant brings twenty of them then.
+                let busy = scenario.ties_per_mille > 900;
+                scenario.live_per_hour = scenario.live_per_hour.min(if busy { 1 } else { 20 });
+                scenario.late_per_mille = dice.pick([0, 200]);
+                scenario.late_max_s = 2 * HOUR_S;
+                // A day late, which the usual overlap finds, and days late, which only the daily re-scan does.
+                if dice.chance(500) {
+                    scenario = scenario.late(20 * HOUR_S, 2 * HOUR_S).late(90, 30);
+                }
+                if dice.chance(400) {
+                    scenario = scenario.late(3 * DAY_S, HOUR_S).late(5 * DAY_S, 3 * HOUR_S);
+                }
+                scenario.drift = dice.pick([
+                    None,
+                    Some(Drift { events_per_request: 1, min_age_s: 0, max_age_s: 300, requests: 40 }),
+                    Some(Drift { events_per_request: 2, min_age_s: 0, max_age_s: 20 * HOUR_S, requests: 40 }),
+                ]);
+                let s = &mut scenario.solace_cloud;
+                s.tells_permissions = dice.chance(500);
+                s.max_page_size = dice.pick([10, 25, 100]);
+                s.clamps_page_size = dice.chance(600);
+                // What does not clamp takes the default size.
+                let least = if s.clamps_page_size && scenario.ties_per_mille < 900 { 10 } else { 25 };
+                s.max_page_size = s.max_page_size.max(least);
+                s.time_filter = dice.pick([TimeFilter::StartAndEnd, TimeFilter::Start, TimeFilter::End]);
+                s.long_per_mille = dice.pick([0, 50, 300]);
+                s.visibility_delay_s = dice.pick([0, 60, 1800]);
+                s.changes_per_mille = dice.pick([0, 0, 150]);
+                s.retention_days = dice.pick([180, 180, 8]);
+                s.expires_per_request = dice.pick([None, Some(1), Some(7)]);
+                s.last_page = dice.pick([LastPage::Absent, LastPage::Null, LastPage::Same, LastPage::Beyond]);
+                s.one_page_when_empty = dice.chance(500);
+                s.count_cap = dice.pick([None, None, Some(30)]);
+                s.past_end = dice.pick([PastEnd::Empty, PastEnd::NotFound]);
+                s.limit = dice.pick([None, Some(200)]);
+                s.limit_body = dice.pick([LimitBody::Json, LimitBody::Html, LimitBody::Empty]);
+                s.limit_retry_after = dice.pick([RetryAfter::None, RetryAfter::Seconds(40)]);
+                s.records_readings = dice.chance(500);
+            }
         }
         scenario.roll_faults(&mut dice);
         scenario
@@ -237,6 +290,10 @@ impl Scenario {
                 m.straggler_60h_per_mille = 20;
                 m.reextracted_per_mille = 50;
                 m.final_token = FinalToken::ThenEmpty;
+            }),
+            Provider::SolaceCloud => scenario.history(7, 800).late(3 * HOUR_S, 1).solace_cloud(|s| {
+                s.long_per_mille = 30;
+                s.tells_permissions = true;
             }),
         }
     }

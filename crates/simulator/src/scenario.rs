@@ -2,7 +2,7 @@
 //! keep it.
 
 use crate::faults::{Fault, FaultRule, When};
-use crate::{mural::MuralOptions, pactflow::PactFlowOptions};
+use crate::{mural::MuralOptions, pactflow::PactFlowOptions, solace_cloud::SolaceCloudOptions};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -16,17 +16,20 @@ pub enum Provider {
     PactFlow,
     /// Mural, `GET /enterprise/v1/audit-log`.
     Mural,
+    /// Solace Cloud, `GET /api/v2/audit/logs`.
+    SolaceCloud,
 }
 
 impl Provider {
     /// Every provider.
-    pub const ALL: &'static [Self] = &[Self::PactFlow, Self::Mural];
+    pub const ALL: &'static [Self] = &[Self::PactFlow, Self::Mural, Self::SolaceCloud];
 
     /// Its `type:` in a pipeline.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::PactFlow => "pactflow",
             Self::Mural => "mural",
+            Self::SolaceCloud => "solace_cloud",
         }
     }
 }
@@ -77,14 +80,14 @@ pub struct Drift {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OtherReaders {
-    /// Another collector with our user (PactFlow) or another key (Mural).
+    /// Another collector with our user (PactFlow), another key (Mural) or another user (Solace Cloud).
     pub second_collector_every_s: Option<u32>,
     /// The second collector also reads once after each request of ours: two collectors that feed each other (PactFlow).
     pub second_collector_echoes: bool,
     /// An administrator with a browser.
     pub human_every_s: Option<u32>,
-    /// Somebody with our user and a `User-Agent` that begins like ours (PactFlow), or with our key from another
-    /// address (Mural).
+    /// Somebody with our user and a `User-Agent` that begins like ours (PactFlow), with our key from another address
+    /// (Mural), or with our user from another address (Solace Cloud).
     pub spoofed_every_s: Option<u32>,
     /// A thief who repeats one of our requests exactly, `User-Agent` and all, at least `replay_min_age_s` later.
     pub replay_every_s: Option<u32>,
@@ -131,6 +134,8 @@ pub struct Scenario {
     pub pactflow: PactFlowOptions,
     /// Behaviour of Mural.
     pub mural: MuralOptions,
+    /// Behaviour of Solace Cloud.
+    pub solace_cloud: SolaceCloudOptions,
 }
 
 impl Default for Scenario {
@@ -153,6 +158,7 @@ impl Default for Scenario {
             date_header: true,
             pactflow: PactFlowOptions::default(),
             mural: MuralOptions::default(),
+            solace_cloud: SolaceCloudOptions::default(),
         }
     }
 }
@@ -210,6 +216,13 @@ impl Scenario {
     #[must_use]
     pub fn mural(mut self, change: impl FnOnce(&mut MuralOptions)) -> Self {
         change(&mut self.mural);
+        self
+    }
+
+    /// Changes how Solace Cloud behaves.
+    #[must_use]
+    pub fn solace_cloud(mut self, change: impl FnOnce(&mut SolaceCloudOptions)) -> Self {
+        change(&mut self.solace_cloud);
         self
     }
 }

@@ -5,6 +5,7 @@ use crate::ledger::{Ledger, Seen};
 use crate::mural::Mural;
 use crate::pactflow::PactFlow;
 use crate::scenario::{Provider, Scenario};
+use crate::solace_cloud::SolaceCloud;
 use crate::stream;
 use crate::time::instant;
 use crate::world::World;
@@ -57,12 +58,11 @@ impl Simulator {
         let address = listener.local_addr()?;
         let origin = format!("http://{address}");
         let trap_url = format!("http://{}", trap.local_addr()?);
+        let start = clock.now().timestamp_millis() + i64::from(scenario.clock_skew_s) * 1000;
         let api: Box<dyn Api> = match provider {
             Provider::PactFlow => Box::new(PactFlow::new(&scenario, origin.clone(), trap_url.clone())),
-            Provider::Mural => Box::new(Mural::new(
-                &scenario,
-                clock.now().timestamp_millis() + i64::from(scenario.clock_skew_s) * 1000,
-            )),
+            Provider::Mural => Box::new(Mural::new(&scenario, start)),
+            Provider::SolaceCloud => Box::new(SolaceCloud::new(&scenario, start)),
         };
         let url = format!("{origin}{}", api.context_path());
         let (credential, unprivileged_credential) = (api.credential(), api.unprivileged_credential());

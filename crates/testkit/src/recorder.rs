@@ -41,17 +41,27 @@ pub struct Arrived {
 struct Memory {
     arrived: HashMap<String, Vec<Arrived>>,
     /// Arrived, and not seen in the ledger yet.
-    open: HashMap<String, Filed>,
-    /// Ids of what the ledger has been seen to hold; it must not come again, also once the ledger has forgotten it.
-    settled: HashSet<String>,
+    open: HashMap<Key, Filed>,
+    /// What the ledger has been seen to hold; it must not come again, also once the ledger has forgotten it.
+    settled: HashSet<Key>,
     incarnation: usize,
+    /// Whether another content under the same id is another arrival.
+    by_content: bool,
 }
+
+/// An event's id, and its bytes if they count.
+type Key = (String, Option<Vec<u8>>);
 
 /// Everything that has arrived, by event id, in order. Clones share it; it outlives incarnations.
 #[derive(Debug, Clone, Default)]
 pub struct Recorder(Arc<Mutex<Memory>>);
 
 impl Recorder {
+    /// One for a source whose events may change under their ids: each content may arrive once.
+    pub fn by_content() -> Self {
+        Self(Arc::new(Mutex::new(Memory { by_content: true, ..Memory::default() })))
+    }
+
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -66,13 +76,13 @@ impl Recorder {
     pub fn sink(&self, saboteur: Saboteur, known: impl FnOnce(&[Filed]) -> Vec<bool>) -> Box<dyn Sink> {
         let mut memory = self.memory();
         memory.incarnation += 1;
-        let (ids, filed): (Vec<_>, Vec<_>) = memory.open.drain().unzip();
+        let (keys, filed): (Vec<_>, Vec<_>) = memory.open.drain().unzip();
         let held = known(&filed);
-        for ((id, filed), held) in ids.into_iter().zip(filed).zip(held) {
+        for ((key, filed), held) in keys.into_iter().zip(filed).zip(held) {
             if held {
-                memory.settled.insert(id);
+                memory.settled.insert(key);
             } else {
-                memory.open.insert(id, filed);
+                memory.open.insert(key, filed);
             }
         }
         Box::new(RecordingSink { recorder: self.clone(), saboteur, incarnation: memory.incarnation })
@@ -91,18 +101,17 @@ impl Sink for RecordingSink {
         let strike = self.saboteur.step();
         if strike != Strike::Before {
             let mut memory = self.recorder.memory();
-            let Memory { arrived, open, settled, .. } = &mut *memory;
+            let Memory { arrived, open, settled, by_content, .. } = &mut *memory;
             for event in events {
                 let copies = arrived.entry(event.id.clone()).or_default();
-                let arrival = match copies.last() {
+                let key = (event.id.clone(), by_content.then(|| event.raw.to_vec()));
+                let arrival = match copies.iter().rfind(|copy| !*by_content || copy.raw == event.raw) {
                     None => {
                         let time = event.time.map_or(0, |time| time.timestamp_millis());
-                        open.insert(event.id.clone(), Filed { time, identity: event.identity });
+                        open.insert(key, Filed { time, identity: event.identity });
                         Arrival::First
                     }
-                    Some(last) if last.incarnation == self.incarnation || settled.contains(&event.id) => {
-                        Arrival::Repeated
-                    }
+                    Some(last) if last.incarnation == self.incarnation || settled.contains(&key) => Arrival::Repeated,
                     Some(_) => Arrival::Again,
                 };
                 copies.push(Arrived {

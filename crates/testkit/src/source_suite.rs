@@ -3,7 +3,7 @@
 
 use crate::{
     clock::TestClock,
-    recorder::{Arrival, Arrived},
+    recorder::{Arrival, Arrived, Recorder},
     rig::{Build, Rig},
     saboteur::Saboteur,
 };
@@ -39,6 +39,9 @@ pub const TROUBLES: &[&str] = &[
     "no Date",
     "ledger in a file",
 ];
+
+/// What occurs only where events may change under their ids.
+pub const CHANGED: &str = "changed";
 
 /// What came of a seeded run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -127,7 +130,12 @@ impl Verdict {
     /// The census as a line.
     pub fn census_line(&self) -> String {
         let runs = |trouble| self.census.get(trouble).copied().unwrap_or_default();
-        TROUBLES.iter().map(|trouble| format!("{trouble} {}", runs(*trouble))).collect::<Vec<_>>().join(", ")
+        TROUBLES
+            .iter()
+            .chain(&[CHANGED])
+            .map(|trouble| format!("{trouble} {}", runs(*trouble)))
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 
@@ -170,6 +178,8 @@ pub struct Case<'a> {
     pub settle: fn(&Scenario) -> TimeDelta,
     /// How late events usually appear, at most.
     pub usual_delay: TimeDelta,
+    /// Whether events that change under their ids are to be delivered again, and the last content must arrive.
+    pub content_counts: bool,
 }
 
 /// How own queries are told from others, so that they must be dropped and imitations must be marked.
@@ -215,7 +225,10 @@ impl Case<'_> {
         let start = Timestamp::from_timestamp(1_717_200_000 + dice.random_range(0..86_400), 0).unwrap_or_default();
         let clock = TestClock::at(start);
         let simulator = Simulator::start(self.provider, scenario.clone(), Arc::new(clock.clone())).expect("simulator");
-        let rig = Rig::new(clock.clone(), ledger);
+        let mut rig = Rig::new(clock.clone(), ledger);
+        if self.content_counts {
+            rig.recorder = Recorder::by_content();
+        }
         let build = || (self.build)(simulator.url(), simulator.credential(), &rig.options);
         let mut verdict = Verdict::default();
         let (mut cut, settle) = (clock.now(), (self.settle)(&scenario));
@@ -260,7 +273,12 @@ impl Case<'_> {
             self.compare_remarks(truth, copies, verdict);
 
             let promised = truth.visible_at <= run.cut && truth.expires_at > run.rig.clock.now();
-            let (found, gone) = (!copies.is_empty(), dropped.contains(&truth.id));
+            let last = truth.form_at(run.cut).filter(|_| self.content_counts);
+            // A later form, which nobody had to find yet, will do as well.
+            let later =
+                |raw: &[u8]| truth.forms.iter().zip(&truth.shown_from).any(|(f, from)| f == raw && *from > run.cut);
+            let current = |copy: &Arrived| last.is_none_or(|last| copy.raw == last || later(&copy.raw));
+            let (found, gone) = (copies.iter().any(current), dropped.contains(&truth.id));
             if truth.kind == Kind::OwnCollector && self.own.is_some() {
                 verdict.own += 1;
                 verdict.own_delivered.extend(found.then(named));
@@ -331,6 +349,7 @@ fn take_census(
         ("human", some(Kind::Human)),
         ("clock skew", scenario.clock_skew_s != 0),
         ("no Date", !scenario.date_header),
+        (CHANGED, arrived.values().any(|copies| copies.iter().any(|copy| copy.raw != copies[0].raw))),
     ];
     verdict.census.extend(occurred.into_iter().filter(|(_, occurred)| *occurred).map(|(trouble, _)| (trouble, 1)));
 }

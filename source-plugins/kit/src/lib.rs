@@ -6,14 +6,17 @@
 //! | [`object`], [`part`] | one element of a page; a nested object that is allowed to be odd |
 //! | [`envelope`] | a page without its elements, checked to have its array |
 //! | [`check_endpoint`], [`stream_name`] | the `endpoint` option, and the ledger's name for it |
+//! | [`Rescans`] | when re-scans were last done, and where the next begin |
 //! | [`Visited`] | the positions that a scan has asked for |
 
 mod endpoint;
 mod json;
+mod rescans;
 mod scalar;
 mod visited;
 
 pub use endpoint::{check_endpoint, stream_name};
 pub use json::{envelope, object, part};
+pub use rescans::Rescans;
 pub use scalar::Scalar;
 pub use visited::Visited;

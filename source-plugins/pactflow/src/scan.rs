@@ -5,7 +5,7 @@ use crate::{
     page::{self, Link},
     record::Entry,
     source::Settings,
-    state::{Milestone, Open, Rescanned, State},
+    state::{Milestone, Open, State},
 };
 use chrono::{SecondsFormat, TimeDelta};
 use headwater_contracts::{
@@ -246,14 +246,7 @@ impl AuditScan {
         self.state.open = None;
         let configured = &self.settings.cadence.rescan;
         let done = if first_ever { configured } else { &self.job.rescans };
-        let mut rescans: Vec<Rescanned> = done.iter().map(|rescan| Rescanned::new(rescan, began)).collect();
-        for old in self.state.rescans.drain(..) {
-            let stays = configured.iter().map(|rescan| Rescanned::new(rescan, old.at)).any(|kept| kept == old);
-            if stays && !rescans.iter().any(|new| (new.every_ms, new.span_ms) == (old.every_ms, old.span_ms)) {
-                rescans.push(old);
-            }
-        }
-        self.state.rescans = rescans;
+        self.state.rescans.complete(done, configured, began);
     }
 }
 

@@ -55,7 +55,7 @@ impl Pactflow {
         let first = view.start.max(floor);
         let cutoff = rescans
             .iter()
-            .map(|rescan| state.rescan_begin(rescan, view.now))
+            .map(|rescan| state.rescans.begin(rescan, view.now))
             .fold(state.cutoff(pace.back), |cutoff, begin| cutoff.map(|cutoff| cutoff.min(begin)));
         let mut known = state
             .milestones

@@ -3,6 +3,7 @@
 use crate::attributes::{Out, fixed, http_request, object, src_endpoint, unknown_endpoint, user};
 use crate::meta::Meta;
 use crate::ocsf::{API_ACTIVITY, ActorPlace, BASE_EVENT, Code, OTHER, SCHEMA};
+use crate::pattern::same_word;
 use crate::table::{Outcome, Provider, Tenant};
 use crate::time::{self, Instant};
 use crate::view::View;
@@ -26,10 +27,10 @@ pub(crate) fn put_code(out: &mut Out, code: Code, operation: Option<&str>) {
 }
 
 /// Outcome and severity. The sources rank nothing, so a failure is Low and anything else Informational.
-pub(crate) fn put_status(out: &mut Out, status: (i64, &'static str)) {
+pub(crate) fn put_status(out: &mut Out, status: (i64, Value)) {
     let severity = if status.0 == 2 { (2, "Low") } else { (1, "Informational") };
     out.put("status_id", status.0);
-    out.put("status", fixed(status.1));
+    out.put("status", status.1);
     out.put("severity_id", severity.0);
     out.put("severity", fixed(severity.1));
 }
@@ -91,13 +92,24 @@ pub(crate) fn finish(
     let class = SCHEMA.classes.get(&code.class);
     let operation = view.lookup("operation");
     put_code(out, code, operation);
-    put_status(out, status(table, operation));
+    let status = status(out, table, view, operation);
+    put_status(out, status);
     if let Some(detail) = status_detail {
         out.put("status_detail", detail);
+    } else if let Some(detail) = view.fact("status_detail") {
+        let detail = out.take(detail);
+        out.put("status_detail", detail);
     }
+    put_times(out, view);
+    let response_code = put_status_code(out, view);
     let time = view.fact("time");
     put_time(out, time.map(|leaf| leaf.text.as_ref()), meta, &mut remarks);
-    let tenant = meta.stream.as_deref().filter(|_| table.tenant == Tenant::Stream);
+    let told = view.fact("tenant");
+    if let Some(leaf) = told {
+        out.take(leaf);
+    }
+    let tenant =
+        told.map(|leaf| leaf.text.as_ref()).or(meta.stream.as_deref().filter(|_| table.tenant == Tenant::Stream));
 
     let mut profiles = Vec::with_capacity(2);
     if let Some(provider) = &table.cloud {
@@ -106,8 +118,19 @@ pub(crate) fn finish(
     }
     if let Some(operation) = view.fact("operation").filter(|_| table.cloud.is_some() || code.class == API_ACTIVITY) {
         let operation = out.take(operation);
-        let service = object([("name", fixed(&table.product.name))]);
-        out.put("api", object([("operation", operation), ("service", service)]));
+        let service = match view.fact("service") {
+            Some(service) => out.take(service),
+            None => fixed(&table.product.name),
+        };
+        let mut api =
+            ObjectMap::from([("operation".into(), operation), ("service".into(), object([("name", service)]))]);
+        if let Some(code) = response_code {
+            api.insert("response".into(), object([("code", Value::from(code))]));
+        }
+        out.put("api", Value::Object(api));
+    }
+    if let Some(code) = response_code.filter(|_| matches!(code.class, 3001..=3006 | API_ACTIVITY)) {
+        out.put("http_response", object([("code", Value::from(code))]));
     }
     if let Some(actor) = view.entity("actor").and_then(|actor| user(out, table, actor)) {
         out.put("actor", object([("user", actor)]));
@@ -125,9 +148,13 @@ pub(crate) fn finish(
             None => {}
         }
     }
+    let sentence = table.sentence.iter().find_map(|name| view.fact(name));
     let mut parts = table.message.iter();
     let mut message = String::with_capacity(80);
-    if parts.next().is_some_and(|first| first.fill(&mut message, |name| view.lookup(name))) {
+    if let Some(sentence) = sentence {
+        let sentence = out.take(sentence);
+        out.put("message", sentence);
+    } else if parts.next().is_some_and(|first| first.fill(&mut message, |name| view.lookup(name))) {
         for part in parts {
             part.fill(&mut message, |name| view.lookup(name));
         }
@@ -144,6 +171,9 @@ pub(crate) fn finish(
         ("vendor_name".into(), fixed(&table.product.vendor_name)),
         ("name".into(), fixed(&table.product.name)),
     ]);
+    if let Some(feature) = view.fact("feature") {
+        out.take(feature);
+    }
     if let Some(feature) = view.lookup("feature") {
         product.insert("feature".into(), object([("name", Value::from(feature))]));
     }
@@ -156,6 +186,9 @@ pub(crate) fn finish(
     }
     if let Some(tenant) = tenant {
         put("tenant_uid", Value::from(tenant));
+    }
+    if let Some(correlation) = view.fact("correlation") {
+        put("correlation_uid", out.take(correlation));
     }
     if let Some(uid) = view.fact("uid") {
         match &meta.id {
@@ -181,19 +214,51 @@ fn put_cloud(out: &mut Out, provider: &'static str, tenant: Option<&str>) {
     out.put("cloud", Value::Object(cloud));
 }
 
-fn status(table: &Provider, operation: Option<&str>) -> (i64, &'static str) {
+/// When the action began and ended, and how long it took: as far as that can be read.
+fn put_times(out: &mut Out, view: &View<'_>) {
+    for name in ["start_time", "end_time"] {
+        if let Some((leaf, instant)) = view.fact(name).and_then(|leaf| Some((leaf, time::parse(&leaf.text)?))) {
+            out.take(leaf);
+            out.put(name, instant.ms);
+        }
+    }
+    if let Some((leaf, ms)) = view.fact("duration").and_then(|leaf| Some((leaf, leaf.text.parse::<i64>().ok()?))) {
+        out.take(leaf);
+        out.put("duration", ms);
+    }
+}
+
+/// `status_code`; the answer is the same as a number, if it is a status of HTTP.
+fn put_status_code(out: &mut Out, view: &View<'_>) -> Option<i64> {
+    let leaf = view.fact("status_code")?;
+    let code = out.take(leaf);
+    out.put("status_code", code);
+    leaf.text.parse().ok().filter(|code| (100..600).contains(code))
+}
+
+fn status(out: &mut Out, table: &'static Provider, view: &View<'_>, operation: Option<&str>) -> (i64, Value) {
+    let spec = &table.status;
+    if let Some(leaf) = spec.fact.as_ref().and_then(|fact| view.fact(fact)) {
+        let verbatim = out.take(leaf);
+        let is = |words: &[String]| words.iter().any(|word| same_word(word, &leaf.text));
+        return match (is(&spec.success), is(&spec.failure)) {
+            (true, _) => (1, fixed("Success")),
+            (_, true) => (2, fixed("Failure")),
+            _ => (OTHER.into(), verbatim),
+        };
+    }
     let Some(operation) = operation else {
-        return (0, "Unknown");
+        return (0, fixed("Unknown"));
     };
     let ends = |suffix: &String| {
         let at = operation.len().checked_sub(suffix.len());
         at.and_then(|at| operation.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(suffix))
     };
-    if table.status.failure_suffixes.iter().any(ends) {
-        return (2, "Failure");
+    if spec.failure_suffixes.iter().any(ends) {
+        return (2, fixed("Failure"));
     }
-    match table.status.otherwise {
-        Outcome::Success => (1, "Success"),
-        Outcome::Unknown => (0, "Unknown"),
+    match spec.otherwise {
+        Outcome::Success => (1, fixed("Success")),
+        Outcome::Unknown => (0, fixed("Unknown")),
     }
 }

@@ -104,7 +104,7 @@ fn bare(code: Code, provider: &str, meta: &Meta, mut remarks: Vec<String>) -> (O
     let provider = if provider.is_empty() { "unknown" } else { provider };
     let mut out = Out::default();
     put_code(&mut out, code, None);
-    put_status(&mut out, (0, "Unknown"));
+    put_status(&mut out, (0, fixed("Unknown")));
     put_time(&mut out, None, meta, &mut remarks);
     let mut metadata = base_metadata(meta, provider, &[], remarks);
     metadata

@@ -7,7 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 /// One table per provider. A new provider adds its line here.
-const TABLES: &[&str] = &[include_str!("../tables/mural.yaml"), include_str!("../tables/pactflow.yaml")];
+const TABLES: &[&str] = &[
+    include_str!("../tables/mural.yaml"),
+    include_str!("../tables/pactflow.yaml"),
+    include_str!("../tables/solace_cloud.yaml"),
+];
 
 /// The tables. They are compiled in, and a test reads them, so that they cannot fail to parse at run time.
 #[expect(clippy::expect_used, reason = "compiled in, and read by a test")]
@@ -81,6 +85,9 @@ pub(crate) struct Provider {
     pub(crate) tenant: Tenant,
     /// Texts of the event, by name, with the paths to try in turn.
     pub(crate) facts: BTreeMap<String, List<Path>>,
+    /// Words that a fact does not count as: it is absent then.
+    #[serde(default)]
+    pub(crate) no_fact: BTreeMap<String, Vec<String>>,
     /// Texts derived from a fact.
     #[serde(default)]
     pub(crate) derived: BTreeMap<String, Derived>,
@@ -93,7 +100,10 @@ pub(crate) struct Provider {
     pub(crate) entity_types: BTreeMap<String, String>,
     pub(crate) status: Status,
     pub(crate) resources: Option<Resources>,
-    /// Parts of `message`; one that lacks a filling is left out, and without the first there is no message.
+    /// Facts that are a whole sentence: the first of them is the `message`.
+    #[serde(default)]
+    pub(crate) sentence: Vec<String>,
+    /// Parts of `message` where there is no sentence; one that lacks a filling is left out, and without the first there is no message.
     pub(crate) message: Vec<Template>,
     /// The first that matches decides.
     pub(crate) rules: Vec<Rule>,
@@ -150,6 +160,20 @@ pub(crate) struct EntitySpec {
     pub(crate) kind: Option<Path>,
     /// Where the source does not tell the kind of user: the caption if there is an e-mail address.
     pub(crate) user_type_with_email: Option<String>,
+    /// Where the source does not tell the kind of user: the caption.
+    pub(crate) user_type: Option<String>,
+    /// Where another text tells the type.
+    pub(crate) type_by: Option<TypeBy>,
+}
+
+/// The types that a text stands for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TypeBy {
+    /// Where the text is.
+    pub(crate) fact: Path,
+    /// The text, and the type it stands for.
+    pub(crate) words: BTreeMap<String, String>,
 }
 
 /// Where the outcome is.
@@ -159,6 +183,13 @@ pub(crate) struct Status {
     /// Endings of the operation that mean Failure.
     #[serde(default)]
     pub(crate) failure_suffixes: Vec<String>,
+    /// The fact that says it in a word.
+    pub(crate) fact: Option<String>,
+    /// Its words for Success, and for Failure; any other is shown as it is.
+    #[serde(default)]
+    pub(crate) success: Vec<String>,
+    #[serde(default)]
+    pub(crate) failure: Vec<String>,
     /// What any other operation means.
     pub(crate) otherwise: Outcome,
 }
@@ -212,9 +243,15 @@ fn other_call() -> Code {
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Chosen {
-    // First, because a list of two would also do as the two fields of the other.
+    // First, because a list of two would also do as the two fields of the others.
     /// The first of these entities that has a uid or a name.
     First(List<Selector>),
+    /// An entity, which is of this type.
+    Typed {
+        entity: String,
+        #[serde(rename = "type")]
+        kind: String,
+    },
     /// An entity of this uid, taken from what the row captured.
     Captured {
         uid: Template,
@@ -270,9 +307,12 @@ impl Provider {
             self.check_names(derived.without_suffix.iter().flat_map(Template::names), &[])?;
         }
         self.check_names(self.message.iter().flat_map(Template::names), &[])?;
-        for caption in
-            self.user_types.values().chain(self.entities.values().filter_map(|e| e.user_type_with_email.as_ref()))
-        {
+        let named = self.no_fact.keys().chain(&self.sentence).chain(&self.status.fact);
+        for name in named {
+            self.facts.get(name).ok_or_else(|| format!("`{name}` is no fact"))?;
+        }
+        let of_entities = self.entities.values().flat_map(|e| [&e.user_type_with_email, &e.user_type]).flatten();
+        for caption in self.user_types.values().chain(of_entities) {
             SCHEMA.user_types.get(caption).ok_or_else(|| format!("`{caption}` is no type of user"))?;
         }
         for caption in self.entity_types.values() {
@@ -296,6 +336,7 @@ impl Provider {
         self.check_names(rule.privileges.iter().flat_map(Template::names), &captured)?;
         for chosen in [&rule.user, &rule.group, &rule.entity, &rule.web_resource].into_iter().flatten() {
             match chosen {
+                Chosen::Typed { entity, .. } => self.check_entity(entity)?,
                 Chosen::Captured { uid, .. } => self.check_names(uid.names(), &captured)?,
                 Chosen::First(list) => list.0.iter().try_for_each(|one| self.check_entity(&one.entity))?,
             }

@@ -1,7 +1,7 @@
 //! The raw event as a mapping table sees it: named facts, and entities with uid, name, e-mail, organization, type.
 
 use crate::attributes::is_email;
-use crate::pattern::{Captures, Template};
+use crate::pattern::{Captures, Template, same_word};
 use crate::table::{Chosen, EntitySpec, Path, Provider, Rule, Selector};
 use std::borrow::Cow;
 use vrl::value::{ObjectMap, Value};
@@ -59,7 +59,9 @@ impl<'e> View<'e> {
             view.entities.push((name, entity(spec, raw)));
         }
         for (name, paths) in &table.facts {
-            if let Some(leaf) = paths.0.iter().find_map(|path| leaf(raw, path)) {
+            let none = table.no_fact.get(name).map_or(&[][..], Vec::as_slice);
+            let counts = |leaf: &Leaf<'_>| !none.iter().any(|word| same_word(word, &leaf.text));
+            if let Some(leaf) = paths.0.iter().find_map(|path| leaf(raw, path).filter(counts)) {
                 view.facts.push((name, leaf));
             }
         }
@@ -144,15 +146,20 @@ impl<'e> View<'e> {
                 let uid = self.fill(uid, captures)?;
                 Some(Entity { uid: derived(uid.into()), kind: derived(kind.as_str().into()), ..Entity::default() })
             }
+            Chosen::Typed { entity, kind } => {
+                let entity = self.entity(entity).filter(|entity| entity.is_known())?;
+                Some(Entity { kind: derived(kind.as_str().into()), ..entity.clone() })
+            }
             Chosen::First(selectors) => selectors.0.iter().find_map(|selector| self.select(selector)).cloned(),
         }
     }
 
     fn select(&self, selector: &Selector) -> Option<&Entity<'e>> {
         let entity = self.entity(&selector.entity).filter(|entity| entity.is_known())?;
-        let of_kind = selector.kind.as_ref().is_none_or(|wanted| {
-            entity.kind.as_ref().is_some_and(|kind| crate::pattern::same_word(wanted, &kind.text))
-        });
+        let of_kind = selector
+            .kind
+            .as_ref()
+            .is_none_or(|wanted| entity.kind.as_ref().is_some_and(|kind| same_word(wanted, &kind.text)));
         of_kind.then_some(entity)
     }
 }
@@ -167,12 +174,18 @@ fn without_suffix<'v>(view: &View<'_>, text: &'v str, suffix: &Template) -> Opti
 fn entity<'e>(spec: &'static EntitySpec, raw: &'e ObjectMap) -> Entity<'e> {
     let read = |path: &'static Option<Path>| path.as_ref().and_then(|path| leaf(raw, path));
     let email = read(&spec.email).filter(|leaf| is_email(&leaf.text));
+    let derived = || {
+        let by = spec.type_by.as_ref()?;
+        let told = leaf(raw, &by.fact)?;
+        let (_, kind) = by.words.iter().find(|(word, _)| same_word(word, &told.text))?;
+        Some(Leaf { text: Cow::Borrowed(kind.as_str()), path: None })
+    };
     Entity {
         uid: read(&spec.uid),
         name: read(&spec.name),
         org: read(&spec.org),
-        kind: read(&spec.kind),
-        user_type: email.as_ref().and(spec.user_type_with_email.as_deref()),
+        kind: read(&spec.kind).or_else(derived),
+        user_type: email.as_ref().and(spec.user_type_with_email.as_deref()).or(spec.user_type.as_deref()),
         email,
     }
 }

@@ -37,6 +37,10 @@ fn leaf() -> impl Strategy<Value = Json> {
             Just("WORKSPACE"),
             Just("MURAL"),
             Just("SIGN_IN_FAILURE"),
+            Just("SUCCESS"),
+            Just("SERVICE"),
+            Just("ENVIRONMENT_UPDATE"),
+            Just("404"),
             Just("CREATE_USER"),
             Just("DELETE_WORKSPACE"),
             Just("a@b.c"),
@@ -84,6 +88,12 @@ fn key() -> impl Strategy<Value = String> {
             Just("_uuid"),
             Just("x_name"),
             Just("resource_name"),
+            Just("resourceId"),
+            Just("userId"),
+            Just("eventType"),
+            Just("endTime"),
+            Just("duration"),
+            Just("responseCode"),
             Just("user_email"),
             Just("db_user_id"),
             Just("timestamp"),
@@ -237,6 +247,18 @@ fn represented(provider: &str, path: &[String], leaf: &Json, out: &Json) -> bool
                 .iter()
                 .any(|place| out.pointer(place).is_some_and(|there| there == caption))
         }
+        // An instant as a number, an outcome by its caption, a sentence as the message.
+        ("solace_cloud", ["startTime"]) => out["start_time"].is_i64(),
+        ("solace_cloud", ["endTime"]) => out["end_time"].is_i64(),
+        ("solace_cloud", ["status"]) => out["status_id"] == 1 || out["status_id"] == 2,
+        ("solace_cloud", ["description" | "shortDescription"]) => out["message"] == text(leaf),
+        ("solace_cloud", ["source"]) => {
+            let mut shown = Vec::new();
+            leaves(&out["src_endpoint"], &mut Vec::new(), &mut shown);
+            let parts = text(leaf);
+            let mut parts = parts.split(',').map(str::trim_ascii).filter(|part| !part.is_empty()).peekable();
+            parts.peek().is_some() && parts.all(|part| shown.iter().any(|(_, there)| there == part))
+        }
         // A list of addresses is taken apart.
         (_, [.., last]) if last.to_lowercase().contains("ip") => {
             let mut shown = Vec::new();
@@ -259,7 +281,7 @@ proptest! {
 
     #[test]
     fn any_json_from_any_provider_is_one_valid_event_and_loses_nothing(
-        provider in prop_oneof![Just("pactflow"), Just("mural"), Just("acme"), Just("")],
+        provider in prop_oneof![Just("pactflow"), Just("mural"), Just("solace_cloud"), Just("acme"), Just("")],
         event in tree(),
         meta in meta(),
     ) {

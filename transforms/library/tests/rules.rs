@@ -41,6 +41,58 @@ impl Normalizer {
 }
 
 #[test]
+fn solace_cloud_types_get_their_class_and_a_way_out_without_a_resource() {
+    let normalizer = Normalizer::new();
+    let event = |kind: &str, resource: Json| {
+        normalizer.of(
+            "solace_cloud",
+            &json!({ "id": "e1", "source": "203.0.113.7", "userId": "u1", "resourceId": resource, "status": "SUCCEEDED",
+            "eventCategory": "SERVICE", "eventType": kind, "meta": { "msg_vpn_name": "orders", "responseCode": "700" },
+            "traceId": "t", "orgId": "o", "startTime": "2022-08-22T18:36:23.830Z" }),
+        )
+    };
+    let check = |kind: &str, with: i64, without: i64| {
+        assert_eq!(event(kind, json!("r1"))["type_uid"], with, "{kind}");
+        assert_eq!(event(kind, Json::Null)["type_uid"], without, "{kind}");
+    };
+    check("LOGIN", 300_201, 300_201);
+    check("LOGOUT", 300_202, 300_202);
+    check("USER_CREATION", 300_101, 600_301);
+    check("USER_DELETION", 300_106, 600_304);
+    check("USER_ACTIVATION", 300_102, 600_303);
+    check("ROLE_UPDATE", 300_199, 600_303);
+    check("PASSWORD_RESET", 300_104, 600_303);
+    check("PASSWORD_CHANGE", 300_103, 300_103);
+    check("ENVIRONMENT_CREATE", 300_401, 600_301);
+    check("ENVIRONMENT_UPDATE", 300_403, 600_303);
+    check("ENVIRONMENT_DELETE", 300_404, 600_304);
+    check("USER_GROUP_CREATE", 300_606, 600_301);
+    check("USER_GROUP_UPDATE", 300_699, 600_303);
+    check("USER_GROUP_DELETE", 300_605, 600_304);
+    check("ROLE_MAPPING_UPDATE", 600_303, 600_303);
+    check("RESOURCE_ASSIGNMENT", 600_399, 600_399);
+    check("SERVICE_CLONE", 600_301, 600_301);
+    check("SERVICE_DELETE", 600_304, 600_304);
+    check("SERVICE_SCALEUP", 600_303, 600_303);
+    check("SERVICE_SHOW_PASSWORD", 600_302, 600_302);
+    check("SERVICE_FAILOVER", 600_399, 600_399);
+    check("UNKNOWN", 600_300, 600_300);
+    check("PROMOTION_REQUEST", 600_399, 600_399);
+
+    let out = event("ENVIRONMENT_UPDATE", json!("r1"));
+    assert_eq!(out["entity"], json!({ "uid": "r1", "type": "Environment", "type_id": 99 }));
+    assert_eq!(out["unmapped"], json!({ "meta": { "msg_vpn_name": "orders" } }));
+    assert_eq!(out["message"], "ENVIRONMENT_UPDATE on orders by u1");
+    // No end: the start is the time. No status of HTTP: a code all the same.
+    assert_eq!((&out["time"], &out["start_time"]), (&json!(1_661_193_383_830_i64), &json!(1_661_193_383_830_i64)));
+    assert_eq!((out.get("end_time"), out.get("http_response")), (None, None));
+    assert_eq!((&out["status_code"], &out["status"]), (&json!("700"), &json!("Success")));
+    let out = event("SERVICE_UPDATE", json!("r1"));
+    assert_eq!(out["resources"], json!([{ "uid": "r1", "name": "orders", "type": "Event Broker Service" }]));
+    assert_eq!(event("PASSWORD_CHANGE", Json::Null)["user"]["uid"], "u1");
+}
+
+#[test]
 fn mural_actions_get_the_class_of_what_they_affect() {
     let normalizer = Normalizer::new();
     let check = |action: &str, kind: &str, type_uid: i64| {

@@ -54,10 +54,11 @@ impl Driver {
         answer: &mut Answer,
         reading: &mut Reading,
     ) -> Result<Result<Page, ReadError>, Halt> {
-        let mut splitter = Splitter::new(scan.elements());
+        let whole = scan.whole();
+        let mut splitter = if whole { Splitter::whole() } else { Splitter::new(scan.elements()) };
         let mut pending = Vec::new();
         let (mut count, mut bytes) = (0, 0);
-        let html = answer.content_type.contains("text/html");
+        let html = !whole && answer.content_type.contains("text/html");
         let broken = loop {
             let chunk =
                 match self.unless_halted(answer.chunk()).await? {

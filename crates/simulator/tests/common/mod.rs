@@ -50,6 +50,7 @@ impl Stage {
         let client = Client::builder().redirect(Policy::none()).no_proxy().user_agent(OURS).build().unwrap();
         let (scheme, path) = match provider {
             Provider::PactFlow => ("Bearer", "/audit"),
+            Provider::SolaceCloud => ("Bearer", "/api/v2/audit/logs"),
             _ => ("apikey", "/enterprise/v1/audit-log"),
         };
         let authorization = format!("{scheme} {}", simulator.credential());
@@ -62,6 +63,10 @@ impl Stage {
 
     pub fn mural(scenario: Scenario) -> Self {
         Self::new(Provider::Mural, scenario)
+    }
+
+    pub fn solace_cloud(scenario: Scenario) -> Self {
+        Self::new(Provider::SolaceCloud, scenario)
     }
 
     /// Moves the clock on.

@@ -1,0 +1,82 @@
+//! The envelope of a page.
+
+use headwater_contracts::ReadError;
+use serde_json::Value;
+
+const HINT: &str = "check that `endpoint` is the API's address of your region";
+
+/// What a page says about itself. All of it is hearsay: a server may clamp, cap or leave out each of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Pagination {
+    pub(crate) page_number: Option<u64>,
+    pub(crate) page_size: Option<u64>,
+    pub(crate) next_page: Option<u64>,
+    pub(crate) total_pages: Option<u64>,
+    pub(crate) count: Option<u64>,
+}
+
+impl Pagination {
+    /// Reads the envelope of a page.
+    pub(crate) fn read(envelope: &[u8]) -> Result<Self, ReadError> {
+        let page = headwater_source_kit::envelope(envelope, "data", HINT)?;
+        let number = |key: &str| page.pointer("/meta/pagination").and_then(|all| all.get(key)).and_then(Value::as_u64);
+        Ok(Self {
+            page_number: number("pageNumber"),
+            page_size: number("pageSize").filter(|size| *size > 0),
+            next_page: number("nextPage"),
+            total_pages: number("totalPages"),
+            count: number("count"),
+        })
+    }
+
+    /// Whether page `asked`, of `records` records where `size` were asked for, is the last one. A full page never is: what
+    /// its server says of the rest may be capped.
+    pub(crate) fn is_last(&self, asked: u64, records: u64, size: u64) -> bool {
+        let size = self.page_size.map_or(size, |clamped| clamped.min(size));
+        let names_next =
+            self.next_page.is_some_and(|next| next > asked && self.total_pages.is_none_or(|all| next <= all));
+        let more_pages = self.total_pages.is_some_and(|all| all > asked);
+        records == 0 || (records < size && !names_next && !more_pages)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn pagination(pagination: &Value) -> Pagination {
+        Pagination::read(json!({ "data": [], "meta": { "pagination": pagination } }).to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn the_last_page_is_told_in_every_spelling() {
+        let check = |all: Value, asked, records, last| {
+            assert_eq!(pagination(&all).is_last(asked, records, 25), last, "{all} {asked} {records}");
+        };
+        check(json!({ "totalPages": 2 }), 2, 7, true);
+        check(json!({ "totalPages": 2, "nextPage": null }), 2, 7, true);
+        check(json!({ "totalPages": 2, "nextPage": 2 }), 2, 7, true);
+        check(json!({ "totalPages": 2, "nextPage": 3 }), 2, 7, true);
+        check(json!({ "totalPages": 2, "nextPage": 2 }), 1, 25, false);
+        check(json!({ "totalPages": 2 }), 1, 7, false);
+        check(json!({ "nextPage": 2 }), 1, 7, false);
+        check(json!({}), 1, 7, true);
+        check(json!({ "totalPages": 0 }), 1, 0, true);
+        check(json!({ "totalPages": 1 }), 1, 0, true);
+        // Full: not the last one, whatever it says; also if the server gives less than was asked for.
+        check(json!({ "totalPages": 1, "pageSize": 25 }), 1, 25, false);
+        check(json!({ "totalPages": 1, "pageSize": 10 }), 1, 10, false);
+        check(json!({ "totalPages": 1, "pageSize": 0 }), 1, 10, true);
+    }
+
+    #[test]
+    fn odd_members_count_as_absent_and_what_is_no_page_is_an_error() {
+        let odd = json!({ "pageNumber": "1", "pageSize": -3, "nextPage": [], "totalPages": 1.5, "count": {} });
+        assert_eq!(pagination(&odd), Pagination::default());
+        assert!(Pagination::read(br#"{"data":[]}"#).is_ok());
+        for body in [&b"<html>"[..], b"[]", br#"{"message":"x"}"#, br#"{"data":null}"#] {
+            assert!(Pagination::read(body).is_err(), "{}", String::from_utf8_lossy(body));
+        }
+    }
+}

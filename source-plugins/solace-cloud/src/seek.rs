@@ -1,0 +1,344 @@
+//! Walking forward through a log whose pages move.
+//!
+//! Each answer is right by itself: of what the server has after the bound, it shows the first so many by start. Two
+//! answers are not: in between records appear, expire, and change places with those of the same start. So after each
+//! page the walk asks for the first page after the last start it has seen. Only where that leads nowhere, because a page
+//! holds one instant alone, does it ask for the next page; then it counts places: as many different records must have
+//! been seen as there are places before the start it goes on from. If not, it reads those pages again.
+
+use crate::page::Pagination;
+use chrono::TimeDelta;
+use headwater_contracts::Timestamp;
+use std::collections::{HashMap, HashSet};
+
+/// How far before the last start the next page begins, if possible: servers that compare by the second lose nothing.
+const MARGIN: TimeDelta = TimeDelta::seconds(1);
+/// The least that includes all records of the last start, by an exclusive bound.
+const TICK: TimeDelta = TimeDelta::milliseconds(1);
+/// Times the pages at one bound are read until every place is accounted for. Each time, every record of a tie has a new
+/// chance of being shown.
+const ATTEMPTS: u32 = 60;
+/// Times a last page is read again because `count` promises more. It may be wrong, so it is no reason to wait for ever.
+const COUNT_ATTEMPTS: u32 = 3;
+
+/// Where a page leads.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// On: ask again.
+    More,
+    /// Everything has been read.
+    End,
+    /// Nowhere, for this reason.
+    Stuck(String),
+}
+
+/// A place in the log.
+#[derive(Debug)]
+pub(crate) struct Seek {
+    /// Everything that started at or before this has been read.
+    bound: Timestamp,
+    page: u64,
+    /// Different records on the pages before this one.
+    before: u64,
+    /// What has been seen at this bound, by id, with the start that its place stands for.
+    seen: HashMap<String, Timestamp>,
+    /// `count` of the page before, at this bound.
+    count: Option<u64>,
+    attempts: u32,
+    count_attempts: u32,
+    current: Current,
+}
+
+/// The page being read.
+#[derive(Debug, Default)]
+struct Current {
+    records: u64,
+    ids: HashSet<String>,
+    places: Vec<(String, Timestamp)>,
+    last: Option<Timestamp>,
+    /// A start before the one it follows.
+    unordered: Option<Timestamp>,
+}
+
+impl Seek {
+    /// At the first record that started after `bound`.
+    pub(crate) fn new(bound: Timestamp) -> Self {
+        Self {
+            bound,
+            page: 1,
+            before: 0,
+            seen: HashMap::new(),
+            count: None,
+            attempts: 0,
+            count_attempts: 0,
+            current: Current::default(),
+        }
+    }
+
+    /// Everything that started at or before this has been read.
+    pub(crate) fn bound(&self) -> Timestamp {
+        self.bound
+    }
+
+    /// Number of the page to ask for, from 1.
+    pub(crate) fn page_number(&self) -> u64 {
+        self.page
+    }
+
+    /// Records to ask for where `usual` are wanted. Other borders between pages help against a server that does not shuffle
+    /// but swaps neighbours.
+    pub(crate) fn size(&self, usual: u32) -> u32 {
+        if self.attempts % 2 == 1 { usual - usual / 3 } else { usual }
+    }
+
+    /// A page begins, perhaps the same one again.
+    pub(crate) fn begin_page(&mut self) {
+        self.current = Current::default();
+    }
+
+    /// A record of the page.
+    pub(crate) fn record(&mut self, id: &str, start: Option<Timestamp>) {
+        let current = &mut self.current;
+        current.records += 1;
+        if let (Some(start), Some(last)) = (start, current.last)
+            && start < last
+        {
+            current.unordered.get_or_insert(start);
+        }
+        current.last = current.last.max(start);
+        // One without a start has the place that it has.
+        let place = current.last.unwrap_or(self.bound);
+        if current.ids.insert(id.to_owned()) {
+            current.places.push((id.to_owned(), place));
+        }
+    }
+
+    /// The page has been read to its end; `size` records had been asked for.
+    pub(crate) fn end_page(&mut self, page: &Pagination, size: u32) -> Step {
+        let current = std::mem::take(&mut self.current);
+        if let Some(start) = current.unordered {
+            return Step::Stuck(format!(
+                "the server does not sort by start as it was asked to: `{start}` comes after a later one"
+            ));
+        }
+        let last_page = page.is_last(self.page, current.records, u64::from(size));
+        let places = self.before + current.places.len() as u64;
+        let shrunk = matches!((self.count, page.count), (Some(before), Some(now)) if now < before);
+        self.count = page.count.or(self.count);
+        // Records of this page whose places all answers agree on: those that started before its last one.
+        let firm = current.places.iter().filter(|(_, place)| Some(*place) < current.last).count() as u64;
+        self.seen.extend(current.places);
+        if shrunk {
+            // What has gone has moved the rest, and nobody can tell past what.
+            self.seen.clear();
+            return self.again("`count` became less between two pages");
+        }
+        if last_page {
+            if (self.seen.len() as u64) < places {
+                return self.again("records of equal start changed places between two pages");
+            }
+            if page.count.is_some_and(|count| count > places) && self.count_attempts < COUNT_ATTEMPTS {
+                self.count_attempts += 1;
+                return self.again("`count` is more than what the pages hold");
+            }
+            return Step::End;
+        }
+        let ahead = current.last.and_then(|last| {
+            let next = [last - MARGIN, last - TICK].into_iter().find(|next| *next > self.bound)?;
+            Some((last, next))
+        });
+        let Some((last, next)) = ahead else {
+            self.before = places;
+            self.page += 1;
+            return Step::More;
+        };
+        let seen = self.seen.values().filter(|place| **place < last).count() as u64;
+        if seen < self.before + firm {
+            return self.again("records of equal start changed places between two pages");
+        }
+        *self = Self::new(next);
+        Step::More
+    }
+
+    /// Back to the first page at this bound. What has been seen of it stays seen.
+    fn again(&mut self, why: &str) -> Step {
+        self.page = 1;
+        self.before = 0;
+        self.count = None;
+        self.attempts += 1;
+        if self.attempts < ATTEMPTS {
+            return Step::More;
+        }
+        self.attempts = 0;
+        Step::Stuck(format!("{why}, {ATTEMPTS} times in a row after `{}`; try a larger `page_size`", self.bound))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_timestamp_millis(1_700_000_000_000 + ms).unwrap()
+    }
+
+    /// A server: records by start, ties in an order of each answer's own, and things that happen between two answers.
+    struct Server {
+        records: Vec<(String, i64)>,
+        size: usize,
+        appear: Vec<(usize, String, i64)>,
+        expire: Vec<usize>,
+        cap: u64,
+        answers: usize,
+    }
+
+    impl Server {
+        fn answer(&mut self, bound: Timestamp, page: u64, size: u32) -> (Vec<(String, i64)>, Pagination) {
+            self.answers += 1;
+            let answers = self.answers;
+            if self.expire.contains(&answers) && !self.records.is_empty() {
+                let oldest = self.records.iter().map(|(_, start)| *start).min().unwrap();
+                let gone = self.records.iter().position(|(_, start)| *start == oldest).unwrap();
+                self.records.remove(gone);
+            }
+            let new =
+                self.appear.iter().filter(|(when, ..)| *when == answers).map(|(_, id, start)| (id.clone(), *start));
+            self.records.extend(new);
+            let mut found: Vec<_> = self.records.iter().filter(|(_, start)| at(*start) > bound).cloned().collect();
+            found.sort_by_cached_key(|(id, start)| {
+                use std::hash::{DefaultHasher, Hash, Hasher};
+                let mut hasher = DefaultHasher::new();
+                (id, answers).hash(&mut hasher);
+                (*start, hasher.finish())
+            });
+            let size = self.size.min(size as usize);
+            let from = (usize::try_from(page).unwrap() - 1) * size;
+            let shown: Vec<_> = found.iter().skip(from).take(size).cloned().collect();
+            let count = (found.len() as u64).min(self.cap);
+            let pagination = Pagination {
+                page_number: Some(page),
+                page_size: Some(size as u64),
+                next_page: None,
+                total_pages: Some(count.div_ceil(size as u64)),
+                count: Some(count),
+            };
+            (shown, pagination)
+        }
+
+        fn read(&mut self) -> (HashSet<String>, usize) {
+            let mut seek = Seek::new(at(-1));
+            let mut read = HashSet::new();
+            for _ in 0..20_000 {
+                seek.begin_page();
+                let size = seek.size(100);
+                let (page, pagination) = self.answer(seek.bound(), seek.page_number(), size);
+                for (id, start) in page {
+                    seek.record(&id, Some(at(start)));
+                    read.insert(id);
+                }
+                match seek.end_page(&pagination, size) {
+                    Step::More => {}
+                    Step::End => return (read, self.answers),
+                    Step::Stuck(why) => panic!("{why}"),
+                }
+            }
+            panic!("the walk does not end");
+        }
+    }
+
+    fn server(starts: &[i64], size: usize) -> Server {
+        let records = starts.iter().enumerate().map(|(n, start)| (format!("r{n}"), *start)).collect();
+        Server { records, size, appear: vec![], expire: vec![], cap: u64::MAX, answers: 0 }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_was_there_all_the_time_is_read(
+            starts in prop::collection::vec(prop_oneof![0i64..60_000, (0i64..5).prop_map(|n| n * 7_000)], 0..70),
+            size in 3usize..30,
+            appear in prop::collection::vec((1usize..30, 0i64..60_000), 0..8),
+            expire in prop::collection::vec(1usize..30, 0..8),
+            capped in any::<bool>(),
+        ) {
+            let mut server = server(&starts, size);
+            server.appear = appear.iter().enumerate().map(|(n, (when, start))| (*when, format!("new{n}"), *start)).collect();
+            server.expire = expire;
+            if capped {
+                server.cap = size as u64;
+            }
+            let before: HashSet<String> = server.records.iter().map(|(id, _)| id.clone()).collect();
+            let (read, _) = server.read();
+            // One that expired before it was reached is nobody's fault.
+            let after: HashSet<String> = server.records.iter().map(|(id, _)| id.clone()).collect();
+            let missed: Vec<_> = before.intersection(&after).filter(|id| !read.contains(*id)).collect();
+            // With a capped count an expiry inside a tie of more than a page cannot be noticed.
+            let noticeable = !capped || server.expire.is_empty();
+            prop_assert!(missed.is_empty() || !noticeable, "{missed:?}");
+        }
+    }
+
+    /// What a client that trusts page numbers reads.
+    fn by_page_numbers(server: &mut Server) -> HashSet<String> {
+        let mut read = HashSet::new();
+        for page in 1.. {
+            let (records, _) = server.answer(at(-1), page, 100);
+            if records.is_empty() {
+                break;
+            }
+            read.extend(records.into_iter().map(|(id, _)| id));
+        }
+        read
+    }
+
+    #[test]
+    fn page_numbers_lose_records_where_this_walk_does_not() {
+        let spread: Vec<i64> = (0..200).map(|n| n * 5000).collect();
+        let expiring = || Server { expire: (2..8).collect(), ..server(&spread, 25) };
+        let tied = || server(&[vec![5000; 40], vec![9000; 40]].concat(), 25);
+        for (make, all) in [(&expiring as &dyn Fn() -> Server, 194), (&tied, 80)] {
+            assert!(by_page_numbers(&mut make()).len() < all);
+            assert!(make().read().0.len() >= all);
+        }
+    }
+
+    #[test]
+    fn a_tie_of_more_than_a_page_is_read_to_its_last_record() {
+        for seed in 0..40 {
+            let mut starts = vec![5000; 60];
+            starts.extend([1, 2, 3, 9000 + seed]);
+            let (read, answers) = server(&starts, 25).read();
+            assert_eq!(read.len(), 64);
+            assert!(answers < 150, "{answers}");
+        }
+    }
+
+    #[test]
+    fn a_quiet_log_takes_one_request_and_a_long_one_about_one_for_each_page() {
+        assert_eq!(server(&[1, 2, 3], 25).read().1, 1);
+        assert_eq!(server(&[], 25).read().1, 1);
+        let long: Vec<i64> = (0..1000).map(|n| n * 60_000).collect();
+        assert!(server(&long, 25).read().1 <= 1000 / 23);
+    }
+
+    #[test]
+    fn a_server_that_does_not_sort_is_found_out() {
+        let mut seek = Seek::new(at(0));
+        seek.begin_page();
+        seek.record("a", Some(at(9)));
+        seek.record("b", None);
+        seek.record("c", Some(at(8)));
+        assert!(matches!(seek.end_page(&Pagination::default(), 25), Step::Stuck(_)));
+    }
+
+    #[test]
+    fn a_count_that_promises_too_much_does_not_hold_the_walk_up_for_ever() {
+        let mut seek = Seek::new(at(0));
+        let page = Pagination { count: Some(9), ..Pagination::default() };
+        let mut steps = 0;
+        while seek.end_page(&page, 25) == Step::More {
+            steps += 1;
+        }
+        assert_eq!(steps, COUNT_ATTEMPTS);
+    }
+}
