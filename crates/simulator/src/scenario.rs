@@ -2,7 +2,7 @@
 //! keep it.
 
 use crate::faults::{Fault, FaultRule, When};
-use crate::{mural::MuralOptions, pactflow::PactFlowOptions};
+use crate::{api7::Api7Options, mural::MuralOptions, pactflow::PactFlowOptions};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -16,17 +16,20 @@ pub enum Provider {
     PactFlow,
     /// Mural, `GET /enterprise/v1/audit-log`.
     Mural,
+    /// API7 Enterprise, `GET /api/audit_logs`.
+    Api7,
 }
 
 impl Provider {
     /// Every provider.
-    pub const ALL: &'static [Self] = &[Self::PactFlow, Self::Mural];
+    pub const ALL: &'static [Self] = &[Self::PactFlow, Self::Mural, Self::Api7];
 
     /// Its `type:` in a pipeline.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::PactFlow => "pactflow",
             Self::Mural => "mural",
+            Self::Api7 => "api7",
         }
     }
 }
@@ -73,17 +76,27 @@ pub struct Drift {
     pub requests: u32,
 }
 
+/// The server's clock is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClockStep {
+    /// When, in seconds after the start by the injected clock.
+    pub after_s: u32,
+    /// By how much; back if negative.
+    pub by_s: i32,
+}
+
 /// Who else reads the audit log, and so writes into it. Seconds between two readings; `None` is never.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OtherReaders {
-    /// Another collector with our user (PactFlow) or another key (Mural).
+    /// Another collector with our user (PactFlow), another token of our user (API7) or another key (Mural).
     pub second_collector_every_s: Option<u32>,
     /// The second collector also reads once after each request of ours: two collectors that feed each other (PactFlow).
     pub second_collector_echoes: bool,
     /// An administrator with a browser.
     pub human_every_s: Option<u32>,
-    /// Somebody with our user and a `User-Agent` that begins like ours (PactFlow), or with our key from another
+    /// Somebody with our user and a `User-Agent` that begins like ours (PactFlow; API7: with our token), or with our key from another
     /// address (Mural).
     pub spoofed_every_s: Option<u32>,
     /// A thief who repeats one of our requests exactly, `User-Agent` and all, at least `replay_min_age_s` later.
@@ -125,12 +138,16 @@ pub struct Scenario {
     /// How far the server's clock is ahead of the injected one, in seconds. The server lives by its own clock: events,
     /// delays, quotas and `Date`.
     pub clock_skew_s: i32,
+    /// When the server's clock is set, forward or back.
+    pub clock_steps: Vec<ClockStep>,
     /// Whether answers carry a `Date`.
     pub date_header: bool,
     /// Behaviour of PactFlow.
     pub pactflow: PactFlowOptions,
     /// Behaviour of Mural.
     pub mural: MuralOptions,
+    /// Behaviour of API7.
+    pub api7: Api7Options,
 }
 
 impl Default for Scenario {
@@ -150,9 +167,11 @@ impl Default for Scenario {
             faults: Vec::new(),
             gzip: false,
             clock_skew_s: 0,
+            clock_steps: Vec::new(),
             date_header: true,
             pactflow: PactFlowOptions::default(),
             mural: MuralOptions::default(),
+            api7: Api7Options::default(),
         }
     }
 }
@@ -204,6 +223,19 @@ impl Scenario {
     pub fn pactflow(mut self, change: impl FnOnce(&mut PactFlowOptions)) -> Self {
         change(&mut self.pactflow);
         self
+    }
+
+    /// Changes how API7 behaves.
+    #[must_use]
+    pub fn api7(mut self, change: impl FnOnce(&mut Api7Options)) -> Self {
+        change(&mut self.api7);
+        self
+    }
+
+    /// How far the server's clock can be from what a client takes it for before an answer has shown it, in seconds.
+    pub fn clock_doubt_s(&self) -> u32 {
+        let steps = self.clock_steps.iter().map(|step| step.by_s);
+        steps.chain([self.clock_skew_s]).map(i32::unsigned_abs).max().unwrap_or_default()
     }
 
     /// Changes how Mural behaves.

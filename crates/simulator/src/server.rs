@@ -1,6 +1,7 @@
 //! The sockets: a thread of its own serves one simulated provider until it is dropped.
 
 use crate::api::Api;
+use crate::api7::Api7;
 use crate::ledger::{Ledger, Seen};
 use crate::mural::Mural;
 use crate::pactflow::PactFlow;
@@ -59,6 +60,9 @@ impl Simulator {
         let trap_url = format!("http://{}", trap.local_addr()?);
         let api: Box<dyn Api> = match provider {
             Provider::PactFlow => Box::new(PactFlow::new(&scenario, origin.clone(), trap_url.clone())),
+            Provider::Api7 => {
+                Box::new(Api7::new(&scenario, clock.now().timestamp_millis() + i64::from(scenario.clock_skew_s) * 1000))
+            }
             Provider::Mural => Box::new(Mural::new(
                 &scenario,
                 clock.now().timestamp_millis() + i64::from(scenario.clock_skew_s) * 1000,

@@ -7,13 +7,19 @@
 //! | [`envelope`] | a page without its elements, checked to have its array |
 //! | [`check_endpoint`], [`stream_name`] | the `endpoint` option, and the ledger's name for it |
 //! | [`Visited`] | the positions that a scan has asked for |
+//! | [`same_query`] | a recorded query string beside the parameters that were sent |
+//! | [`Rescanned`] | when a re-scan was last done, for a plugin's state |
 
 mod endpoint;
 mod json;
+mod query;
+mod rescanned;
 mod scalar;
 mod visited;
 
 pub use endpoint::{check_endpoint, stream_name};
 pub use json::{envelope, object, part};
+pub use query::same_query;
+pub use rescanned::Rescanned;
 pub use scalar::Scalar;
 pub use visited::Visited;
