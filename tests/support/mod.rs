@@ -92,6 +92,11 @@ pub(crate) fn build_api7(url: &str, token: &str, options: &SourceOptions) -> Bui
     build::<headwater_source_api7::Api7Config>(json!({ "endpoint": url, "token": token }), options)
 }
 
+pub(crate) fn build_api7_in_seconds(url: &str, token: &str, options: &SourceOptions) -> BuiltSource {
+    let keys = json!({ "endpoint": url, "token": token, "timestamp_unit": "s" });
+    build::<headwater_source_api7::Api7Config>(keys, options)
+}
+
 pub(crate) fn build_mural(url: &str, key: &str, options: &SourceOptions) -> BuiltSource {
     build::<headwater_source_mural::MuralConfig>(json!({ "endpoint": url, "api_key": key }), options)
 }

@@ -24,8 +24,11 @@ use std::{
 
 pub(crate) const DENIED: &str = "`token` must be a current API token (it may have expired or been regenerated) of an account whose role allows `iam:GetAudit` on `arn:api7:iam:organization/*`";
 
-/// Page size for servers that refuse the one configured, and while records of own reads are large.
+/// Page size for servers that refuse the one configured.
 const SMALL_PAGE: u32 = 10;
+
+/// Page size while records of own reads are large: each of them holds a page.
+const HEAVY_PAGE: u32 = 25;
 
 /// Largest page asked for in a dense unit.
 const LARGE_PAGE: u32 = 1000;
@@ -82,6 +85,7 @@ struct Dense {
     /// Entries of this pass.
     passed: u64,
     page: u64,
+    page_size: u32,
     answers: u64,
 }
 
@@ -122,8 +126,13 @@ pub(crate) struct Window {
 impl Window {
     pub(crate) fn new(settings: Arc<Settings>, job: Job, state: State) -> Self {
         let configured = settings.cadence.page_size.unwrap_or(100);
-        let small = state.heavy || state.page_size_refused == Some(configured);
-        let page_size = if small { configured.min(SMALL_PAGE) } else { configured };
+        let page_size = if state.page_size_refused == Some(configured) {
+            configured.min(SMALL_PAGE)
+        } else if state.heavy {
+            configured.min(HEAVY_PAGE)
+        } else {
+            configured
+        };
         let shared = Arc::new(Mutex::new(Shared { state, open: 1 }));
         Self::piece(settings, job, job.low, page_size, shared)
     }
@@ -193,10 +202,10 @@ impl Window {
     }
 
     /// The answer cannot be trusted to begin with the oldest: two halves, or, if there is nothing to halve, page by page.
-    fn halve(&mut self) -> Next {
+    fn halve(&mut self, total: u64) -> Next {
         let units = self.units();
         if units < 2 {
-            return self.go_dense();
+            return self.go_dense(total);
         }
         let middle = self.from + self.job.unit.one() * i32::try_from(units / 2).unwrap_or(i32::MAX);
         self.shared().open += 1;
@@ -209,8 +218,11 @@ impl Window {
         ])
     }
 
-    fn go_dense(&mut self) -> Next {
-        self.dense = Some(Dense { page: 1, ..Dense::default() });
+    /// A larger page may be all that is needed; a server that has a maximum gives what it gives.
+    fn go_dense(&mut self, total: u64) -> Next {
+        let ample = u32::try_from(total + total / 4).unwrap_or(LARGE_PAGE).min(LARGE_PAGE);
+        let page_size = if self.refused { self.page_size } else { self.page_size.max(ample) };
+        self.dense = Some(Dense { page: 1, page_size, ..Dense::default() });
         Next::More
     }
 
@@ -222,7 +234,8 @@ impl Window {
         let whole_answer = dense.page == 1 && total <= records;
         if dense.total != Some(total) {
             // The table has changed: what was seen may be gone, and what is there may not have been seen.
-            *dense = Dense { page: 1, answers: dense.answers, total: Some(total), ..Dense::default() };
+            let Dense { page_size, answers, .. } = *dense;
+            *dense = Dense { page: 1, page_size, answers, total: Some(total), ..Dense::default() };
         }
         let known = dense.seen.len();
         dense.seen.extend(self.shown.identities.drain(..));
@@ -247,8 +260,6 @@ impl Window {
         if dense.whole || records == 0 || dense.passed >= total {
             dense.passed = 0;
             dense.page = 1;
-            // A larger page may be all that is needed; a server that has a maximum gives what it gives.
-            self.page_size = self.page_size.max(self.page_size.saturating_mul(2).min(LARGE_PAGE));
         } else {
             dense.page += 1;
         }
@@ -312,7 +323,7 @@ impl Scan for Window {
         self.until = if self.dense.is_some() { (self.from + one * 2).min(self.job.high) } else { self.job.high };
         // Either bound may include or exclude its own time.
         self.since = self.from - one;
-        let page = self.dense.as_ref().map_or(1, |dense| dense.page);
+        let (page, page_size) = self.dense.as_ref().map_or((1, self.page_size), |dense| (dense.page, dense.page_size));
         let unit = self.job.unit;
         self.settings
             .filtered(Request::get(AUDIT))
@@ -321,7 +332,7 @@ impl Scan for Window {
             .query("order_by", "event_time")
             .query("direction", "asc")
             .query("page", page)
-            .query("page_size", self.page_size)
+            .query("page_size", page_size)
     }
 
     fn record(&mut self, raw: &[u8], sent: &OwnRequests) -> Result<Record, Unreadable> {
@@ -384,19 +395,20 @@ impl Scan for Window {
             return Ok(Next::Restart(format!("the server counts {total} entries and shows none")));
         }
         match self.shown.last {
-            _ if self.shown.unsorted => Ok(self.halve()),
+            _ if self.shown.unsorted => Ok(self.halve(total)),
             Some(last) if last > self.from => Ok(self.go_on(last.min(self.job.high))),
             // All of it at once: neighbours, or the first unit itself.
-            Some(_) => Ok(self.go_dense()),
-            None => Ok(self.halve()),
+            Some(_) => Ok(self.go_dense(total)),
+            None => Ok(self.halve(total)),
         }
     }
 
     fn rejected(&mut self, rejection: &Rejection) -> Result<Next, ReadError> {
         match rejection.classify(DENIED) {
-            ReadError::Malformed(reason) if rejection.status == 400 && self.page_size > SMALL_PAGE => {
-                self.page_size = SMALL_PAGE;
+            ReadError::Malformed(reason) if rejection.status == 400 && !self.refused => {
+                self.page_size = self.page_size.min(SMALL_PAGE);
                 self.refused = true;
+                self.dense = None;
                 Ok(Next::Restart(format!("{reason}; asking with `page_size={SMALL_PAGE}`, in case that is the cause")))
             }
             ReadError::Malformed(reason) if rejection.status == 404 => Err(ReadError::Malformed(format!(

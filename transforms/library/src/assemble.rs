@@ -1,11 +1,12 @@
 //! The attributes that all classes share.
 
-use crate::attributes::{Out, fixed, http_request, object, src_endpoint, unknown_endpoint, user};
+use crate::attributes::{Out, fixed, http_code, http_request, object, src_endpoint, unknown_endpoint, user};
 use crate::meta::Meta;
 use crate::ocsf::{API_ACTIVITY, ActorPlace, BASE_EVENT, Code, OTHER, SCHEMA};
 use crate::table::{Outcome, Provider, Tenant};
 use crate::time::{self, Instant};
-use crate::view::View;
+use crate::view::{View, leaf, text};
+use std::borrow::Cow;
 use vrl::value::{KeyString, ObjectMap, Value};
 
 /// Class, category, activity, type, with their captions. An activity 99 bears the source's own word, if there is one.
@@ -83,7 +84,7 @@ pub(crate) fn base_metadata(meta: &Meta, provider: &str, profiles: &[&'static st
 pub(crate) fn finish(
     out: &mut Out,
     table: &'static Provider,
-    view: &View<'_>,
+    (view, raw): (&View<'_>, &ObjectMap),
     (code, status_detail): (Code, Option<&str>),
     meta: &Meta,
     mut remarks: Vec<String>,
@@ -91,9 +92,22 @@ pub(crate) fn finish(
     let class = SCHEMA.classes.get(&code.class);
     let operation = view.lookup("operation");
     put_code(out, code, operation);
-    put_status(out, status(table, operation));
-    if let Some(detail) = status_detail {
-        out.put("status_detail", detail);
+    let error = table.status.error.as_deref().and_then(|fact| view.fact(fact));
+    let http_code = http_code(view, table);
+    put_status(out, status(table, operation, http_code, error.is_some()));
+    if let Some(code) = http_code {
+        out.put("status_code", code.to_string());
+        if let Some(leaf) = table.status.http_code.as_deref().and_then(|fact| view.fact(fact)) {
+            out.take(leaf);
+        }
+    }
+    match (status_detail, error) {
+        (Some(detail), _) => out.put("status_detail", detail),
+        (None, Some(error)) => {
+            let detail = out.take(error);
+            out.put("status_detail", detail);
+        }
+        (None, None) => {}
     }
     let time = view.fact("time");
     put_time(out, time.map(|leaf| leaf.text.as_ref()), meta, &mut remarks);
@@ -107,10 +121,22 @@ pub(crate) fn finish(
     if let Some(operation) = view.fact("operation").filter(|_| table.cloud.is_some() || code.class == API_ACTIVITY) {
         let operation = out.take(operation);
         let service = object([("name", fixed(&table.product.name))]);
-        out.put("api", object([("operation", operation), ("service", service)]));
+        let mut api = ObjectMap::from([("operation".into(), operation), ("service".into(), service)]);
+        let mut response = ObjectMap::new();
+        if let Some(code) = http_code {
+            response.insert("code".into(), Value::from(code));
+        }
+        if let Some(error) = error {
+            response.insert("error_message".into(), Value::from(error.text.as_ref()));
+        }
+        if !response.is_empty() {
+            api.insert("response".into(), Value::Object(response));
+        }
+        out.put("api", Value::Object(api));
     }
     if let Some(actor) = view.entity("actor").and_then(|actor| user(out, table, actor)) {
-        out.put("actor", object([("user", actor)]));
+        let actor = acting(out, table, raw, actor);
+        out.put("actor", actor);
         if class.is_some_and(|class| class.actor == ActorPlace::Host) {
             profiles.push("host");
         }
@@ -119,17 +145,31 @@ pub(crate) fn finish(
         if let Some(request) = http_request(out, view) {
             out.put("http_request", request);
         }
+        if let Some(code) = http_code {
+            out.put("http_response", object([("code", Value::from(code))]));
+        }
         match src_endpoint(out, view.fact("ip")) {
             Some(endpoint) => out.put("src_endpoint", endpoint),
             None if code.class == API_ACTIVITY => out.put("src_endpoint", unknown_endpoint()),
             None => {}
         }
     }
+    // The user that the class shows, whoever that is.
+    let shown = |out: &Out, attribute: &str| match out.event.get("user") {
+        Some(Value::Object(user)) => user.get(attribute).and_then(text).map(Cow::into_owned),
+        _ => None,
+    };
+    let (shown_name, shown_uid) = (shown(out, "name"), shown(out, "uid"));
+    let lookup = |name: &str| match name {
+        "user.name" => shown_name.as_deref(),
+        "user.uid" => shown_uid.as_deref(),
+        other => view.lookup(other),
+    };
     let mut parts = table.message.iter();
     let mut message = String::with_capacity(80);
-    if parts.next().is_some_and(|first| first.fill(&mut message, |name| view.lookup(name))) {
+    if parts.next().is_some_and(|first| first.fill(&mut message, lookup)) {
         for part in parts {
-            part.fill(&mut message, |name| view.lookup(name));
+            part.fill(&mut message, lookup);
         }
         out.put("message", message);
     }
@@ -173,6 +213,19 @@ pub(crate) fn finish(
     }
 }
 
+/// `actor`: the user, with the token and the program it acted with.
+fn acting(out: &mut Out, table: &'static Provider, raw: &ObjectMap, mut user: Value) -> Value {
+    let spec = table.entities.get("actor");
+    let read = |path: Option<&'static crate::table::Path>| path.and_then(|path| leaf(raw, path));
+    if let (Value::Object(user), Some(token)) = (&mut user, read(spec.and_then(|spec| spec.token.as_ref()))) {
+        let credential = object([("uid", out.take(&token)), ("type", fixed("API token"))]);
+        user.insert("programmatic_credentials".into(), Value::Array(vec![credential]));
+    }
+    let mut actor = ObjectMap::from([("user".into(), user)]);
+    out.move_into(&mut actor, "app_name", read(spec.and_then(|spec| spec.app.as_ref())).as_ref());
+    Value::Object(actor)
+}
+
 fn put_cloud(out: &mut Out, provider: &'static str, tenant: Option<&str>) {
     let mut cloud = ObjectMap::from([("provider".into(), fixed(provider))]);
     if let Some(tenant) = tenant {
@@ -181,7 +234,13 @@ fn put_cloud(out: &mut Out, provider: &'static str, tenant: Option<&str>) {
     out.put("cloud", Value::Object(cloud));
 }
 
-fn status(table: &Provider, operation: Option<&str>) -> (i64, &'static str) {
+fn status(table: &Provider, operation: Option<&str>, http_code: Option<i64>, error: bool) -> (i64, &'static str) {
+    match http_code {
+        _ if error => return (2, "Failure"),
+        Some(400..) => return (2, "Failure"),
+        Some(200..400) => return (1, "Success"),
+        _ => {}
+    }
     let Some(operation) = operation else {
         return (0, "Unknown");
     };

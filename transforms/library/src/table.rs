@@ -7,7 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 /// One table per provider. A new provider adds its line here.
-const TABLES: &[&str] = &[include_str!("../tables/mural.yaml"), include_str!("../tables/pactflow.yaml")];
+const TABLES: &[&str] = &[
+    include_str!("../tables/mural.yaml"),
+    include_str!("../tables/pactflow.yaml"),
+    include_str!("../tables/api7.yaml"),
+];
 
 /// The tables. They are compiled in, and a test reads them, so that they cannot fail to parse at run time.
 #[expect(clippy::expect_used, reason = "compiled in, and read by a test")]
@@ -84,6 +88,9 @@ pub(crate) struct Provider {
     /// Texts derived from a fact.
     #[serde(default)]
     pub(crate) derived: BTreeMap<String, Derived>,
+    /// What stands for a fact that is not there.
+    #[serde(default)]
+    pub(crate) composed: BTreeMap<String, Template>,
     pub(crate) entities: BTreeMap<String, EntitySpec>,
     /// The source's word for a kind of user, and the caption it stands for.
     #[serde(default)]
@@ -129,6 +136,14 @@ pub(crate) struct Derived {
     pub(crate) from: String,
     /// What stands before the first of these; the whole text if there is none.
     pub(crate) before_first: Option<String>,
+    /// What stands after the first of these; nothing if there is none.
+    pub(crate) after_first: Option<String>,
+    /// What stands after one of these words and a blank, and nothing if the text does not begin with one.
+    #[serde(default)]
+    pub(crate) after_word: Vec<String>,
+    /// Where this is shown, the rest of the fact is, too: it is not among the unmapped.
+    #[serde(default)]
+    pub(crate) shows_fact: bool,
     /// What stands after the last of these; the whole text if there is none.
     pub(crate) after_last: Option<String>,
     /// The text without this ending, and nothing if it does not end so.
@@ -142,13 +157,25 @@ pub(crate) struct EntitySpec {
     #[serde(default)]
     at: Path,
     pub(crate) uid: Option<Path>,
-    pub(crate) name: Option<Path>,
+    /// The first of these that is there.
+    pub(crate) name: Option<List<Path>>,
+    /// Parts of the full name.
+    #[serde(default)]
+    pub(crate) full_name: Vec<Path>,
     pub(crate) email: Option<Path>,
     /// Name of the organization it belongs to.
     pub(crate) org: Option<Path>,
     #[serde(rename = "type")]
     pub(crate) kind: Option<Path>,
-    /// Where the source does not tell the kind of user: the caption if there is an e-mail address.
+    /// A derived fact that is its type.
+    pub(crate) type_from: Option<String>,
+    /// The name of the token it acted with.
+    pub(crate) token: Option<Path>,
+    /// The program it acted through: `actor.app_name`.
+    pub(crate) app: Option<Path>,
+    /// Where the source does not tell the kind of user: the caption.
+    pub(crate) user_type: Option<String>,
+    /// The same, if there is an e-mail address.
     pub(crate) user_type_with_email: Option<String>,
 }
 
@@ -159,6 +186,10 @@ pub(crate) struct Status {
     /// Endings of the operation that mean Failure.
     #[serde(default)]
     pub(crate) failure_suffixes: Vec<String>,
+    /// The fact that is an HTTP status: below 400 Success, else Failure.
+    pub(crate) http_code: Option<String>,
+    /// The fact that says why it failed, if it did.
+    pub(crate) error: Option<String>,
     /// What any other operation means.
     pub(crate) otherwise: Outcome,
 }
@@ -201,7 +232,19 @@ pub(crate) struct Rule {
     pub(crate) web_resource: Option<Chosen>,
     #[serde(default)]
     pub(crate) privileges: Vec<Template>,
+    /// Privileges named in the record: a list, and the key of each of its objects that names one.
+    pub(crate) privileges_in: Option<Listed>,
     pub(crate) status_detail: Option<String>,
+    /// `auth_protocol` of Authentication, by its caption.
+    pub(crate) auth_protocol: Option<String>,
+}
+
+/// Values of a key of the objects in a list.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Listed {
+    pub(crate) list: Path,
+    pub(crate) key: String,
 }
 
 fn other_call() -> Code {
@@ -215,13 +258,22 @@ pub(crate) enum Chosen {
     // First, because a list of two would also do as the two fields of the other.
     /// The first of these entities that has a uid or a name.
     First(List<Selector>),
-    /// An entity of this uid, taken from what the row captured.
+    /// An entity of this type: the first of these that has a uid or a name, and what it lacks, taken from what the row
+    /// captured.
     Captured {
-        uid: Template,
+        #[serde(default)]
+        first: Selectors,
+        uid: Option<Template>,
+        name: Option<Template>,
         #[serde(rename = "type")]
         kind: String,
     },
 }
+
+/// Entities to try in turn.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Selectors(pub(crate) Vec<Selector>);
 
 /// An entity, `affected`; or an entity if it is of a type, `affected:USER`.
 #[derive(Debug, Clone, Deserialize)]
@@ -245,9 +297,9 @@ impl Provider {
     fn parse(yaml: &str) -> Result<Self, String> {
         let mut table: Self = serde_yaml_ng::from_str(yaml).map_err(|error| error.to_string())?;
         for spec in table.entities.values_mut() {
-            for field in
-                [&mut spec.uid, &mut spec.name, &mut spec.email, &mut spec.org, &mut spec.kind].into_iter().flatten()
-            {
+            let names = spec.name.iter_mut().flat_map(|list| &mut list.0).chain(&mut spec.full_name);
+            let others = [&mut spec.uid, &mut spec.email, &mut spec.org, &mut spec.kind];
+            for field in names.chain(others.into_iter().flatten()) {
                 *field = spec.at.join(field);
             }
         }
@@ -269,9 +321,16 @@ impl Provider {
             }
             self.check_names(derived.without_suffix.iter().flat_map(Template::names), &[])?;
         }
-        self.check_names(self.message.iter().flat_map(Template::names), &[])?;
-        for caption in
-            self.user_types.values().chain(self.entities.values().filter_map(|e| e.user_type_with_email.as_ref()))
+        self.check_names(self.composed.values().flat_map(Template::names), &[])?;
+        // The user that the class shows, whoever that is.
+        self.check_names(self.message.iter().flat_map(Template::names), &["user.name", "user.uid"])?;
+        let typed = self.entities.values().filter_map(|spec| spec.type_from.as_deref());
+        let outcome = [&self.status.http_code, &self.status.error].into_iter().flatten().map(String::as_str);
+        self.check_names(typed.chain(outcome), &[])?;
+        for caption in self
+            .user_types
+            .values()
+            .chain(self.entities.values().flat_map(|e| [&e.user_type_with_email, &e.user_type]).flatten())
         {
             SCHEMA.user_types.get(caption).ok_or_else(|| format!("`{caption}` is no type of user"))?;
         }
@@ -291,12 +350,18 @@ impl Provider {
             let class = SCHEMA.classes.get(&code.class).ok_or_else(|| format!("no class {}", code.class))?;
             class.activity(code.activity).ok_or_else(|| format!("no activity {} in {}", code.activity, class.name))?;
         }
+        if let Some(caption) = &rule.auth_protocol {
+            SCHEMA.auth_protocols.get(caption).ok_or_else(|| format!("`{caption}` is no authentication protocol"))?;
+        }
         self.check_names(rule.when.keys().map(String::as_str), &[])?;
         let captured: Vec<&str> = rule.when.values().flat_map(|list| &list.0).flat_map(Pattern::names).collect();
         self.check_names(rule.privileges.iter().flat_map(Template::names), &captured)?;
         for chosen in [&rule.user, &rule.group, &rule.entity, &rule.web_resource].into_iter().flatten() {
             match chosen {
-                Chosen::Captured { uid, .. } => self.check_names(uid.names(), &captured)?,
+                Chosen::Captured { first, uid, name, .. } => {
+                    first.0.iter().try_for_each(|one| self.check_entity(&one.entity))?;
+                    self.check_names([uid, name].into_iter().flatten().flat_map(Template::names), &captured)?;
+                }
                 Chosen::First(list) => list.0.iter().try_for_each(|one| self.check_entity(&one.entity))?,
             }
         }
@@ -315,6 +380,7 @@ impl Provider {
             let known = captured.contains(&name)
                 || self.facts.contains_key(name)
                 || self.derived.contains_key(name)
+                || self.composed.contains_key(name)
                 || name.split_once('.').is_some_and(entity);
             if !known {
                 return Err(format!("`{name}` is neither a fact nor a field of an entity"));

@@ -2,7 +2,7 @@
 
 use crate::attributes::is_email;
 use crate::pattern::{Captures, Template};
-use crate::table::{Chosen, EntitySpec, Path, Provider, Rule, Selector};
+use crate::table::{Chosen, Derived, EntitySpec, Path, Provider, Rule, Selector};
 use std::borrow::Cow;
 use vrl::value::{ObjectMap, Value};
 
@@ -23,6 +23,8 @@ pub(crate) struct Entity<'e> {
     pub(crate) email: Option<Leaf<'e>>,
     pub(crate) org: Option<Leaf<'e>>,
     pub(crate) kind: Option<Leaf<'e>>,
+    /// Parts of the full name.
+    pub(crate) full_name: Vec<Leaf<'e>>,
     /// The caption of its type of user where the source does not say.
     pub(crate) user_type: Option<&'static str>,
 }
@@ -64,16 +66,25 @@ impl<'e> View<'e> {
             }
         }
         for (name, derived) in &table.derived {
-            let text = view.lookup(&derived.from).and_then(|text| {
-                let text = derived.before_first.as_deref().map_or(text, |mark| text.split(mark).next().unwrap_or(text));
-                let text = derived.after_last.as_deref().map_or(text, |mark| text.rsplit(mark).next().unwrap_or(text));
-                match &derived.without_suffix {
-                    Some(suffix) => without_suffix(&view, text, suffix),
-                    None => Some(text),
-                }
-            });
+            let text = view.lookup(&derived.from).and_then(|text| derived_text(&view, derived, text));
             if let Some(text) = text.filter(|text| !text.is_empty()).map(str::to_owned) {
+                let path = view.fact(&derived.from).filter(|_| derived.shows_fact).and_then(|fact| fact.path);
+                view.facts.push((name, Leaf { text: Cow::Owned(text), path }));
+            }
+        }
+        for (name, template) in &table.composed {
+            if view.fact(name).is_none()
+                && let Some(text) = view.fill(template, &Captures::new())
+            {
                 view.facts.push((name, Leaf { text: Cow::Owned(text), path: None }));
+            }
+        }
+        for (name, spec) in &table.entities {
+            let Some(kind) = spec.type_from.as_deref().and_then(|fact| view.lookup(fact)).map(str::to_owned) else {
+                continue;
+            };
+            if let Some((_, entity)) = view.entities.iter_mut().find(|(known, _)| known == name) {
+                entity.kind = Some(Leaf { text: Cow::Owned(kind), path: None });
             }
         }
         view
@@ -140,9 +151,15 @@ impl<'e> View<'e> {
     pub(crate) fn choose(&self, chosen: &'static Chosen, captures: &Captures<'_, '_>) -> Option<Entity<'e>> {
         let derived = |text: Cow<'e, str>| Some(Leaf { text, path: None });
         match chosen {
-            Chosen::Captured { uid, kind } => {
-                let uid = self.fill(uid, captures)?;
-                Some(Entity { uid: derived(uid.into()), kind: derived(kind.as_str().into()), ..Entity::default() })
+            Chosen::Captured { first, uid, name, kind } => {
+                let captured = |template: &Option<Template>| {
+                    template.as_ref().and_then(|one| self.fill(one, captures)).and_then(|text| derived(text.into()))
+                };
+                let known = first.0.iter().find_map(|selector| self.select(selector)).cloned().unwrap_or_default();
+                let uid = known.uid.clone().or_else(|| captured(uid));
+                let name = known.name.clone().or_else(|| captured(name));
+                let entity = Entity { uid, name, kind: derived(kind.as_str().into()), ..known };
+                entity.is_known().then_some(entity)
             }
             Chosen::First(selectors) => selectors.0.iter().find_map(|selector| self.select(selector)).cloned(),
         }
@@ -154,6 +171,25 @@ impl<'e> View<'e> {
             entity.kind.as_ref().is_some_and(|kind| crate::pattern::same_word(wanted, &kind.text))
         });
         of_kind.then_some(entity)
+    }
+}
+
+/// The part of a fact's text that `derived` names.
+fn derived_text<'v>(view: &View<'_>, derived: &Derived, text: &'v str) -> Option<&'v str> {
+    let mut text = text;
+    if let Some(mark) = &derived.after_first {
+        text = text.split_once(mark.as_str())?.1;
+    }
+    if !derived.after_word.is_empty() {
+        let (word, rest) = text.trim_ascii().split_once(' ')?;
+        derived.after_word.iter().find(|one| one.eq_ignore_ascii_case(word))?;
+        text = rest.trim_ascii();
+    }
+    let text = derived.before_first.as_deref().map_or(text, |mark| text.split(mark).next().unwrap_or(text));
+    let text = derived.after_last.as_deref().map_or(text, |mark| text.rsplit(mark).next().unwrap_or(text));
+    match &derived.without_suffix {
+        Some(suffix) => without_suffix(view, text, suffix),
+        None => Some(text),
     }
 }
 
@@ -169,15 +205,16 @@ fn entity<'e>(spec: &'static EntitySpec, raw: &'e ObjectMap) -> Entity<'e> {
     let email = read(&spec.email).filter(|leaf| is_email(&leaf.text));
     Entity {
         uid: read(&spec.uid),
-        name: read(&spec.name),
+        name: spec.name.as_ref().and_then(|list| list.0.iter().find_map(|path| leaf(raw, path))),
+        full_name: spec.full_name.iter().filter_map(|path| leaf(raw, path)).collect(),
         org: read(&spec.org),
         kind: read(&spec.kind),
-        user_type: email.as_ref().and(spec.user_type_with_email.as_deref()),
+        user_type: email.as_ref().and(spec.user_type_with_email.as_deref()).or(spec.user_type.as_deref()),
         email,
     }
 }
 
-fn leaf<'e>(raw: &'e ObjectMap, path: &'static Path) -> Option<Leaf<'e>> {
+pub(crate) fn leaf<'e>(raw: &'e ObjectMap, path: &'static Path) -> Option<Leaf<'e>> {
     let (last, above) = path.0.split_last()?;
     let mut map = raw;
     for step in above {

@@ -89,6 +89,15 @@ fn key() -> impl Strategy<Value = String> {
             Just("timestamp"),
             Just("date"),
             Just("path"),
+            Just("operator"),
+            Just("event_type"),
+            Just("event_time"),
+            Just("http_request"),
+            Just("http_response"),
+            Just("status_code"),
+            Just("uri"),
+            Just("body"),
+            Just("token_name"),
         ]
         .prop_map(str::to_owned),
     ]
@@ -237,6 +246,19 @@ fn represented(provider: &str, path: &[String], leaf: &Json, out: &Json) -> bool
                 .iter()
                 .any(|place| out.pointer(place).is_some_and(|there| there == caption))
         }
+        // Path and query.
+        ("api7", ["http_request", "uri"]) => {
+            let url = &out["http_request"]["url"];
+            let path = url["path"].as_str().unwrap_or_default();
+            let uri = text(leaf);
+            let (before, after) = uri.split_once('?').unwrap_or((&uri, ""));
+            path == before && url["query_string"].as_str().unwrap_or_default() == after
+        }
+        // First and last name are one.
+        ("api7", ["operator", "first_name" | "last_name"]) => ["/actor/user/full_name", "/user/full_name"]
+            .iter()
+            .filter_map(|place| out.pointer(place).and_then(Json::as_str))
+            .any(|full| full.contains(&text(leaf))),
         // A list of addresses is taken apart.
         (_, [.., last]) if last.to_lowercase().contains("ip") => {
             let mut shown = Vec::new();
@@ -259,7 +281,7 @@ proptest! {
 
     #[test]
     fn any_json_from_any_provider_is_one_valid_event_and_loses_nothing(
-        provider in prop_oneof![Just("pactflow"), Just("mural"), Just("acme"), Just("")],
+        provider in prop_oneof![Just("pactflow"), Just("mural"), Just("api7"), Just("acme"), Just("")],
         event in tree(),
         meta in meta(),
     ) {
