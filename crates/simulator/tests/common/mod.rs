@@ -50,6 +50,8 @@ impl Stage {
         let client = Client::builder().redirect(Policy::none()).no_proxy().user_agent(OURS).build().unwrap();
         let (scheme, path) = match provider {
             Provider::PactFlow => ("Bearer", "/audit"),
+            // Its own header: the other one is refused.
+            Provider::Api7 => ("Bearer", "/api/audit_logs"),
             _ => ("apikey", "/enterprise/v1/audit-log"),
         };
         let authorization = format!("{scheme} {}", simulator.credential());
@@ -58,6 +60,10 @@ impl Stage {
 
     pub fn pactflow(scenario: Scenario) -> Self {
         Self::new(Provider::PactFlow, scenario)
+    }
+
+    pub fn api7(scenario: Scenario) -> Self {
+        Self::new(Provider::Api7, scenario)
     }
 
     pub fn mural(scenario: Scenario) -> Self {
@@ -75,7 +81,11 @@ impl Stage {
         if !query.is_empty() {
             url = format!("{url}?{query}");
         }
-        self.client.get(url).header("authorization", &self.authorization).header("accept", "application/json")
+        let request = self.client.get(url).header("accept", "application/json");
+        if self.path.starts_with("/api/") {
+            return request.header("x-api-key", self.simulator.credential());
+        }
+        request.header("authorization", &self.authorization)
     }
 
     pub async fn get(&self, query: &str) -> Response {
