@@ -7,8 +7,10 @@ use headwater_contracts::{
     BuiltSource, Echo, Identity, Next, OwnRequests, PageEnd, Plan, ReadError, Record, Rejection, Request, Scan, Source,
     SourceOptions, Span, StreamView, Timestamp, Unreadable,
 };
-use headwater_simulator::Provider;
+use headwater_ledger::MemoryLedger;
+use headwater_simulator::{AuditReads, Provider, Scenario};
 use headwater_testkit::source_suite::{Case, Verdict};
+use rand::{SeedableRng, rngs::StdRng};
 use serde_json::Value;
 use std::sync::{Arc, Mutex};
 
@@ -205,7 +207,18 @@ fn verdict(provider: Provider, mistake: Mistake, seed: u64) -> Verdict {
     };
     let case = Case { build: &build, ..case };
     let runtime = support::runtime();
-    runtime.block_on(support::in_time(seed, case.seeded(seed)))
+    let run = async {
+        if provider == Provider::Api7 && mistake == Mistake::NeverConsumes {
+            // A thief who repeats fresh requests.
+            let mut scenario = Scenario::seeded(provider, seed).api7(|a| a.reads = AuditReads::Logged);
+            (scenario.others.replay_every_s, scenario.others.replay_min_age_s) = (Some(250), 120);
+            (scenario.clock_skew_s, scenario.clock_steps) = (0, Vec::new());
+            let mut dice = StdRng::seed_from_u64(seed);
+            return case.run(scenario, Arc::new(MemoryLedger::new()), 0, &mut dice).await;
+        }
+        case.seeded(seed).await
+    };
+    runtime.block_on(support::in_time(seed, run))
 }
 
 /// Runs seeds until the suite objects; `None` if it never does.
