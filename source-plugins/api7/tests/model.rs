@@ -160,8 +160,8 @@ proptest! {
         let wanted: BTreeSet<&String> = book.wanted.iter().collect();
         prop_assert_eq!(wanted.len(), server.rows.len());
         for time in &server.rows {
-            let seconds = if *time > 100_000_000_000 { time / 1000 } else { *time };
-            prop_assert!(book.coverage.contains(at(seconds)));
+            let millis = if *time > 100_000_000_000 { *time } else { time * 1000 };
+            prop_assert!(book.coverage.contains(Timestamp::from_timestamp_millis(millis).unwrap()));
         }
         prop_assert!(!book.coverage.contains(at(NOW - 59)), "what has not settled is not claimed");
         // Late rows: within the overlap at the next poll, hours late at the next re-scan.
