@@ -7,8 +7,10 @@ use headwater_contracts::{
     BuiltSource, Echo, Identity, Next, OwnRequests, PageEnd, Plan, ReadError, Record, Rejection, Request, Scan, Source,
     SourceOptions, Span, StreamView, Timestamp, Unreadable,
 };
-use headwater_simulator::Provider;
+use headwater_ledger::MemoryLedger;
+use headwater_simulator::{AuditReads, Provider, Scenario};
 use headwater_testkit::source_suite::{Case, Verdict};
+use rand::{SeedableRng, rngs::StdRng};
 use serde_json::Value;
 use std::sync::{Arc, Mutex};
 
@@ -39,6 +41,16 @@ enum Mistake {
     SkipsTies,
     /// Asks for one page number after the other (Solace Cloud).
     TrustsPageNumbers,
+    /// Takes a page for all there is, whatever `total` says (API7).
+    IgnoresTotal,
+    /// Reads what shares one time page by page, once (API7).
+    OnePass,
+    /// Takes both bounds of a window for inclusive (API7).
+    TrustsTheBounds,
+    /// Takes times for seconds (API7).
+    AlwaysSeconds,
+    /// Takes every read of the log with our token for ours (API7).
+    TrustsTheToken,
 }
 
 struct Wrong {
@@ -62,6 +74,7 @@ impl Source for Wrong {
         let mistake = self.mistake;
         let mark = *self.newest.lock().unwrap();
         let scan = |inner| WrongScan {
+            asked: Vec::new(),
             inner,
             mistake,
             newest: self.newest.clone(),
@@ -89,6 +102,8 @@ impl Source for Wrong {
 }
 
 struct WrongScan {
+    /// Queries asked, each as text.
+    asked: Vec<String>,
     inner: Box<dyn Scan>,
     mistake: Mistake,
     newest: Arc<Mutex<Option<Timestamp>>>,
@@ -167,6 +182,17 @@ impl Scan for WrongScan {
     fn request(&mut self) -> Request {
         let mut request = self.inner.request();
         self.spoil(&mut request);
+        if self.mistake == Mistake::TrustsTheBounds {
+            for (name, value) in &mut request.query {
+                let number = value.parse::<i64>().unwrap_or_default();
+                match name.as_str() {
+                    "start_at" => *value = (number + 1).to_string(),
+                    "end_at" => *value = (number - 1).to_string(),
+                    _ => {}
+                }
+            }
+        }
+        self.asked.push(format!("{:?}", request.query));
         request
     }
 
@@ -179,6 +205,9 @@ impl Scan for WrongScan {
             self.inner.record(raw, sent)?
         };
         match self.mistake {
+            Mistake::TrustsTheToken if String::from_utf8_lossy(raw).contains("\"token_name\":\"headwater\"") => {
+                record.echo = Echo::Own(String::new());
+            }
             Mistake::TrustsThePrefix if String::from_utf8_lossy(raw).contains("\"headwater/") => {
                 record.echo = Echo::Own(String::new());
             }
@@ -202,14 +231,21 @@ impl Scan for WrongScan {
     }
 
     fn page(&mut self, end: &PageEnd<'_>) -> Result<Next, ReadError> {
-        if self.mistake != Mistake::TrustsPageNumbers || self.inner.whole() {
-            return self.inner.page(end);
+        if self.mistake == Mistake::TrustsPageNumbers && !self.inner.whole() {
+            // The right client must not notice that it got another page.
+            self.walk.pages += 1;
+            let mut envelope: Value = serde_json::from_slice(end.envelope).unwrap();
+            envelope["meta"]["pagination"]["pageNumber"] = self.walk.asked.into();
+            return self.inner.page(&PageEnd { envelope: envelope.to_string().as_bytes(), ..*end });
         }
-        // The right client must not notice that it got another page.
-        self.walk.pages += 1;
-        let mut envelope: Value = serde_json::from_slice(end.envelope).unwrap();
-        envelope["meta"]["pagination"]["pageNumber"] = self.walk.asked.into();
-        self.inner.page(&PageEnd { envelope: envelope.to_string().as_bytes(), ..*end })
+        let again = self.asked.split_last().is_some_and(|(last, before)| before.contains(last));
+        if self.mistake == Mistake::IgnoresTotal || (self.mistake == Mistake::OnePass && again) {
+            let mut page: Value = serde_json::from_slice(end.envelope).unwrap();
+            page["total"] = end.records.into();
+            let envelope = page.to_string();
+            return self.inner.page(&PageEnd { envelope: envelope.as_bytes(), ..*end });
+        }
+        self.inner.page(end)
     }
 
     fn rejected(&mut self, rejection: &Rejection) -> Result<Next, ReadError> {
@@ -245,6 +281,10 @@ fn verdict(provider: Provider, mistake: Mistake, seed: u64) -> Verdict {
         let right = match provider {
             Provider::PactFlow => support::build_pactflow(url, credential, &options),
             Provider::SolaceCloud => support::build_solace_cloud(url, credential, &options),
+            Provider::Api7 if mistake == Mistake::AlwaysSeconds => {
+                support::build_api7_in_seconds(url, credential, &options)
+            }
+            Provider::Api7 => support::build_api7(url, credential, &options),
             _ => support::build_mural(url, credential, &options),
         };
         let (newest, ever, tile) = (newest.clone(), ever.clone(), tile.clone());
@@ -253,11 +293,23 @@ fn verdict(provider: Provider, mistake: Mistake, seed: u64) -> Verdict {
     let case = match provider {
         Provider::PactFlow => support::pactflow(),
         Provider::SolaceCloud => support::solace_cloud(),
+        Provider::Api7 => support::api7(),
         _ => support::mural(),
     };
     let case = Case { build: &build, ..case };
     let runtime = support::runtime();
-    runtime.block_on(support::in_time(seed, case.seeded(seed)))
+    let run = async {
+        if provider == Provider::Api7 && mistake == Mistake::NeverConsumes {
+            // A thief who repeats fresh requests.
+            let mut scenario = Scenario::seeded(provider, seed).api7(|a| a.reads = AuditReads::Logged);
+            (scenario.others.replay_every_s, scenario.others.replay_min_age_s) = (Some(250), 120);
+            (scenario.clock_skew_s, scenario.clock_steps) = (0, Vec::new());
+            let mut dice = StdRng::seed_from_u64(seed);
+            return case.run(scenario, Arc::new(MemoryLedger::new()), 0, &mut dice).await;
+        }
+        case.seeded(seed).await
+    };
+    runtime.block_on(support::in_time(seed, run))
 }
 
 /// Runs seeds until the suite objects; `None` if it never does.
@@ -276,6 +328,7 @@ fn a_right_client_behind_the_same_wrapper_passes() {
     assert_eq!(objection(Provider::PactFlow, Mistake::None, 3), None);
     assert_eq!(objection(Provider::Mural, Mistake::None, 3), None);
     assert_eq!(objection(Provider::SolaceCloud, Mistake::None, 3), None);
+    assert_eq!(objection(Provider::Api7, Mistake::None, 3), None);
 }
 
 #[test]
@@ -288,6 +341,40 @@ fn mistakes_in_reading_pactflow_are_caught() {
         !verdict.lost.is_empty() && verdict.lost.iter().all(|lost| lost.ends_with("Spoofed"))
     });
     check(Provider::PactFlow, Mistake::MergesTies, |verdict| !verdict.lost.is_empty());
+}
+
+/// What the simulator of API7 must reproduce, by its number in the simulator's table, and the mistake or the test that proves
+/// it (tests are in `crates/simulator/tests/api7.rs`, `source-plugins/api7` and `tests/cli.rs`):
+///
+/// | # | proof |
+/// |---|---|
+/// | 1 | `MergesTies`, `OnePass` |
+/// | 2 | `IgnoresTotal`; `item_2_*` |
+/// | 3 | `Watermark`, `NoOverlap`, `NoRescan`; `item_3_*` |
+/// | 4 | `IgnoresTotal`; `item_4_*` |
+/// | 5 | `TrustsTheBounds`, `AlwaysSeconds` |
+/// | 6 | `NeverConsumes`; `item_6_*` |
+/// | 7 | `TrustsThePrefix`, `TrustsTheToken`, `NeverConsumes` |
+/// | 8 | `item_8_*`; `access_denied_ends_once_with_1_and_says_so` |
+/// | 9 | faults of `tests/seeded.rs`; TLS is not served |
+/// | 10 | odd samples of `tests/seeded.rs`; `trim` and `record` of the plugin |
+/// | 11 | `item_11_*`; clock steps and kills of `tests/seeded.rs` |
+#[test]
+fn mistakes_in_reading_api7_are_caught() {
+    let lost = |verdict: &Verdict| !verdict.lost.is_empty();
+    check(Provider::Api7, Mistake::Watermark, lost);
+    check(Provider::Api7, Mistake::NoOverlap, lost);
+    check(Provider::Api7, Mistake::NoRescan, lost);
+    check(Provider::Api7, Mistake::MergesTies, lost);
+    check(Provider::Api7, Mistake::IgnoresTotal, lost);
+    check(Provider::Api7, Mistake::OnePass, lost);
+    check(Provider::Api7, Mistake::TrustsTheBounds, lost);
+    check(Provider::Api7, Mistake::AlwaysSeconds, lost);
+    check(Provider::Api7, Mistake::TrustsThePrefix, lost);
+    check(Provider::Api7, Mistake::TrustsTheToken, lost);
+    check(Provider::Api7, Mistake::NeverConsumes, |verdict| {
+        !verdict.lost.is_empty() && verdict.lost.iter().all(|lost| lost.ends_with("Spoofed"))
+    });
 }
 
 #[test]

@@ -65,6 +65,11 @@ fn pactflow_loses_nothing_and_repeats_nothing() {
 }
 
 #[test]
+fn api7_loses_nothing_and_repeats_nothing() {
+    run_seeds("api7", support::api7);
+}
+
+#[test]
 fn mural_loses_nothing_and_repeats_nothing() {
     run_seeds("mural", support::mural);
 }

@@ -52,6 +52,19 @@ pub(crate) fn pactflow() -> Case<'static> {
     }
 }
 
+/// API7, polled as at work: often, then with pauses.
+pub(crate) fn api7() -> Case<'static> {
+    let minutes = |n| TimeDelta::minutes(n);
+    Case {
+        provider: Provider::Api7,
+        build: &build_api7,
+        own: Some(OwnQueries { tolerance: minutes(5) }),
+        steps: [vec![minutes(5); 6], vec![minutes(90); 4], vec![minutes(5); 2]].concat(),
+        settle: |_| TimeDelta::hours(25),
+        usual_delay: minutes(10),
+    }
+}
+
 /// Mural, over the days that its extraction and its stragglers take.
 pub(crate) fn mural() -> Case<'static> {
     let steps = [vec![TimeDelta::hours(1); 3], vec![TimeDelta::hours(6); 12], vec![TimeDelta::hours(24); 4]].concat();
@@ -97,6 +110,15 @@ pub(crate) fn solace_cloud_own() -> Case<'static> {
 
 pub(crate) fn build_pactflow(url: &str, token: &str, options: &SourceOptions) -> BuiltSource {
     build::<headwater_source_pactflow::PactflowConfig>(json!({ "endpoint": url, "token": token }), options)
+}
+
+pub(crate) fn build_api7(url: &str, token: &str, options: &SourceOptions) -> BuiltSource {
+    build::<headwater_source_api7::Api7Config>(json!({ "endpoint": url, "token": token }), options)
+}
+
+pub(crate) fn build_api7_in_seconds(url: &str, token: &str, options: &SourceOptions) -> BuiltSource {
+    let keys = json!({ "endpoint": url, "token": token, "timestamp_unit": "s" });
+    build::<headwater_source_api7::Api7Config>(keys, options)
 }
 
 pub(crate) fn build_mural(url: &str, key: &str, options: &SourceOptions) -> BuiltSource {

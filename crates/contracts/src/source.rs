@@ -145,6 +145,18 @@ pub trait Scan: Send {
     /// Reads an answer that is no page. The default for most APIs is [`Rejection::classify`].
     fn rejected(&mut self, rejection: &Rejection) -> Result<Next, ReadError>;
 
+    /// Hears of an answer that says it is a page and cannot be split into elements. The default passes the error on; a scan
+    /// for something that is merely useful may go on without it.
+    fn unusable(&mut self, error: ReadError) -> Result<Next, ReadError> {
+        Err(error)
+    }
+
+    /// What to deliver instead of an element that passed [`Scan::record`], for an API whose records can grow without
+    /// bound; `None`, nearly always, delivers it as it is. It must say that something was left out.
+    fn trimmed(&self, _raw: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
     /// What to commit with everything read up to the last page; `None` leaves the stream's state as it is. Asked after
     /// each page (progress within a scan) and at its end.
     fn state(&self) -> Option<Value>;

@@ -262,7 +262,16 @@ impl Splitter {
                 b'{' | b'[' => self.open_value(i, byte)?,
                 b'"' => self.at = At::String { key: false, escaped: false },
                 b'}' | b']' | b',' | b':' => return Err(self.wrong(i, "a value is missing")),
-                _ => self.at = At::Scalar,
+                _ => {
+                    // Some servers write an empty array as `null`. Whether that will do is for the plugin to say: it finds
+                    // it in the envelope.
+                    self.found |= byte == b'n'
+                        && self.on_path
+                        && !self.path.is_empty()
+                        && self.open.len() == self.matched + 1
+                        && self.matched + 1 == self.path.len();
+                    self.at = At::Scalar;
+                }
             },
             At::FirstKey | At::Key => match byte {
                 b'"' => {
@@ -436,7 +445,7 @@ mod tests {
             "{\"other\":[1]}",
             "[1]",
             "{\"data\":{}}",
-            "{\"data\":null}",
+            "{\"data\":0}",
             "<html>",
             "{\"data\":[1}",
         ] {

@@ -17,6 +17,9 @@ pub(crate) struct Call {
     pub(crate) parameters: Vec<(String, String)>,
     pub(crate) accept: String,
     pub(crate) authorization: String,
+    /// `X-API-KEY`.
+    pub(crate) api_key: String,
+    pub(crate) cookie: String,
     pub(crate) user_agent: String,
 }
 
@@ -118,6 +121,11 @@ pub(crate) trait Api: Send {
     /// A `GET` of the audit log has been refused before it got through.
     fn refused(&mut self, log: &mut Log, call: &Call);
 
-    /// Answers any other `GET`.
-    fn other(&mut self, call: &Call) -> Reply;
+    /// Answers any other `GET`, and records it as the provider does.
+    fn other(&mut self, log: &mut Log, call: &Call) -> Reply;
+
+    /// Whether the provider records who reads the audit log, whoever it is.
+    fn records_readings(&self) -> bool {
+        true
+    }
 }

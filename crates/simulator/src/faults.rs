@@ -149,6 +149,10 @@ pub enum ErrorBody {
     ErrorMessage,
     /// `{"code": "...", "message": "..."}`
     CodeMessage,
+    /// `{"error_msg": "..."}` (API7)
+    ErrorMsg,
+    /// `{"message": "..."}` (API7)
+    Message,
     /// An HTML page.
     Html,
     /// Plain text.
@@ -158,7 +162,7 @@ pub enum ErrorBody {
 }
 
 impl ErrorBody {
-    /// Every shape.
+    /// Every shape that is not one provider's own.
     pub const ALL: [Self; 10] = [
         Self::Negotiated,
         Self::Problem,
@@ -193,6 +197,8 @@ impl ErrorBody {
             Self::ErrorsMap => (hal, json!({ "errors": { "request": [message] } })),
             Self::ErrorMessage => (hal, json!({ "error": { "message": message }, "reference": "bQ7x2MzKp" })),
             Self::CodeMessage => ("application/json", json!({ "code": format!("E_{status}"), "message": message })),
+            Self::ErrorMsg => ("application/json", json!({ "error_msg": message })),
+            Self::Message => ("application/json", json!({ "message": message })),
             Self::Html => {
                 let page = format!("<!DOCTYPE html><html><body><h1>{status}</h1><p>{message}</p></body></html>");
                 return ("text/html; charset=utf-8", page.into_bytes());

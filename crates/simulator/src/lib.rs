@@ -59,6 +59,22 @@
 //! | 15 | reading that is recorded | [`SolaceCloudOptions::records_readings`], [`Scenario::others`] |
 //! | 16 | the truth, form by form | [`Truth::form_at`] |
 //!
+//! # API7: what can be simulated
+//!
+//! | # | behaviour | switch |
+//! |---|---|---|
+//! | 1 | whole seconds with hundreds of entries, ties in another order in each answer | [`Api7Options::burst_s`], [`Api7Options::shuffles_ties`] |
+//! | 2 | `page_size` clamped, its default, pages beyond the end, `page=0` | [`Api7Options::max_page_size`], [`Api7Options::default_page_size`], [`Api7Options::empty_list`] |
+//! | 3 | inserts and deletes between pages, late rows | [`Scenario::drift`], [`Scenario::late`], [`Scenario::late_per_mille`], [`Api7Options::write_delay_s`], [`Api7Options::retention_days`] |
+//! | 4 | `total` of the filter, as of the answer | always |
+//! | 5 | seconds or milliseconds, bounds inclusive or exclusive | [`Api7Options::unit`], [`Api7Options::start_inclusive`], [`Api7Options::end_inclusive`] |
+//! | 6 | readings not recorded, recorded, recorded with their answers | [`Api7Options::reads`], [`Api7Options::recorded_body_max`] |
+//! | 7 | another user, another token of our user, a copy of our token | [`Scenario::others`] |
+//! | 8 | header and cookie, `Bearer` refused, a token that dies, permissions by action | always, [`Fault::Status`], [`Simulator::unprivileged_credential`], [`Api7Options::event_types_forbidden`], [`Api7Options::export_forbidden`] |
+//! | 9 | error bodies, outages, throttling, slow and broken answers | [`Api7Options::error_body`], [`ErrorBody::ErrorMsg`], [`ErrorBody::Message`], [`Scenario::faults`]; TLS is not served |
+//! | 10 | missing, null and extra members, unknown types, masked secrets, large bodies, log-ons without operator | [`Scenario::odd_per_mille`], [`Api7Options::large_body_bytes`] |
+//! | 11 | export in both formats, clock offset and steps, crash points | always, [`Scenario::clock_skew_s`], [`Scenario::clock_steps`]; the client's own test kills it |
+//!
 //! # Adding a provider
 //!
 //! A variant of [`Provider`], a module that implements the crate's `Api` trait (how a request is answered, how an event
@@ -66,6 +82,7 @@
 //! ledger are there already.
 
 mod api;
+mod api7;
 mod dice;
 mod faults;
 mod ledger;
@@ -82,11 +99,12 @@ mod template;
 mod time;
 mod world;
 
+pub use api7::{Api7Options, AuditReads, EmptyList, TimeUnit};
 pub use faults::{ErrorBody, Fault, FaultRule, RetryAfter, When};
 pub use ledger::{Ledger, Seen, Truth};
 pub use log::Kind;
 pub use mural::{Dates, FinalToken, MuralOptions, WideWindow};
 pub use pactflow::{FromMode, Links, OwnRecords, PactFlowOptions, UnknownCursor, Zone};
-pub use scenario::{Drift, LateEvent, OtherReaders, Provider, Scenario};
+pub use scenario::{ClockStep, Drift, LateEvent, OtherReaders, Provider, Scenario};
 pub use server::Simulator;
 pub use solace_cloud::{LastPage, LimitBody, PastEnd, SolaceCloudOptions, TimeFilter, TokenScope};

@@ -98,18 +98,26 @@ impl Log {
         Self { seed, ..Self::default() }
     }
 
-    /// Records a reading by a request that was received. `visible_at` gets the record's own dice.
+    /// Records a reading by a request that was received, and returns the record's key. `visible_at` gets its own dice.
     pub(crate) fn record(
         &mut self,
         reading: Reading,
         kind: Kind,
         time: i64,
         visible_at: impl FnOnce(&mut Dice) -> i64,
-    ) {
+    ) -> u128 {
         let mut dice = Dice::new(&[self.seed, 0x0e, self.readings]);
         self.readings += 1;
         let (key, visible_at) = (dice.wide(), visible_at(&mut dice));
         self.push(Entry { key, time, visible_at, kind, body: Body::Reading(Box::new(reading)), served: 0 });
+        key
+    }
+
+    /// The server's clock has gone back from `last` to `now`: what was shown stays shown.
+    pub(crate) fn clock_went_back(&mut self, last: i64, now: i64) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.visible_at <= last) {
+            entry.visible_at = entry.visible_at.min(now);
+        }
     }
 
     /// Adds many.

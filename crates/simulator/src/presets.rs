@@ -3,11 +3,12 @@
 //! In each of them a correct client gets to read everything in the end: outages heal, chains begin to end, quotas
 //! suffice.
 
+use crate::api7::{AuditReads, EmptyList, TimeUnit};
 use crate::dice::Dice;
 use crate::faults::{ErrorBody, Fault, RetryAfter, When};
 use crate::mural::{Dates, FinalToken, WideWindow};
 use crate::pactflow::{FromMode, Links, OwnRecords, UnknownCursor, Zone};
-use crate::scenario::{Drift, Provider, Scenario};
+use crate::scenario::{ClockStep, Drift, Provider, Scenario};
 use crate::solace_cloud::{LastPage, LimitBody, PastEnd, TimeFilter};
 
 const HOUR_S: u32 = 3600;
@@ -22,15 +23,15 @@ impl Scenario {
     pub fn named(provider: Provider, name: &str) -> Option<Self> {
         let base = Self::new().history(10, 400);
         let pactflow = provider == Provider::PactFlow;
+        // Events appear at once or soon.
+        let prompt = provider != Provider::Mural;
         Some(match name {
             // Within an overlap of minutes, hours late, and at last days.
-            "late" if pactflow => {
-                base.late(120, 60).late(300, 240).late(6 * HOUR_S, HOUR_S).late(2 * DAY_S, 2 * HOUR_S)
-            }
             "late" if provider == Provider::SolaceCloud => base
                 .late(20 * HOUR_S, HOUR_S)
                 .late(3 * DAY_S, 2 * HOUR_S)
                 .solace_cloud(|s| (s.long_per_mille, s.visibility_delay_s, s.changes_per_mille) = (200, 900, 200)),
+            "late" if prompt => base.late(120, 60).late(300, 240).late(6 * HOUR_S, HOUR_S).late(2 * DAY_S, 2 * HOUR_S),
             "late" => base.late(20 * HOUR_S, 40 * HOUR_S).late(2 * DAY_S, 3 * DAY_S).mural(|m| {
                 m.straggler_60h_per_mille = 100;
                 m.straggler_5d_per_mille = 50;
@@ -38,7 +39,7 @@ impl Scenario {
             }),
             "drift" => {
                 let (min_age_s, max_age_s) = match provider {
-                    Provider::PactFlow => (0, 300),
+                    Provider::PactFlow | Provider::Api7 => (0, 300),
                     Provider::Mural => (25 * HOUR_S, 47 * HOUR_S),
                     Provider::SolaceCloud => (0, 12 * HOUR_S),
                 };
@@ -74,6 +75,8 @@ impl Scenario {
                     p.own_records = OwnRecords::SameResponse;
                 });
                 scenario.solace_cloud.records_readings = true;
+                scenario.api7.reads = AuditReads::WithBodies;
+                scenario.api7.max_page_size = 50;
                 scenario.history_events = 40;
                 scenario.others.second_collector_echoes = pactflow;
                 scenario.others.human_every_s = Some(DAY_S);
@@ -160,6 +163,36 @@ impl Scenario {
                     scenario.others.replay_every_s = scenario.others.replay_every_s.map(|every| every.max(3 * HOUR_S));
                 }
             }
+            Provider::Api7 => {
+                scenario.late_per_mille = dice.pick([0, 200]);
+                scenario.late_max_s = 480;
+                if dice.chance(500) {
+                    scenario = scenario.late(90, 30).late(400, 100);
+                }
+                // Hours late: found by the daily re-scan only.
+                if dice.chance(400) {
+                    scenario = scenario.late(6 * HOUR_S, HOUR_S / 2).late(20 * HOUR_S, 2 * HOUR_S);
+                }
+                scenario.drift = dice
+                    .pick([None, Some(Drift { events_per_request: 1, min_age_s: 0, max_age_s: 300, requests: 40 })]);
+                if scenario.date_header && dice.chance(250) {
+                    let by_s = dice.pick([-1800, -200, 900]);
+                    scenario.clock_steps = vec![ClockStep { after_s: dice.pick([700, 4000, 20_000]), by_s }];
+                }
+                let a = &mut scenario.api7;
+                dice.pick(["", "", "/gateway"]).clone_into(&mut a.context_path);
+                a.max_page_size = dice.pick([50, 100, 500]);
+                a.empty_list = dice.pick([EmptyList::Array, EmptyList::Null]);
+                a.unit = dice.pick([TimeUnit::Seconds, TimeUnit::Milliseconds]);
+                a.start_inclusive = dice.chance(500);
+                a.end_inclusive = dice.chance(500);
+                a.burst_s = dice.pick([0, HOUR_S, DAY_S]);
+                a.write_delay_s = dice.pick([0, 30]);
+                a.reads = dice.pick([AuditReads::NotLogged, AuditReads::Logged, AuditReads::WithBodies]);
+                a.records_refused = dice.chance(300);
+                a.retention_days = dice.pick([60, 180, 9]);
+                a.error_body = dice.pick([ErrorBody::ErrorMsg, ErrorBody::Message]);
+            }
             Provider::Mural => {
                 scenario.drift = dice.pick([
                     None,
@@ -224,7 +257,19 @@ impl Scenario {
             }
         }
         scenario.roll_faults(&mut dice);
+        if provider == Provider::Api7 {
+            scenario.api7_errors(&mut dice);
+        }
         scenario
+    }
+
+    /// Gives most errors the shapes that API7 has.
+    fn api7_errors(&mut self, dice: &mut Dice) {
+        for rule in &mut self.faults {
+            if let Fault::Status { body, .. } = &mut rule.fault {
+                *body = dice.pick([ErrorBody::ErrorMsg, ErrorBody::Message, ErrorBody::Html, *body]);
+            }
+        }
     }
 
     /// Adds a few faults that heal.
@@ -285,6 +330,11 @@ impl Scenario {
                 p.own_records = OwnRecords::SameResponse;
                 p.honours_page_size = true;
                 p.default_page_size = 50;
+            }),
+            Provider::Api7 => scenario.history(7, 900).late(60, 2).late(200, 5).api7(|a| {
+                a.max_page_size = 50;
+                a.burst_s = HOUR_S;
+                a.write_delay_s = 5;
             }),
             Provider::Mural => scenario.history(7, 1200).mural(|m| {
                 m.straggler_60h_per_mille = 20;

@@ -2,7 +2,7 @@
 //! keep it.
 
 use crate::faults::{Fault, FaultRule, When};
-use crate::{mural::MuralOptions, pactflow::PactFlowOptions, solace_cloud::SolaceCloudOptions};
+use crate::{api7::Api7Options, mural::MuralOptions, pactflow::PactFlowOptions, solace_cloud::SolaceCloudOptions};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -18,11 +18,13 @@ pub enum Provider {
     Mural,
     /// Solace Cloud, `GET /api/v2/audit/logs`.
     SolaceCloud,
+    /// API7 Enterprise, `GET /api/audit_logs`.
+    Api7,
 }
 
 impl Provider {
     /// Every provider.
-    pub const ALL: &'static [Self] = &[Self::PactFlow, Self::Mural, Self::SolaceCloud];
+    pub const ALL: &'static [Self] = &[Self::PactFlow, Self::Mural, Self::SolaceCloud, Self::Api7];
 
     /// Its `type:` in a pipeline.
     pub fn as_str(self) -> &'static str {
@@ -30,6 +32,7 @@ impl Provider {
             Self::PactFlow => "pactflow",
             Self::Mural => "mural",
             Self::SolaceCloud => "solace_cloud",
+            Self::Api7 => "api7",
         }
     }
 }
@@ -76,18 +79,29 @@ pub struct Drift {
     pub requests: u32,
 }
 
+/// The server's clock is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClockStep {
+    /// When, in seconds after the start by the injected clock.
+    pub after_s: u32,
+    /// By how much; back if negative.
+    pub by_s: i32,
+}
+
 /// Who else reads the audit log, and so writes into it. Seconds between two readings; `None` is never.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OtherReaders {
-    /// Another collector with our user (PactFlow), another key (Mural) or another user (Solace Cloud).
+    /// Another collector with our user (PactFlow), another token of our user (API7), another key (Mural) or another user (Solace
+    /// Cloud).
     pub second_collector_every_s: Option<u32>,
     /// The second collector also reads once after each request of ours: two collectors that feed each other (PactFlow).
     pub second_collector_echoes: bool,
     /// An administrator with a browser.
     pub human_every_s: Option<u32>,
-    /// Somebody with our user and a `User-Agent` that begins like ours (PactFlow), with our key from another address
-    /// (Mural), or with our user from another address (Solace Cloud).
+    /// Somebody with our user and a `User-Agent` that begins like ours (PactFlow; API7: with our token), with our key from
+    /// another address (Mural), or with our user from another address (Solace Cloud).
     pub spoofed_every_s: Option<u32>,
     /// A thief who repeats one of our requests exactly, `User-Agent` and all, at least `replay_min_age_s` later.
     pub replay_every_s: Option<u32>,
@@ -128,6 +142,8 @@ pub struct Scenario {
     /// How far the server's clock is ahead of the injected one, in seconds. The server lives by its own clock: events,
     /// delays, quotas and `Date`.
     pub clock_skew_s: i32,
+    /// When the server's clock is set, forward or back.
+    pub clock_steps: Vec<ClockStep>,
     /// Whether answers carry a `Date`.
     pub date_header: bool,
     /// Behaviour of PactFlow.
@@ -136,6 +152,8 @@ pub struct Scenario {
     pub mural: MuralOptions,
     /// Behaviour of Solace Cloud.
     pub solace_cloud: SolaceCloudOptions,
+    /// Behaviour of API7.
+    pub api7: Api7Options,
 }
 
 impl Default for Scenario {
@@ -155,10 +173,12 @@ impl Default for Scenario {
             faults: Vec::new(),
             gzip: false,
             clock_skew_s: 0,
+            clock_steps: Vec::new(),
             date_header: true,
             pactflow: PactFlowOptions::default(),
             mural: MuralOptions::default(),
             solace_cloud: SolaceCloudOptions::default(),
+            api7: Api7Options::default(),
         }
     }
 }
@@ -210,6 +230,19 @@ impl Scenario {
     pub fn pactflow(mut self, change: impl FnOnce(&mut PactFlowOptions)) -> Self {
         change(&mut self.pactflow);
         self
+    }
+
+    /// Changes how API7 behaves.
+    #[must_use]
+    pub fn api7(mut self, change: impl FnOnce(&mut Api7Options)) -> Self {
+        change(&mut self.api7);
+        self
+    }
+
+    /// How far the server's clock can be from what a client takes it for before an answer has shown it, in seconds.
+    pub fn clock_doubt_s(&self) -> u32 {
+        let steps = self.clock_steps.iter().map(|step| step.by_s);
+        steps.chain([self.clock_skew_s]).map(i32::unsigned_abs).max().unwrap_or_default()
     }
 
     /// Changes how Mural behaves.

@@ -1,6 +1,7 @@
 //! The sockets: a thread of its own serves one simulated provider until it is dropped.
 
 use crate::api::Api;
+use crate::api7::Api7;
 use crate::ledger::{Ledger, Seen};
 use crate::mural::Mural;
 use crate::pactflow::PactFlow;
@@ -61,6 +62,7 @@ impl Simulator {
         let start = clock.now().timestamp_millis() + i64::from(scenario.clock_skew_s) * 1000;
         let api: Box<dyn Api> = match provider {
             Provider::PactFlow => Box::new(PactFlow::new(&scenario, origin.clone(), trap_url.clone())),
+            Provider::Api7 => Box::new(Api7::new(&scenario, start)),
             Provider::Mural => Box::new(Mural::new(&scenario, start)),
             Provider::SolaceCloud => Box::new(SolaceCloud::new(&scenario, start)),
         };

@@ -55,6 +55,8 @@ pub(crate) struct World {
     clock: Arc<dyn Clock>,
     start: i64,
     trap_url: String,
+    /// The server's clock when it was last looked at.
+    last_now: i64,
     audit_requests: u64,
     next_live: Option<i64>,
     live_events: u64,
@@ -108,6 +110,7 @@ impl World {
             clock,
             start,
             trap_url,
+            last_now: start,
             audit_requests: 0,
             next_live: (scenario.live_per_hour > 0).then_some(start),
             live_events: 0,
@@ -123,7 +126,9 @@ impl World {
 
     /// The server's clock, ms.
     pub(crate) fn now(&self) -> i64 {
-        self.clock.now().timestamp_millis() + i64::from(self.scenario.clock_skew_s) * 1000
+        let plain = self.clock.now().timestamp_millis() + i64::from(self.scenario.clock_skew_s) * 1000;
+        let done = self.scenario.clock_steps.iter().filter(|step| plain - self.start >= seconds(step.after_s));
+        plain + done.map(|step| i64::from(step.by_s) * 1000).sum::<i64>()
     }
 
     /// The server's clock as in `Date`, if the scenario has answers carry one.
@@ -134,6 +139,14 @@ impl World {
     /// Lets everything happen that the clock has passed.
     pub(crate) fn advance(&mut self) {
         let now = self.now();
+        if now < self.last_now {
+            // Life goes on at what the clock shows now.
+            self.log.clock_went_back(self.last_now, now);
+            let back = self.last_now - now;
+            self.next_live = self.next_live.map(|next| next - back);
+            self.readers.iter_mut().for_each(|reader| reader.next -= back);
+        }
+        self.last_now = now;
         while let Some(time) = self.next_live.filter(|time| *time <= now) {
             let mut gap = Dice::new(&[self.scenario.seed, 0x11, self.live_events]);
             let entry = self.event(Origin::Live, self.live_events, time);
@@ -165,6 +178,9 @@ impl World {
                     }
                 };
                 let api = &self.api;
+                if !api.records_readings() {
+                    continue;
+                }
                 self.log.record(reading, reader.kind, time, |dice| api.visible_at(time, dice));
             }
         }
@@ -239,6 +255,8 @@ impl World {
             parameters: url::form_urlencoded::parse(seen.query.as_bytes()).into_owned().collect(),
             accept: list(&seen, "accept"),
             authorization: header("authorization"),
+            api_key: header("x-api-key"),
+            cookie: header("cookie"),
             user_agent: header("user-agent"),
         };
         let gzip = self.scenario.gzip && header("accept-encoding").contains("gzip");
@@ -252,7 +270,7 @@ impl World {
             self.audit_requests += 1;
             self.audit(&call, fault, gzip)
         } else {
-            Decision { reply: Some(self.api.other(&call)), ending: Ending::Whole, gzip }
+            Decision { reply: Some(self.api.other(&mut self.log, &call)), ending: Ending::Whole, gzip }
         };
         seen.status = decision.reply.as_ref().map(|reply| reply.status);
         self.requests.push(seen);
@@ -318,7 +336,7 @@ impl World {
             user_agent: call.user_agent.clone(),
         };
         self.own_readings.push((call.now, reading.clone()));
-        if self.scenario.others.second_collector_echoes {
+        if self.scenario.others.second_collector_echoes && self.api.records_readings() {
             reading.who = Who::OtherCollector;
             "other-collector/2.1".clone_into(&mut reading.user_agent);
             let api = &self.api;

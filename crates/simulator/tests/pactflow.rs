@@ -277,6 +277,8 @@ async fn item_9_errors_come_in_every_shape() {
             ErrorBody::CodeMessage => json["code"].is_string() && json["message"].is_string(),
             ErrorBody::Html => content_type.starts_with("text/html") && body.starts_with("<!DOCTYPE html>"),
             ErrorBody::Plain => !body.is_empty() && json.is_null(),
+            ErrorBody::ErrorMsg => json["error_msg"].is_string(),
+            ErrorBody::Message => json["message"].is_string(),
             ErrorBody::Empty => body.is_empty(),
         };
         assert!(fits, "{shape:?}: {content_type} {body}");

@@ -298,7 +298,7 @@ impl Case<'_> {
         verdict.dead_lettered = run.rig.letters.kept().len();
         let streams = run.rig.ledger.streams().expect("the ledger's streams");
         verdict.own_dropped = streams.iter().map(|(_, record, _)| record.tally.dropped_total()).sum();
-        let skew = TimeDelta::seconds(i64::from(run.scenario.clock_skew_s)).abs();
+        let skew = TimeDelta::seconds(i64::from(run.scenario.clock_doubt_s()));
         if self.own.is_some_and(|own| skew > own.tolerance) {
             verdict.own_excused = verdict.crashes;
             if !run.scenario.date_header {

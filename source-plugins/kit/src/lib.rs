@@ -8,15 +8,19 @@
 //! | [`check_endpoint`], [`stream_name`] | the `endpoint` option, and the ledger's name for it |
 //! | [`Rescans`] | when re-scans were last done, and where the next begin |
 //! | [`Visited`] | the positions that a scan has asked for |
+//! | [`same_query`] | a recorded query string beside the parameters that were sent |
+//! | [`Rescanned`] | when a re-scan was last done, for a plugin's state |
 
 mod endpoint;
 mod json;
+mod query;
 mod rescans;
 mod scalar;
 mod visited;
 
 pub use endpoint::{check_endpoint, stream_name};
 pub use json::{envelope, object, part};
+pub use query::same_query;
 pub use rescans::Rescans;
 pub use scalar::Scalar;
 pub use visited::Visited;

@@ -40,6 +40,12 @@ impl Rescans {
         self.last(rescan).map_or(regular, |done| regular.min(done - known_late))
     }
 
+    /// Notes that `rescan` was done at `at`.
+    pub fn done(&mut self, rescan: &Rescan, at: Timestamp) {
+        self.0.retain(|old| !old.is(rescan));
+        self.0.push(Rescanned::new(rescan, at));
+    }
+
     /// Notes that a scan which began at `at` did these; forgets those that are not `configured` any more.
     pub fn complete(&mut self, done: &[Rescan], configured: &[Rescan], at: Timestamp) {
         let fresh: Vec<Rescanned> = done.iter().map(|rescan| Rescanned::new(rescan, at)).collect();

@@ -43,6 +43,7 @@ impl Driver {
         }
         match self.body(scan, &mut answer, reading).await? {
             Ok(page) => Ok(scan.page(&PageEnd { envelope: &page.envelope, records: page.records, server_time })),
+            Err(error @ ReadError::Malformed(_)) => Ok(scan.unusable(error)),
             Err(error) => Ok(Err(error)),
         }
     }
@@ -82,8 +83,10 @@ impl Driver {
                         sent.consume(id);
                     }
                     count += 1;
+                    let trimmed = if record.is_ok() { scan.trimmed(raw) } else { None };
+                    let raw = trimmed.map_or_else(|| Bytes::copy_from_slice(raw), Bytes::from);
                     bytes += raw.len();
-                    pending.push(Pending { raw: Bytes::copy_from_slice(raw), record });
+                    pending.push(Pending { raw, record });
                 });
                 if let Err(error) = pushed {
                     broken = Some(error);

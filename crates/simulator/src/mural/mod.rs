@@ -262,7 +262,7 @@ impl Api for Mural {
 
     fn refused(&mut self, _: &mut Log, _: &Call) {}
 
-    fn other(&mut self, call: &Call) -> Reply {
+    fn other(&mut self, _: &mut Log, call: &Call) -> Reply {
         self.error(404, "no such endpoint", call)
     }
 }

@@ -270,7 +270,7 @@ impl Api for PactFlow {
         }
     }
 
-    fn other(&mut self, call: &Call) -> Reply {
+    fn other(&mut self, _: &mut Log, call: &Call) -> Reply {
         let path = call.path.strip_prefix(self.options.context_path.as_str()).unwrap_or("?");
         match path {
             "/login" => Reply::text(200, "text/html; charset=utf-8", b"<!DOCTYPE html><title>Sign in</title>".to_vec()),

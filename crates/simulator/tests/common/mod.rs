@@ -51,6 +51,8 @@ impl Stage {
         let (scheme, path) = match provider {
             Provider::PactFlow => ("Bearer", "/audit"),
             Provider::SolaceCloud => ("Bearer", "/api/v2/audit/logs"),
+            // Its own header: the other one is refused.
+            Provider::Api7 => ("Bearer", "/api/audit_logs"),
             _ => ("apikey", "/enterprise/v1/audit-log"),
         };
         let authorization = format!("{scheme} {}", simulator.credential());
@@ -59,6 +61,10 @@ impl Stage {
 
     pub fn pactflow(scenario: Scenario) -> Self {
         Self::new(Provider::PactFlow, scenario)
+    }
+
+    pub fn api7(scenario: Scenario) -> Self {
+        Self::new(Provider::Api7, scenario)
     }
 
     pub fn mural(scenario: Scenario) -> Self {
@@ -80,7 +86,11 @@ impl Stage {
         if !query.is_empty() {
             url = format!("{url}?{query}");
         }
-        self.client.get(url).header("authorization", &self.authorization).header("accept", "application/json")
+        let request = self.client.get(url).header("accept", "application/json");
+        if self.path.starts_with("/api/") {
+            return request.header("x-api-key", self.simulator.credential());
+        }
+        request.header("authorization", &self.authorization)
     }
 
     pub async fn get(&self, query: &str) -> Response {

@@ -1,0 +1,443 @@
+//! One window of time, closed at both ends, read so that no page border can lose an event.
+//!
+//! Pages of this API are cut out of a live table whose order among equal times is arbitrary, so the second page of a window
+//! proves nothing. Three ways to read without one:
+//!
+//! 1. An answer with as many entries as its `total` is the whole window.
+//! 2. An answer with fewer, sorted, holds everything before its last time; the window goes on from there.
+//! 3. An answer that is not sorted is good for nothing but its entries: the window is read in halves.
+//!
+//! A single unit of time with more entries than fit a page is *dense*: it is read page by page, again and again, until the
+//! distinct entries seen are as many as `total` says in two answers, while `total` stays the same.
+
+use crate::{echo::AUDIT, record::Entry, source::Settings, state::Owner, state::State, trim, unit::Unit};
+use chrono::{SecondsFormat, TimeDelta};
+use headwater_contracts::{
+    Echo, Identity, Next, OwnRequests, PageEnd, ReadError, Record, Rejection, Request, Rescan, Scan, Span, Timestamp,
+    Unreadable,
+};
+use serde_json::Value;
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+pub(crate) const DENIED: &str = "`token` must be a current API token (it may have expired or been regenerated) of an account whose role allows `iam:GetAudit` on `arn:api7:iam:organization/*`";
+
+/// Page size for servers that refuse the one configured.
+const SMALL_PAGE: u32 = 10;
+
+/// Page size while records of own reads are large: each of them holds a page.
+const HEAVY_PAGE: u32 = 25;
+
+/// Largest page asked for in a dense unit.
+const LARGE_PAGE: u32 = 1000;
+
+/// An own record of this size means that answers are recorded.
+const HEAVY: usize = 64 << 10;
+
+/// Most answers in a dense unit for each page that it takes, before that is called hopeless.
+const TRIES: u64 = 60;
+
+/// After so many pages a window ends early, if it has got somewhere: progress that a crash does not undo.
+const LONG: u32 = 100;
+
+/// What a window is read for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Duty {
+    /// New events, up to `target` in the end.
+    Tail {
+        /// What can be read by now.
+        target: Timestamp,
+    },
+    /// Events that appeared late.
+    Rescan(Rescan),
+}
+
+/// What to read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Job {
+    /// `[low, high)`, in whole units.
+    pub(crate) low: Timestamp,
+    pub(crate) high: Timestamp,
+    /// The server's clock when it was planned.
+    pub(crate) planned: Timestamp,
+    pub(crate) unit: Unit,
+    pub(crate) duty: Duty,
+}
+
+/// What the pieces of a window share.
+struct Shared {
+    state: State,
+    /// Pieces that are not complete.
+    open: u32,
+}
+
+/// The reading of a dense unit.
+#[derive(Default)]
+struct Dense {
+    /// Entries of the question asked, by identity.
+    seen: HashSet<Identity>,
+    /// `total` of all answers that `seen` is from.
+    total: Option<u64>,
+    /// All have been seen, in an answer before.
+    whole: bool,
+    /// Entries of this pass.
+    passed: u64,
+    page: u64,
+    page_size: u32,
+    answers: u64,
+}
+
+/// What the page being read shows.
+#[derive(Default)]
+struct Shown {
+    identities: Vec<Identity>,
+    last: Option<Timestamp>,
+    /// Times do not ascend, or one cannot be read.
+    unsorted: bool,
+    /// A time that the question cannot have for an answer.
+    stray: Option<Timestamp>,
+    /// Bytes of the largest own record.
+    own_bytes: usize,
+    owner: Option<Owner>,
+}
+
+/// See the module.
+pub(crate) struct Window {
+    settings: Arc<Settings>,
+    job: Job,
+    shared: Arc<Mutex<Shared>>,
+    /// Everything before this has been read.
+    from: Timestamp,
+    /// End of the question asked.
+    until: Timestamp,
+    /// First second or millisecond of the question asked.
+    since: Timestamp,
+    page_size: u32,
+    pages: u32,
+    /// A larger page was refused.
+    refused: bool,
+    dense: Option<Dense>,
+    shown: Shown,
+    complete: bool,
+}
+
+impl Window {
+    pub(crate) fn new(settings: Arc<Settings>, job: Job, state: State) -> Self {
+        let configured = settings.cadence.page_size.unwrap_or(100);
+        let page_size = if state.page_size_refused == Some(configured) {
+            configured.min(SMALL_PAGE)
+        } else if state.heavy {
+            configured.min(HEAVY_PAGE)
+        } else {
+            configured
+        };
+        let shared = Arc::new(Mutex::new(Shared { state, open: 1 }));
+        Self::piece(settings, job, job.low, page_size, shared)
+    }
+
+    fn piece(settings: Arc<Settings>, job: Job, from: Timestamp, page_size: u32, shared: Arc<Mutex<Shared>>) -> Self {
+        Self {
+            settings,
+            shared,
+            from,
+            until: job.high,
+            since: from,
+            page_size,
+            pages: 0,
+            refused: false,
+            dense: None,
+            shown: Shown::default(),
+            complete: false,
+            job,
+        }
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Units that are still to be read.
+    fn units(&self) -> i64 {
+        (self.job.high - self.from).num_milliseconds() / self.job.unit.one().num_milliseconds().max(1)
+    }
+
+    /// Everything up to `high` has been read.
+    fn finish(&mut self, high: Timestamp) -> Next {
+        self.job.high = high;
+        self.complete = true;
+        let (job, mut shared) = (self.job, self.shared());
+        shared.open = shared.open.saturating_sub(1);
+        let last = shared.open == 0;
+        let state = &mut shared.state;
+        match job.duty {
+            // Pieces are read in order, so each is where reading goes on should it break off now.
+            Duty::Tail { target } => {
+                state.read_to = Some(job.high);
+                state.watermark = state.watermark.max(state.read_to);
+                state.polled = Some(job.planned);
+                state.behind = !last || job.high < target;
+            }
+            Duty::Rescan(rescan) if last => state.rescan_done(&rescan, job.planned),
+            Duty::Rescan(_) => {}
+        }
+        Next::Complete
+    }
+
+    /// Goes on at `from`, with the window as it was.
+    fn go_on(&mut self, from: Timestamp) -> Next {
+        self.from = from;
+        self.dense = None;
+        if from >= self.job.high {
+            return self.finish(self.job.high);
+        }
+        self.pages += 1;
+        // Far enough that the next window, which begins by the overlap earlier, gets further.
+        let somewhere = self.job.low + self.settings.cadence.overlap.0 * 2 + self.job.unit.one() * 2;
+        if self.pages >= LONG && from > somewhere && matches!(self.job.duty, Duty::Tail { .. }) {
+            return self.finish(from);
+        }
+        Next::More
+    }
+
+    /// The answer cannot be trusted to begin with the oldest: two halves, or, if there is nothing to halve, page by page.
+    fn halve(&mut self, total: u64) -> Next {
+        let units = self.units();
+        if units < 2 {
+            return self.go_dense(total);
+        }
+        let middle = self.from + self.job.unit.one() * i32::try_from(units / 2).unwrap_or(i32::MAX);
+        self.shared().open += 1;
+        let piece = |job: Job, from| -> Box<dyn Scan> {
+            Box::new(Self::piece(Arc::clone(&self.settings), job, from, self.page_size, Arc::clone(&self.shared)))
+        };
+        Next::Split(vec![
+            piece(Job { high: middle, ..self.job }, self.from),
+            piece(Job { low: middle, ..self.job }, middle),
+        ])
+    }
+
+    /// A larger page may be all that is needed; a server that has a maximum gives what it gives.
+    fn go_dense(&mut self, total: u64) -> Next {
+        let ample = u32::try_from(total + total / 4).unwrap_or(LARGE_PAGE).min(LARGE_PAGE);
+        let page_size = if self.refused { self.page_size } else { self.page_size.max(ample) };
+        self.dense = Some(Dense { page: 1, page_size, ..Dense::default() });
+        Next::More
+    }
+
+    /// The end of a page of a dense unit.
+    fn dense_page(&mut self, total: u64, records: u64) -> Result<Next, ReadError> {
+        let until = self.until;
+        let Some(dense) = &mut self.dense else { return Ok(Next::More) };
+        dense.answers += 1;
+        let whole_answer = dense.page == 1 && total <= records;
+        if dense.total != Some(total) {
+            // The table has changed: what was seen may be gone, and what is there may not have been seen.
+            let Dense { page_size, answers, .. } = *dense;
+            *dense = Dense { page: 1, page_size, answers, total: Some(total), ..Dense::default() };
+        }
+        let known = dense.seen.len();
+        dense.seen.extend(self.shown.identities.drain(..));
+        let (seen, grown) = (dense.seen.len() as u64, dense.seen.len() > known);
+        if whole_answer || (dense.whole && !grown && seen == total) {
+            return Ok(self.go_on(until));
+        }
+        dense.whole = seen == total;
+        if seen > total {
+            // Entries came and went in equal numbers.
+            dense.seen.clear();
+        }
+        let pages = total / records.max(1) + 2;
+        if dense.answers > TRIES * pages {
+            self.dense = None;
+            return Err(ReadError::Malformed(format!(
+                "{total} entries share the time `{}`, more than fit a page, and {seen} different ones is all that many reads of it have shown; raise the server's page limit or tell the vendor; nothing after it is read meanwhile",
+                text(self.from)
+            )));
+        }
+        dense.passed += records;
+        if dense.whole || records == 0 || dense.passed >= total {
+            dense.passed = 0;
+            dense.page = 1;
+        } else {
+            dense.page += 1;
+        }
+        Ok(Next::More)
+    }
+
+    fn range(&self) -> String {
+        format!("`{}` to `{}`", text(self.job.low), text(self.job.high))
+    }
+
+    /// Keeps what the page showed of ourselves and of the server.
+    fn learn(&mut self) {
+        let (own_bytes, owner) = (self.shown.own_bytes, self.shown.owner.take());
+        let refused = self.refused.then_some(self.settings.cadence.page_size).flatten();
+        let mut shared = self.shared();
+        shared.state.heavy |= own_bytes > HEAVY;
+        if refused.is_some() {
+            // The same question with a smaller page was answered.
+            shared.state.page_size_refused = refused;
+        }
+        if owner.is_some() {
+            shared.state.owner = owner;
+        }
+    }
+}
+
+fn text(time: Timestamp) -> String {
+    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+/// Checks a page without its elements, and returns its `total`.
+pub(crate) fn list(envelope: &[u8]) -> Result<u64, ReadError> {
+    let page: Value = serde_json::from_slice(envelope)
+        .map_err(|error| ReadError::Malformed(format!("a page of the audit log is not readable JSON: {error}")))?;
+    // An empty list may be written as `null`.
+    if !page.get("list").is_some_and(|list| list.is_array() || list.is_null()) {
+        return Err(ReadError::Malformed(
+            "the answer has no `list`: it is no page of an audit log; check `endpoint`".to_owned(),
+        ));
+    }
+    page.get("total").and_then(Value::as_u64).ok_or_else(|| {
+        ReadError::Malformed(
+            "a page has no `total`, so that nothing tells whether it is all; tell the vendor".to_owned(),
+        )
+    })
+}
+
+impl Scan for Window {
+    fn span(&self) -> Span {
+        Span::new(self.job.low, if self.complete { self.job.high } else { self.job.low })
+    }
+
+    fn elements(&self) -> &'static [&'static str] {
+        &["list"]
+    }
+
+    fn request(&mut self) -> Request {
+        self.shown = Shown::default();
+        let one = self.job.unit.one();
+        // A dense unit is read with its neighbour: should the next question's bound include it, it is not met again.
+        self.until = if self.dense.is_some() { (self.from + one * 2).min(self.job.high) } else { self.job.high };
+        // Either bound may include or exclude its own time.
+        self.since = self.from - one;
+        let (page, page_size) = self.dense.as_ref().map_or((1, self.page_size), |dense| (dense.page, dense.page_size));
+        let unit = self.job.unit;
+        self.settings
+            .filtered(Request::get(AUDIT))
+            .query("start_at", unit.number(self.since))
+            .query("end_at", unit.number(self.until))
+            .query("order_by", "event_time")
+            .query("direction", "asc")
+            .query("page", page)
+            .query("page_size", page_size)
+    }
+
+    fn record(&mut self, raw: &[u8], sent: &OwnRequests) -> Result<Record, Unreadable> {
+        let entry = match Entry::read(raw) {
+            Ok(entry) => entry,
+            Err(unreadable) => {
+                // It counts in `total` all the same.
+                self.shown.identities.push(Identity::of(&[raw]));
+                self.shown.unsorted = true;
+                return Err(unreadable);
+            }
+        };
+        let (time, identity) = (entry.time(), entry.identity());
+        self.shown.identities.push(identity);
+        match time.map(|time| self.job.unit.floor(time)) {
+            Some(unit) => {
+                self.shown.unsorted |= self.shown.last.is_some_and(|last| unit < last);
+                self.shown.last = Some(unit);
+                if unit < self.since || unit > self.until {
+                    self.shown.stray.get_or_insert(unit);
+                }
+            }
+            None => self.shown.unsorted = true,
+        }
+        // Neighbours belong to the windows of their own time. What has no readable time belongs to whoever meets it first.
+        let wanted = time.is_none_or(|time| self.job.low <= time && time < self.job.high);
+        let recognizer = &self.settings.recognizer;
+        let echo = match recognizer.own(&entry, sent) {
+            Some(request) => {
+                self.shown.own_bytes = self.shown.own_bytes.max(raw.len());
+                self.shown.owner = entry
+                    .operator_id()
+                    .zip(entry.token_name())
+                    .map(|(operator_id, token)| Owner { operator_id, token_name: token.to_owned() });
+                Echo::Own(request.id.clone())
+            }
+            None => recognizer.foreign(&entry, self.shared().state.owner.as_ref()),
+        };
+        Ok(Record { id: entry.id().to_owned(), identity, time, echo, wanted })
+    }
+
+    fn page(&mut self, end: &PageEnd<'_>) -> Result<Next, ReadError> {
+        let total = list(end.envelope)?;
+        if let Some(stray) = self.shown.stray {
+            return Err(ReadError::Malformed(format!(
+                "asked for `{}` to `{}`, answered with an event of `{}`: the server ignores the bounds or counts time in another unit; check `timestamp_unit`",
+                text(self.since),
+                text(self.until),
+                text(stray)
+            )));
+        }
+        self.learn();
+        if self.dense.is_some() {
+            return self.dense_page(total, end.records);
+        }
+        if total <= end.records {
+            return Ok(self.finish(self.job.high));
+        }
+        if end.records == 0 {
+            return Ok(Next::Restart(format!("the server counts {total} entries and shows none")));
+        }
+        match self.shown.last {
+            _ if self.shown.unsorted => Ok(self.halve(total)),
+            Some(last) if last > self.from => Ok(self.go_on(last.min(self.job.high))),
+            // All of it at once: neighbours, or the first unit itself.
+            Some(_) => Ok(self.go_dense(total)),
+            None => Ok(self.halve(total)),
+        }
+    }
+
+    fn rejected(&mut self, rejection: &Rejection) -> Result<Next, ReadError> {
+        match rejection.classify(DENIED) {
+            ReadError::Malformed(reason) if rejection.status == 400 && !self.refused => {
+                self.page_size = self.page_size.min(SMALL_PAGE);
+                self.refused = true;
+                self.dense = None;
+                Ok(Next::Restart(format!("{reason}; asking with `page_size={SMALL_PAGE}`, in case that is the cause")))
+            }
+            ReadError::Malformed(reason) if rejection.status == 404 => Err(ReadError::Malformed(format!(
+                "{reason}: no audit log at `{AUDIT}`; check `endpoint`, with its context path"
+            ))),
+            error => Err(error),
+        }
+    }
+
+    fn trimmed(&self, raw: &[u8]) -> Option<Vec<u8>> {
+        trim::trimmed(raw, self.settings.max_event_bytes)
+    }
+
+    fn state(&self) -> Option<Value> {
+        if self.complete { serde_json::to_value(&self.shared().state).ok() } else { None }
+    }
+
+    fn describe(&self) -> String {
+        let purpose = match self.job.duty {
+            Duty::Tail { .. } => "new events",
+            Duty::Rescan(_) => "re-scan",
+        };
+        let dense = if self.dense.is_some() { ", many events of one time" } else { "" };
+        format!("audit log of `{}`, {purpose}, {}{dense}", self.settings.stream, self.range())
+    }
+
+    fn progress(&self) -> Option<f64> {
+        let whole = (self.job.high - self.job.low).num_milliseconds();
+        let read = (self.from - self.job.low).max(TimeDelta::zero()).num_milliseconds();
+        (whole > 0).then(|| (read as f64 / whole as f64).clamp(0.0, 1.0))
+    }
+}

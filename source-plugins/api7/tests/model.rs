@@ -1,0 +1,290 @@
+//! The plugin against a model of the API in memory: whatever the pages, the bounds, the unit and the order among equal times,
+//! each row is read, and exactly once is wanted by a window.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use chrono::TimeDelta;
+use headwater_contracts::{
+    Coverage, Next, OwnRequests, PageEnd, Rejection, Request, Scan, Secret, Source, SourceConfig, SourceOptions,
+    StreamView, Timestamp,
+};
+use headwater_source_api7::{Api7Config, Filter, TimestampUnit};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+const NOW: i64 = 1_718_000_000;
+
+/// A table and the manners of its server.
+#[derive(Debug, Clone)]
+struct Server {
+    /// Times in its unit; the id is the position.
+    rows: Vec<i64>,
+    max_page: usize,
+    start_inclusive: bool,
+    end_inclusive: bool,
+    null_list: bool,
+    sorts: bool,
+    asked: u64,
+    requests: u32,
+}
+
+impl Server {
+    /// The elements of a page, and the page without them.
+    fn answer(&mut self, request: &Request) -> (Vec<String>, Vec<u8>) {
+        self.requests += 1;
+        self.asked = self.asked.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let number = |name: &str| {
+            request.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.parse::<i64>().unwrap())
+        };
+        let (start, end) = (number("start_at"), number("end_at"));
+        let shuffle = |id: usize| {
+            (id as u64 + 1).wrapping_mul(self.asked | 1).rotate_left(17).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        };
+        let mut found: Vec<(i64, u64, usize)> = self
+            .rows
+            .iter()
+            .enumerate()
+            .filter(|(_, time)| start.is_none_or(|start| **time > start || (self.start_inclusive && **time == start)))
+            .filter(|(_, time)| end.is_none_or(|end| **time < end || (self.end_inclusive && **time == end)))
+            .map(|(id, time)| (if self.sorts { *time } else { 0 }, shuffle(id), id))
+            .collect();
+        found.sort_unstable();
+        let size = usize::try_from(number("page_size").unwrap()).unwrap().min(self.max_page);
+        let skip = (usize::try_from(number("page").unwrap()).unwrap() - 1) * size;
+        let page: Vec<String> = found
+            .iter()
+            .skip(skip)
+            .take(size)
+            .map(|(_, _, id)| json!({ "id": id.to_string(), "event_time": self.rows[*id] }).to_string())
+            .collect();
+        let list = if page.is_empty() && self.null_list { Value::Null } else { json!([]) };
+        (page, json!({ "total": found.len(), "list": list }).to_string().into_bytes())
+    }
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_timestamp(seconds, 0).unwrap()
+}
+
+fn source(unit: TimestampUnit) -> Box<dyn Source> {
+    let yaml = json!({ "endpoint": "https://api7.example:7443", "token": "t" });
+    let mut config: Api7Config = serde_json::from_value(yaml).unwrap();
+    config.timestamp_unit = unit;
+    config.token = Secret::new("t");
+    config.build(&SourceOptions::default()).unwrap().source
+}
+
+/// A stream's committed ledger.
+#[derive(Default)]
+struct Book {
+    state: Option<Value>,
+    coverage: Coverage,
+    wanted: Vec<String>,
+    notes: Vec<String>,
+}
+
+/// Plans and scans until there is nothing to do.
+fn read(source: &dyn Source, server: &mut Server, book: &mut Book, now: i64, first: bool) {
+    let mut first = first;
+    loop {
+        let plan = source.plan(&StreamView {
+            stream: "api7.example:7443",
+            now: at(now),
+            start: Timestamp::UNIX_EPOCH,
+            first,
+            coverage: &book.coverage,
+            state: book.state.as_ref(),
+            calls: &[],
+        });
+        book.notes.extend(plan.notes);
+        if plan.scans.is_empty() {
+            assert!(plan.wake.unwrap() > at(now), "it would be asked again at once");
+            return;
+        }
+        let mut stack: Vec<Box<dyn Scan>> = plan.scans.into_iter().rev().collect();
+        while let Some(mut scan) = stack.pop() {
+            loop {
+                assert!(server.requests < 20_000, "no end: {}", scan.describe());
+                let request = scan.request();
+                let (page, envelope) = server.answer(&request);
+                for raw in &page {
+                    let record = scan.record(raw.as_bytes(), &OwnRequests::default()).unwrap();
+                    if record.wanted {
+                        book.wanted.push(record.id);
+                    }
+                }
+                let end = PageEnd { envelope: &envelope, records: page.len() as u64, server_time: at(now) };
+                match scan.page(&end).unwrap() {
+                    Next::More => {}
+                    Next::Complete => {
+                        book.state = scan.state().or(book.state.take());
+                        book.coverage.add(scan.span(), 0);
+                        first = false;
+                        break;
+                    }
+                    Next::Restart(why) => panic!("{why}"),
+                    Next::Split(pieces) => {
+                        stack.extend(pieces.into_iter().rev());
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn server() -> impl Strategy<Value = Server> {
+    let cluster = (0i64..3 * 86_400, 1usize..40);
+    let row = prop::collection::vec(cluster, 0..8);
+    (row, 10usize..60, any::<[bool; 4]>(), any::<u64>(), prop::bool::weighted(0.8)).prop_map(
+        |(clusters, max_page, [start_inclusive, end_inclusive, null_list, millis], asked, sorts)| {
+            let unit = if millis { 1000 } else { 1 };
+            let rows = clusters
+                .iter()
+                .flat_map(|(age, count)| (0..*count).map(move |n| NOW - 61 - age - i64::from(n % 7 == 6)))
+                .map(|seconds| seconds * unit + if millis { 7 } else { 0 })
+                .collect();
+            Server { rows, max_page, start_inclusive, end_inclusive, null_list, sorts, asked, requests: 0 }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn every_row_is_read_whatever_the_manners_of_the_server(mut server in server()) {
+        let source = source(TimestampUnit::Auto);
+        let mut book = Book::default();
+        read(source.as_ref(), &mut server, &mut book, NOW, true);
+        let wanted: BTreeSet<&String> = book.wanted.iter().collect();
+        prop_assert_eq!(wanted.len(), server.rows.len());
+        for time in &server.rows {
+            let millis = if *time > 100_000_000_000 { *time } else { time * 1000 };
+            prop_assert!(book.coverage.contains(Timestamp::from_timestamp_millis(millis).unwrap()));
+        }
+        prop_assert!(!book.coverage.contains(at(NOW - 59)), "what has not settled is not claimed");
+        // Late rows: within the overlap at the next poll, hours late at the next re-scan.
+        let unit = if server.rows.first().is_some_and(|time| *time > 100_000_000_000) { 1000 } else { 1 };
+        if !server.rows.is_empty() {
+            server.rows.extend([(NOW - 300) * unit, (NOW - 40_000) * unit]);
+            let (soon, late) = ((server.rows.len() - 2).to_string(), (server.rows.len() - 1).to_string());
+            book.wanted.clear();
+            read(source.as_ref(), &mut server, &mut book, NOW + 310, false);
+            prop_assert!(book.wanted.contains(&soon) && !book.wanted.contains(&late));
+            read(source.as_ref(), &mut server, &mut book, NOW + 90_000, false);
+            prop_assert!(book.wanted.contains(&late));
+        }
+    }
+}
+
+fn few(rows: &[i64]) -> Server {
+    let rows = rows.to_vec();
+    Server {
+        rows,
+        max_page: 50,
+        start_inclusive: true,
+        end_inclusive: true,
+        null_list: true,
+        sorts: true,
+        asked: 1,
+        requests: 0,
+    }
+}
+
+#[test]
+fn an_empty_log_is_asked_again_before_anything_is_claimed() {
+    let (source, mut server, mut book) = (source(TimestampUnit::Auto), few(&[]), Book::default());
+    read(source.as_ref(), &mut server, &mut book, NOW, true);
+    assert!(book.coverage.ranges().is_empty() && server.requests == 1);
+    // The first entries are in milliseconds, and from before.
+    server.rows.push((NOW - 100) * 1000);
+    read(source.as_ref(), &mut server, &mut book, NOW + 300, false);
+    assert_eq!(book.wanted, ["0"]);
+}
+
+#[test]
+fn a_clock_that_goes_back_is_said_and_nothing_is_missed() {
+    let (source, mut server, mut book) = (source(TimestampUnit::Auto), few(&[NOW - 500]), Book::default());
+    read(source.as_ref(), &mut server, &mut book, NOW, true);
+    assert!(book.notes.is_empty());
+    server.rows.push(NOW - 1900);
+    read(source.as_ref(), &mut server, &mut book, NOW - 1700, false);
+    assert!(book.notes.iter().any(|note| note.contains("clock has gone back")), "{:?}", book.notes);
+    assert!(book.wanted.contains(&"1".to_owned()));
+    server.rows.push(NOW + 100);
+    read(source.as_ref(), &mut server, &mut book, NOW + 200, false);
+    assert!(book.wanted.contains(&"2".to_owned()));
+}
+
+#[test]
+fn a_server_that_ignores_the_bounds_or_has_no_total_is_not_believed() {
+    let source = source(TimestampUnit::S);
+    let mut server = few(&[NOW - 500]);
+    let mut book = Book::default();
+    read(source.as_ref(), &mut server, &mut book, NOW, true);
+    let plan = source.plan(&StreamView {
+        stream: "api7.example:7443",
+        now: at(NOW + 300),
+        start: Timestamp::UNIX_EPOCH,
+        first: false,
+        coverage: &book.coverage,
+        state: book.state.as_ref(),
+        calls: &[],
+    });
+    let mut scan = plan.scans.into_iter().next().unwrap();
+    let end = |envelope| PageEnd { envelope, records: 1, server_time: at(NOW + 300) };
+    scan.request();
+    let old = json!({ "id": "x", "event_time": NOW - 9_000 }).to_string();
+    scan.record(old.as_bytes(), &OwnRequests::default()).unwrap();
+    let Err(error) = scan.page(&end(br#"{"total":1,"list":[]}"#)) else { panic!("believed") };
+    assert!(error.to_string().contains("`timestamp_unit`"), "{error}");
+    for page in [&br#"{"list":[]}"#[..], br#"{"total":-1,"list":[]}"#, br#"{"total":1}"#, b"<html>"] {
+        scan.request();
+        assert!(scan.page(&end(page)).is_err());
+    }
+    assert!(scan.span().is_empty() && scan.state().is_none());
+    let refusal = |status, body: &str| Rejection {
+        status,
+        retry_after: None,
+        content_type: String::new(),
+        body: body.as_bytes().to_vec(),
+    };
+    let said = |scan: &mut Box<dyn Scan>, status, body| match scan.rejected(&refusal(status, body)) {
+        Err(error) => format!("{} {error}", error.class()),
+        Ok(_) => panic!("accepted"),
+    };
+    assert!(said(&mut scan, 403, r#"{"error_msg":"no"}"#).contains("iam:GetAudit"));
+    assert!(said(&mut scan, 401, r#"{"message":"gone"}"#).starts_with("denied"));
+    assert!(said(&mut scan, 502, "<html>").starts_with("transient"));
+}
+
+#[test]
+fn what_expired_unread_is_a_gap() {
+    let (source, mut server, mut book) = (source(TimestampUnit::Auto), few(&[NOW - 500]), Book::default());
+    read(source.as_ref(), &mut server, &mut book, NOW, true);
+    let later = NOW + 100 * 86_400;
+    server.rows = vec![later - 50 * 86_400];
+    let view = |book: &Book, state: &Value| {
+        source.plan(&StreamView {
+            stream: "api7.example:7443",
+            now: at(later),
+            start: Timestamp::UNIX_EPOCH,
+            first: false,
+            coverage: &book.coverage,
+            state: Some(state),
+            calls: &[],
+        })
+    };
+    // First the oldest entry is looked at, then what it tells is acted on.
+    let state = book.state.clone().unwrap();
+    let mut probe = view(&book, &state).scans.into_iter().next().unwrap();
+    let (page, envelope) = server.answer(&probe.request());
+    probe.record(page[0].as_bytes(), &OwnRequests::default()).unwrap();
+    let _ = probe.page(&PageEnd { envelope: &envelope, records: 1, server_time: at(later) }).unwrap();
+    let plan = view(&book, &probe.state().unwrap());
+    assert_eq!(plan.gaps.len(), 1);
+    assert_eq!(plan.gaps[0].span.to, (at(later) - TimeDelta::days(60)).timestamp_millis());
+    assert!(plan.gaps[0].reason.contains("retention_hint_days"));
+    assert_eq!(Filter::default(), Filter { event_type: None, operator_id: None, resource_id: None });
+}
