@@ -63,8 +63,12 @@ impl Scan for Probe {
         if let Ok(entry) = Entry::read(raw)
             && let (Some(unit), Some(time)) = (entry.unit(), entry.time())
         {
-            // The oldest, should the server not sort.
-            let oldest = self.told.map_or(time, |(_, oldest)| oldest.min(time));
+            // A server that does not sort has shown no oldest entry: it may be anywhere.
+            let oldest = match self.told {
+                Some((_, before)) if time < before => Timestamp::UNIX_EPOCH,
+                Some((_, before)) => before,
+                None => time,
+            };
             self.told = Some((unit, oldest));
         }
         Ok(passed_over(raw))
