@@ -250,10 +250,12 @@ impl Scenario {
                 s.one_page_when_empty = dice.chance(500);
                 s.count_cap = dice.pick([None, None, Some(30)]);
                 s.past_end = dice.pick([PastEnd::Empty, PastEnd::NotFound]);
+                s.records_readings = dice.chance(500);
+                // Small pages take many requests, and each of them would be another record to read.
+                s.max_page_size = if s.records_readings { 100 } else { s.max_page_size };
                 s.limit = dice.pick([None, Some(200)]);
                 s.limit_body = dice.pick([LimitBody::Json, LimitBody::Html, LimitBody::Empty]);
                 s.limit_retry_after = dice.pick([RetryAfter::None, RetryAfter::Seconds(40)]);
-                s.records_readings = dice.chance(500);
             }
         }
         scenario.roll_faults(&mut dice);
