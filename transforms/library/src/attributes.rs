@@ -74,11 +74,6 @@ pub(crate) fn user(out: &mut Out, table: &'static Provider, entity: &Entity<'_>)
     out.move_into(&mut user, "uid", entity.uid.as_ref());
     out.move_into(&mut user, "name", entity.name());
     out.move_into(&mut user, "email_addr", entity.email.as_ref());
-    if !entity.full_name.is_empty() {
-        let parts: Vec<&str> = entity.full_name.iter().map(|part| part.text.as_ref()).collect();
-        user.insert("full_name".into(), Value::from(parts.join(" ")));
-        entity.full_name.iter().for_each(|part| drop(out.take(part)));
-    }
     if let Some(org) = &entity.org {
         let name = out.take(org);
         user.insert("org".into(), object([("name", name)]));
@@ -115,7 +110,7 @@ pub(crate) fn thing(out: &mut Out, entity: &Entity<'_>) -> Option<ObjectMap> {
     Some(thing)
 }
 
-/// `entity` of Entity Management. A user, an organization or a policy is shown as such, too.
+/// `entity` of Entity Management. A user or an organization is shown as such, too.
 pub(crate) fn managed_entity(out: &mut Out, table: &'static Provider, entity: &Entity<'_>) -> Option<Value> {
     let mut managed = thing(out, entity)?;
     let (id, caption) = match &entity.kind {
@@ -125,7 +120,6 @@ pub(crate) fn managed_entity(out: &mut Out, table: &'static Provider, entity: &E
     let nested = match caption {
         "Organization" if id != OTHER => Some("org"),
         "User" if id != OTHER => Some("user"),
-        "Policy" if id != OTHER => Some("policy"),
         _ => None,
     };
     if let Some(nested) = nested {
@@ -167,12 +161,6 @@ pub(crate) fn src_endpoint(out: &mut Out, leaf: Option<&Leaf<'_>>) -> Option<Val
         }
     }
     Some(Value::Object(endpoint))
-}
-
-/// The HTTP status of an answer, if it is one.
-pub(crate) fn http_code(view: &View<'_>, table: &Provider) -> Option<i64> {
-    let leaf = view.fact(table.status.http_code.as_deref()?)?;
-    leaf.text.parse().ok().filter(|code| (100..=599).contains(code))
 }
 
 /// The `src_endpoint` of a class that must have one and whose source does not tell.

@@ -1,9 +1,8 @@
 //! The attributes that belong to one class, and the guard: a class is used only if what it requires can be filled.
 
 use crate::attributes::{Out, fixed, group, managed_entity, object, thing, user};
-use crate::ocsf::{OTHER, SCHEMA};
 use crate::pattern::Captures;
-use crate::table::{Chosen, Listed, Provider, Resources, Rule};
+use crate::table::{Chosen, Provider, Resources, Rule};
 use crate::view::{Entity, View, text};
 use vrl::value::{ObjectMap, Value};
 
@@ -24,10 +23,6 @@ impl<'e> Case<'_, 'e> {
             3001 => self.put_user(out),
             3002 => {
                 out.put("service", object([("name", fixed(&self.table.product.name))]));
-                if let Some(protocol) = self.rule.and_then(|rule| rule.auth_protocol.as_deref()) {
-                    out.put("auth_protocol", fixed(protocol));
-                    out.put("auth_protocol_id", SCHEMA.auth_protocols.get(protocol).copied().unwrap_or(OTHER));
-                }
                 self.put_user(out)
             }
             3004 => {
@@ -44,12 +39,6 @@ impl<'e> Case<'_, 'e> {
                         .map(Value::from)
                         .collect()
                 });
-                let mut privileges = privileges;
-                if let (Some(all), Some(listed)) =
-                    (privileges.as_mut(), self.rule.and_then(|rule| rule.privileges_in.as_ref()))
-                {
-                    all.extend(self.listed(listed));
-                }
                 let privileges = privileges.filter(|list| !list.is_empty()).ok_or("privileges")?;
                 out.put("privileges", Value::Array(privileges));
                 self.put_user(out)
@@ -134,19 +123,6 @@ impl<'e> Case<'_, 'e> {
         if !resources.is_empty() {
             out.put("resources", Value::Array(resources.into_iter().map(Value::Object).collect()));
         }
-    }
-
-    /// The texts that `listed` names; the list stays among the unmapped, where it is whole.
-    fn listed(&self, listed: &Listed) -> Vec<Value> {
-        let Some((last, above)) = listed.list.0.split_last() else { return Vec::new() };
-        let Some(Value::Array(items)) = self.object_at(above).and_then(|map| map.get(last.as_str())) else {
-            return Vec::new();
-        };
-        let named = items.iter().filter_map(|item| match item {
-            Value::Object(map) => text(map.get(listed.key.as_str())?),
-            _ => None,
-        });
-        named.map(|text| Value::from(text.as_ref())).collect()
     }
 
     fn object_at(&self, path: &[String]) -> Option<&'e ObjectMap> {

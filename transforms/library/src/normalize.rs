@@ -94,7 +94,7 @@ fn mapped(map: ObjectMap, table: &'static Provider, meta: &Meta, mut remarks: Ve
     });
     // A row's remark on the outcome holds whatever the class.
     let status_detail = rule.and_then(|rule| rule.status_detail.as_deref());
-    finish(&mut out, table, (&view, &map), (code, status_detail), meta, remarks);
+    finish(&mut out, table, &view, (code, status_detail), meta, remarks);
     put_unmapped(&mut out, map);
     (out, code)
 }
