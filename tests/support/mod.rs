@@ -62,6 +62,7 @@ pub(crate) fn api7() -> Case<'static> {
         steps: [vec![minutes(5); 6], vec![minutes(90); 4], vec![minutes(5); 2]].concat(),
         settle: |_| TimeDelta::hours(25),
         usual_delay: minutes(10),
+        content_counts: false,
     }
 }
 

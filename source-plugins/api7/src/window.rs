@@ -1,11 +1,9 @@
 //! One window of time, closed at both ends, read so that no page border can lose an event.
 //!
 //! Pages of this API are cut out of a live table whose order among equal times is arbitrary, so the second page of a window
-//! proves nothing. Three ways to read without one:
-//!
-//! 1. An answer with as many entries as its `total` is the whole window.
-//! 2. An answer with fewer, sorted, holds everything before its last time; the window goes on from there.
-//! 3. An answer that is not sorted is good for nothing but its entries: the window is read in halves.
+//! proves nothing. An answer with as many entries as its `total` is the whole window. One with fewer is good for nothing but
+//! its entries, also if it looks sorted: a server that ignores `direction`, or sorts by something else, may look so by
+//! chance. The window is then read in pieces that should each fit a page.
 //!
 //! A single unit of time with more entries than fit a page is *dense*: it is read page by page, again and again, until the
 //! distinct entries seen are as many as `total` says in two answers, while `total` stays the same.
@@ -39,8 +37,8 @@ const HEAVY: usize = 64 << 10;
 /// Most answers in a dense unit for each page that it takes, before that is called hopeless.
 const TRIES: u64 = 60;
 
-/// After so many pages a window ends early, if it has got somewhere: progress that a crash does not undo.
-const LONG: u32 = 100;
+/// Most pieces that a window is divided into at once.
+const PIECES_MAX: i64 = 64;
 
 /// What a window is read for.
 #[derive(Debug, Clone, Copy)]
@@ -93,9 +91,6 @@ struct Dense {
 #[derive(Default)]
 struct Shown {
     identities: Vec<Identity>,
-    last: Option<Timestamp>,
-    /// Times do not ascend, or one cannot be read.
-    unsorted: bool,
     /// A time that the question cannot have for an answer.
     stray: Option<Timestamp>,
     /// Bytes of the largest own record.
@@ -115,7 +110,6 @@ pub(crate) struct Window {
     /// First second or millisecond of the question asked.
     since: Timestamp,
     page_size: u32,
-    pages: u32,
     /// A larger page was refused.
     refused: bool,
     dense: Option<Dense>,
@@ -145,7 +139,6 @@ impl Window {
             until: job.high,
             since: from,
             page_size,
-            pages: 0,
             refused: false,
             dense: None,
             shown: Shown::default(),
@@ -192,30 +185,29 @@ impl Window {
         if from >= self.job.high {
             return self.finish(self.job.high);
         }
-        self.pages += 1;
-        // Far enough that the next window, which begins by the overlap earlier, gets further.
-        let somewhere = self.job.low + self.settings.cadence.overlap.0 * 2 + self.job.unit.one() * 2;
-        if self.pages >= LONG && from > somewhere && matches!(self.job.duty, Duty::Tail { .. }) {
-            return self.finish(from);
-        }
         Next::More
     }
 
-    /// The answer cannot be trusted to begin with the oldest: two halves, or, if there is nothing to halve, page by page.
-    fn halve(&mut self, total: u64) -> Next {
+    /// Pieces of equal length, as many as should do for `total` entries in pages of `shown`; if there is nothing to divide,
+    /// page by page. A piece with too many entries is divided in turn.
+    fn divide(&mut self, total: u64, shown: u64) -> Next {
         let units = self.units();
         if units < 2 {
             return self.go_dense(total);
         }
-        let middle = self.from + self.job.unit.one() * i32::try_from(units / 2).unwrap_or(i32::MAX);
-        self.shared().open += 1;
-        let piece = |job: Job, from| -> Box<dyn Scan> {
-            Box::new(Self::piece(Arc::clone(&self.settings), job, from, self.page_size, Arc::clone(&self.shared)))
+        let wanted = i64::try_from(total + total / 2).unwrap_or(i64::MAX) / i64::try_from(shown).unwrap_or(1).max(1);
+        let count = wanted.clamp(2, PIECES_MAX).min(units);
+        let border = |piece: i64| {
+            self.from + TimeDelta::milliseconds(units * piece / count * self.job.unit.one().num_milliseconds())
         };
-        Next::Split(vec![
-            piece(Job { high: middle, ..self.job }, self.from),
-            piece(Job { low: middle, ..self.job }, middle),
-        ])
+        self.shared().open += u32::try_from(count - 1).unwrap_or_default();
+        let piece = |number: i64| -> Box<dyn Scan> {
+            let low = border(number);
+            let high = if number + 1 == count { self.job.high } else { border(number + 1) };
+            let job = Job { low: if number == 0 { self.job.low } else { low }, high, ..self.job };
+            Box::new(Self::piece(Arc::clone(&self.settings), job, low, self.page_size, Arc::clone(&self.shared)))
+        };
+        Next::Split((0..count).map(piece).collect())
     }
 
     /// A larger page may be all that is needed; a server that has a maximum gives what it gives.
@@ -341,21 +333,15 @@ impl Scan for Window {
             Err(unreadable) => {
                 // It counts in `total` all the same.
                 self.shown.identities.push(Identity::of(&[raw]));
-                self.shown.unsorted = true;
                 return Err(unreadable);
             }
         };
         let (time, identity) = (entry.time(), entry.identity());
         self.shown.identities.push(identity);
-        match time.map(|time| self.job.unit.floor(time)) {
-            Some(unit) => {
-                self.shown.unsorted |= self.shown.last.is_some_and(|last| unit < last);
-                self.shown.last = Some(unit);
-                if unit < self.since || unit > self.until {
-                    self.shown.stray.get_or_insert(unit);
-                }
-            }
-            None => self.shown.unsorted = true,
+        if let Some(unit) = time.map(|time| self.job.unit.floor(time))
+            && (unit < self.since || unit > self.until)
+        {
+            self.shown.stray.get_or_insert(unit);
         }
         // Neighbours belong to the windows of their own time. What has no readable time belongs to whoever meets it first.
         let wanted = time.is_none_or(|time| self.job.low <= time && time < self.job.high);
@@ -394,13 +380,7 @@ impl Scan for Window {
         if end.records == 0 {
             return Ok(Next::Restart(format!("the server counts {total} entries and shows none")));
         }
-        match self.shown.last {
-            _ if self.shown.unsorted => Ok(self.halve(total)),
-            Some(last) if last > self.from => Ok(self.go_on(last.min(self.job.high))),
-            // All of it at once: neighbours, or the first unit itself.
-            Some(_) => Ok(self.go_dense(total)),
-            None => Ok(self.halve(total)),
-        }
+        Ok(self.divide(total, end.records))
     }
 
     fn rejected(&mut self, rejection: &Rejection) -> Result<Next, ReadError> {
