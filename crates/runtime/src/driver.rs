@@ -1,5 +1,7 @@
 //! The scan driver of one stream: plan, request, split, recognise, hand to the lane, and mark what is complete.
 
+mod login;
+
 use crate::{
     backoff::Backoff,
     budget::Budget,
@@ -102,6 +104,8 @@ struct Reading {
     /// No scan has been completed since the run began.
     first: bool,
     last_request: Option<Timestamp>,
+    /// Logins of the component that this stream has heard of.
+    logins_seen: usize,
     /// Outlives scans: a new plan is no reason to ask sooner.
     backoff: Backoff,
     /// Scans started again since the last one that got somewhere.
@@ -120,6 +124,7 @@ impl Reading {
             settled_before: 0,
             first: true,
             last_request: None,
+            logins_seen: 0,
             backoff: Backoff::new(retry),
             restarts: 0,
             notes: HashSet::new(),
@@ -266,8 +271,12 @@ impl Driver {
 
     /// Requests and reads one page. The outer error ends the stream, the inner one is for the backoff.
     async fn page(&mut self, scan: &mut dyn Scan, reading: &mut Reading) -> Result<Result<Next, ReadError>, Halt> {
+        if let Err(error) = self.log_in(reading).await? {
+            return Ok(Err(error));
+        }
         let request = scan.request();
-        let own = self.announce(&request, reading).await?;
+        let own = self.announce(&request, self.source.leaves_echoes(), reading).await?;
+        let token = self.http.tokens().map(|tokens| (tokens.number(), tokens));
         let sent = self.clock.monotonic();
         let answered = tokio::select! {
             answered = self.http.send(&request, &own.user_agent, self.server_now()) => answered,
@@ -288,6 +297,11 @@ impl Driver {
             && self.server.observe(date)
         {
             self.correct(reading).await?;
+        }
+        if let Some((number, tokens)) = token
+            && let Some(error) = tokens.judge(&self.key.stream, number, status, self.clock.monotonic())
+        {
+            return Ok(Err(error));
         }
         let server_time = self.server_now();
         if !(200..300).contains(&status) {
@@ -380,8 +394,13 @@ impl Driver {
             && self.ledger.known(&self.key, &[filed]).is_ok_and(|known| known == [false])
     }
 
-    /// Keeps to the budget, writes the request into the ledger, and returns what was written.
-    async fn announce(&mut self, request: &Request, reading: &mut Reading) -> Result<OwnRequest, Halt> {
+    /// Keeps to the budget, writes the request into the ledger if it is to be remembered, and returns what was written.
+    async fn announce(
+        &mut self,
+        request: &Request,
+        remember: bool,
+        reading: &mut Reading,
+    ) -> Result<OwnRequest, Halt> {
         if let Some(last) = reading.last_request {
             let wait = (last + self.min_interval.0 - self.server_now()).to_std().unwrap_or_default();
             self.wait(wait.min(self.min_interval.to_std())).await?;
@@ -402,6 +421,9 @@ impl Driver {
             sent: self.server_now(),
         };
         reading.last_request = Some(own.sent);
+        if !remember {
+            return Ok(own);
+        }
         let copy = own.clone();
         self.with_ledger(move |ledger, key| ledger.record_request(key, &copy)).await?;
         if reading.undated.len() < UNDATED_MAX {

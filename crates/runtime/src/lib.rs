@@ -21,6 +21,7 @@ mod run;
 mod sink_driver;
 mod splitter;
 mod status;
+mod token;
 mod topology;
 
 pub use clock::SystemClock;

@@ -2,7 +2,7 @@
 //! keep it.
 
 use crate::faults::{Fault, FaultRule, When};
-use crate::{mural::MuralOptions, pactflow::PactFlowOptions};
+use crate::{anypoint::AnypointOptions, mural::MuralOptions, pactflow::PactFlowOptions};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -16,18 +16,27 @@ pub enum Provider {
     PactFlow,
     /// Mural, `GET /enterprise/v1/audit-log`.
     Mural,
+    /// Anypoint Platform, `POST /audit/v2/organizations/{org}/query`.
+    Anypoint,
 }
 
 impl Provider {
     /// Every provider.
-    pub const ALL: &'static [Self] = &[Self::PactFlow, Self::Mural];
+    pub const ALL: &'static [Self] = &[Self::PactFlow, Self::Mural, Self::Anypoint];
 
     /// Its `type:` in a pipeline.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::PactFlow => "pactflow",
             Self::Mural => "mural",
+            Self::Anypoint => "anypoint",
         }
+    }
+
+    /// Whether its records bear ids. Without them the ids of [`crate::Truth`] are the simulator's own: what arrived is
+    /// told by its content.
+    pub fn has_ids(self) -> bool {
+        self != Self::Anypoint
     }
 }
 
@@ -131,6 +140,8 @@ pub struct Scenario {
     pub pactflow: PactFlowOptions,
     /// Behaviour of Mural.
     pub mural: MuralOptions,
+    /// Behaviour of Anypoint.
+    pub anypoint: AnypointOptions,
 }
 
 impl Default for Scenario {
@@ -153,6 +164,7 @@ impl Default for Scenario {
             date_header: true,
             pactflow: PactFlowOptions::default(),
             mural: MuralOptions::default(),
+            anypoint: AnypointOptions::default(),
         }
     }
 }
@@ -203,6 +215,13 @@ impl Scenario {
     #[must_use]
     pub fn pactflow(mut self, change: impl FnOnce(&mut PactFlowOptions)) -> Self {
         change(&mut self.pactflow);
+        self
+    }
+
+    /// Changes how Anypoint behaves.
+    #[must_use]
+    pub fn anypoint(mut self, change: impl FnOnce(&mut AnypointOptions)) -> Self {
+        change(&mut self.anypoint);
         self
     }
 
