@@ -395,12 +395,7 @@ impl Driver {
     }
 
     /// Keeps to the budget, writes the request into the ledger if it is to be remembered, and returns what was written.
-    async fn announce(
-        &mut self,
-        request: &Request,
-        remember: bool,
-        reading: &mut Reading,
-    ) -> Result<OwnRequest, Halt> {
+    async fn announce(&mut self, request: &Request, remember: bool, reading: &mut Reading) -> Result<OwnRequest, Halt> {
         if let Some(last) = reading.last_request {
             let wait = (last + self.min_interval.0 - self.server_now()).to_std().unwrap_or_default();
             self.wait(wait.min(self.min_interval.to_std())).await?;

@@ -3,8 +3,8 @@
 //! Credentials go to the configured origin and nowhere else: a source can name a path and a query, never a host, and
 //! redirects are not followed. Bodies are streamed; nothing here holds a page.
 
-use bytes::Bytes;
 use crate::token::Tokens;
+use bytes::Bytes;
 use headwater_contracts::{Auth, ConfigError, Login, LoginBody, Method, Request, SourceOptions, Timestamp, Tls};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{self, HeaderMap, HeaderValue};
@@ -83,8 +83,7 @@ impl HttpClient {
         };
         let credential = match auth {
             Auth::Header { name, prefix, secret } => {
-                let mut value =
-                    HeaderValue::from_str(&format!("{prefix}{}", secret.expose())).map_err(|_| unfit())?;
+                let mut value = HeaderValue::from_str(&format!("{prefix}{}", secret.expose())).map_err(|_| unfit())?;
                 value.set_sensitive(true);
                 Credential::Header(header::HeaderName::from_static(name), value)
             }

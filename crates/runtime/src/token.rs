@@ -129,7 +129,7 @@ impl Tokens {
         if serves(|token| token.ends_at) {
             return Need::Nothing;
         }
-        let wait = state.not_before - now;
+        let wait = state.not_before.saturating_sub(now);
         Need::Wait(match &state.problem {
             Some(denied @ ReadError::Denied(_)) => denied.clone(),
             problem => {
@@ -179,8 +179,7 @@ impl Tokens {
 
     fn read(&self, body: &[u8]) -> Result<(HeaderValue, Duration), ReadError> {
         let unusable = |what: String| ReadError::Malformed(format!("the answer to the login {what}; check `endpoint`"));
-        let answer: Value =
-            serde_json::from_slice(body).map_err(|_| unusable("is not JSON".into()))?;
+        let answer: Value = serde_json::from_slice(body).map_err(|_| unusable("is not JSON".into()))?;
         let token = answer.get(self.login.token).and_then(Value::as_str).filter(|token| !token.is_empty());
         let token = token.ok_or_else(|| unusable(format!("has no `{}`", self.login.token)))?;
         let mut value = HeaderValue::from_str(&format!("Bearer {token}"))

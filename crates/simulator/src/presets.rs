@@ -39,7 +39,8 @@ impl Scenario {
                 m.reextracted_per_mille = 200;
             }),
             "drift" => {
-                let (min_age_s, max_age_s) = if provider != Provider::Mural { (0, 300) } else { (25 * HOUR_S, 47 * HOUR_S) };
+                let (min_age_s, max_age_s) =
+                    if provider == Provider::Mural { (25 * HOUR_S, 47 * HOUR_S) } else { (0, 300) };
                 let drift = Drift { events_per_request: 2, min_age_s, max_age_s, requests: 20 };
                 Self { drift: Some(drift), ties_per_mille: 300, ..base }
             }

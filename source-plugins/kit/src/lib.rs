@@ -7,13 +7,16 @@
 //! | [`envelope`] | a page without its elements, checked to have its array |
 //! | [`check_endpoint`], [`stream_name`] | the `endpoint` option, and the ledger's name for it |
 //! | [`Visited`] | the positions that a scan has asked for |
+//! | [`Rescanned`], [`rescan_begin`] | when re-scans were done, and where the next one begins |
 
 mod endpoint;
 mod json;
+mod rescan;
 mod scalar;
 mod visited;
 
 pub use endpoint::{check_endpoint, stream_name};
 pub use json::{envelope, object, part};
+pub use rescan::{Rescanned, rescan_begin};
 pub use scalar::Scalar;
 pub use visited::Visited;

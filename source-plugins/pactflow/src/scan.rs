@@ -5,13 +5,13 @@ use crate::{
     page::{self, Link},
     record::Entry,
     source::Settings,
-    state::{Milestone, Open, Rescanned, State},
+    state::{Milestone, Open, State},
 };
 use chrono::{SecondsFormat, TimeDelta};
 use headwater_contracts::{
     Echo, Next, OwnRequests, PageEnd, ReadError, Record, Rejection, Request, Rescan, Scan, Span, Timestamp, Unreadable,
 };
-use headwater_source_kit::Visited;
+use headwater_source_kit::{Rescanned, Visited};
 use serde_json::Value;
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
 //! What a stream remembers between scans. Its fields are a file format.
 
 use headwater_contracts::{Rescan, Timestamp};
+use headwater_source_kit::Rescanned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -47,24 +48,6 @@ pub(crate) struct Open {
     pub(crate) polled: Timestamp,
     /// Time of the last event of its last committed page.
     pub(crate) reached: Timestamp,
-}
-
-/// When a re-scan was last done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Rescanned {
-    pub(crate) every_ms: i64,
-    pub(crate) span_ms: i64,
-    pub(crate) at: Timestamp,
-}
-
-impl Rescanned {
-    pub(crate) fn new(rescan: &Rescan, at: Timestamp) -> Self {
-        Self { every_ms: rescan.every.0.num_milliseconds(), span_ms: rescan.span.0.num_milliseconds(), at }
-    }
-
-    fn is(&self, rescan: &Rescan) -> bool {
-        self.every_ms == rescan.every.0.num_milliseconds() && self.span_ms == rescan.span.0.num_milliseconds()
-    }
 }
 
 impl State {
@@ -115,7 +98,7 @@ impl State {
 
     /// When `rescan` was last done. A new one counts as never done.
     fn rescanned(&self, rescan: &Rescan) -> Option<Timestamp> {
-        self.rescans.iter().find(|done| done.is(rescan)).map(|done| done.at)
+        Rescanned::last(&self.rescans, rescan)
     }
 
     /// When `rescan` is due next; `None` before the first complete scan, which reads everything anyway.
@@ -127,9 +110,7 @@ impl State {
     /// Where `rescan` begins if it is done now. After a pause that is further back than its span, so that what appears
     /// up to `span` less `every` late is found even then.
     pub(crate) fn rescan_begin(&self, rescan: &Rescan, now: Timestamp) -> Timestamp {
-        let regular = now - rescan.span.0;
-        let known_late = (rescan.span.0 - rescan.every.0).max(chrono::TimeDelta::zero());
-        self.rescanned(rescan).map_or(regular, |done| regular.min(done - known_late))
+        headwater_source_kit::rescan_begin(rescan, self.rescanned(rescan), now)
     }
 
     /// Adds a milestone and forgets those that no scan will want.

@@ -7,7 +7,7 @@ use crate::log::{Body, Entry, Reading, Who};
 use crate::people::{PEOPLE, SERVICES};
 use crate::time::instant;
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The samples; variations of the first are usual, those behind them are odd.
 const SAMPLES: [&str; 6] = [
@@ -42,7 +42,7 @@ pub(super) struct Events {
     token: Value,
     variants: HashMap<u128, Variant>,
     /// Records of which a part is somewhere else.
-    split: HashMap<u128, ()>,
+    split: HashSet<u128>,
     /// When everything was renamed, ms.
     renamed: Vec<i64>,
 }
@@ -64,7 +64,9 @@ fn odd() -> Vec<Value> {
     by_client.as_object_mut().map(|record| record.remove("organizationId"));
     let mut two_objects = read(SAMPLES[2]);
     let user = read(SAMPLES[3])["objects"][0].clone();
-    two_objects["objects"].as_array_mut().map(|objects| objects.push(user));
+    if let Some(objects) = two_objects["objects"].as_array_mut() {
+        objects.push(user);
+    }
     let mut text = read(SAMPLES[1]);
     text["payload"] = text["payload"].to_string().into();
     vec![read(UNKNOWN), null_payload, no_payload, by_client, two_objects, text]
@@ -77,7 +79,7 @@ impl Events {
             odd: odd(),
             token: read(TOKEN),
             variants: HashMap::new(),
-            split: HashMap::new(),
+            split: HashSet::new(),
             renamed,
         }
     }
@@ -90,7 +92,7 @@ impl Events {
     /// The record `key` is a variant.
     pub(super) fn vary(&mut self, key: u128, variant: Variant) {
         if variant.part.is_some() {
-            self.split.insert(variant.of, ());
+            self.split.insert(variant.of);
         }
         self.variants.insert(key, variant);
     }
@@ -184,7 +186,7 @@ impl Events {
                 object["environmentName"] = format!("Production{suffix}").into();
             }
         }
-        let part = variant.and_then(|variant| variant.part).or(self.split.contains_key(&content).then_some(0));
+        let part = variant.and_then(|variant| variant.part).or(self.split.contains(&content).then_some(0));
         if let Some(part) = part {
             let text = char::from(b'a' + part).to_string().repeat(PAYLOAD_MAX - 100);
             record["payload"] = json!({ "properties": { "correlationId": format!("{content:032x}"), "log": text } });
@@ -195,11 +197,7 @@ impl Events {
     fn login(&self, entry: &Entry, reading: &Reading) -> Value {
         let mut dice = Dice::new(&halves(entry.key));
         let transaction = format!("4b1f3a52-6acc-11ee-8c99-{:012x}", dice.below(1 << 48));
-        let mut record = if reading.who == Who::Person {
-            read(SAMPLES[4])
-        } else {
-            self.token.clone()
-        };
+        let mut record = if reading.who == Who::Person { read(SAMPLES[4]) } else { self.token.clone() };
         record["timestamp"] = entry.time.into();
         record["anypointTransactionId"] = transaction.into();
         record["organizationId"] = ORGANIZATIONS[0].into();

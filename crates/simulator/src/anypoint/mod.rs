@@ -172,8 +172,8 @@ impl Anypoint {
 
     fn answer(&mut self, log: &Log, call: &Call) -> Result<Reply, Reply> {
         let bad = |problem: String| Self::error(400, &problem, call);
-        let organization = Self::organization(&call.path, "/query")
-            .ok_or_else(|| Self::error(404, "no such organization", call))?;
+        let organization =
+            Self::organization(&call.path, "/query").ok_or_else(|| Self::error(404, "no such organization", call))?;
         self.authorize(organization, call)?;
         let query = Query::read(call, self.options.high_limit).map_err(bad)?;
         let oldest = call.now - days(self.options.retention_days);
@@ -301,12 +301,8 @@ impl Api for Anypoint {
         let (who, granted) = self.tokens.grant(&asked, call.now, self.options.token_life_s);
         let kind = Kind::of_reader(&call.user_agent);
         let outcome = if granted.is_some() { "" } else { "failed" };
-        let reading = Reading {
-            who,
-            path: call.path.clone(),
-            query: outcome.to_owned(),
-            user_agent: call.user_agent.clone(),
-        };
+        let reading =
+            Reading { who, path: call.path.clone(), query: outcome.to_owned(), user_agent: call.user_agent.clone() };
         log.record(reading, kind, call.now, |_| call.now);
         let Some(token) = granted else {
             let error = json!({ "error": "invalid_client", "error_description": "the client is unknown or its secret is wrong" });

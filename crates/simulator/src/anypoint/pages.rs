@@ -6,6 +6,7 @@ use crate::api::{Call, Reply};
 use crate::dice::Dice;
 use crate::time::seconds;
 use std::collections::HashMap;
+use std::fmt::Write as _;
 
 /// Where a cursor leads.
 #[derive(Debug)]
@@ -56,15 +57,12 @@ impl Cursors {
             .into_iter()
             .filter(|place| after.is_none_or(|after| if query.ascending { *place > after } else { *place < after }))
             .collect();
-        let size = match options.short_pages {
-            true => query.limit.min(1 + self.dice.index(query.limit)),
-            false => query.limit,
-        };
+        let size = if options.short_pages { 1 + self.dice.index(query.limit) } else { query.limit };
         let page = rest.get(..size.min(rest.len())).unwrap_or_default();
         let mut suffix = String::from("]");
         if let Some(last) = page.last() {
             let cursor = format!("{}_{:016x}", last.0, self.dice.roll());
-            suffix.push_str(&format!(",\"cursor\":\"{cursor}\""));
+            let _ = write!(suffix, ",\"cursor\":\"{cursor}\"");
             let mark = Mark { organization, identity: query.identity.clone(), after: *last, issued: call.now };
             self.given.insert(cursor, mark);
         }

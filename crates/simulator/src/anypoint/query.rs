@@ -127,7 +127,8 @@ impl Query {
     }
 
     fn matches(&self, record: &Value) -> bool {
-        let one_of = |value: &Value, texts: &[String]| value.as_str().is_some_and(|text| texts.iter().any(|t| t == text));
+        let one_of =
+            |value: &Value, texts: &[String]| value.as_str().is_some_and(|text| texts.iter().any(|t| t == text));
         self.failed.is_none_or(|failed| record["failed"].as_bool().unwrap_or(false) == failed)
             && self.filters.iter().all(|(place, texts)| match place {
                 Place::Top(key) => one_of(&record[key], texts),

@@ -41,8 +41,8 @@ impl Asked {
             _ => url::form_urlencoded::parse(&call.body).into_owned().collect(),
         };
         let basic = call.authorization.strip_prefix("Basic ").and_then(|text| STANDARD.decode(text).ok());
-        if let Some((client, secret)) =
-            basic.and_then(|text| String::from_utf8(text).ok()?.split_once(':').map(|(a, b)| (a.to_owned(), b.to_owned())))
+        if let Some((client, secret)) = basic
+            .and_then(|text| String::from_utf8(text).ok()?.split_once(':').map(|(a, b)| (a.to_owned(), b.to_owned())))
         {
             fields.insert("client_id".into(), client);
             fields.insert("client_secret".into(), secret);
