@@ -146,7 +146,9 @@ mod tests {
             });
             prop_assert_eq!(seen.len(), log.len());
             let mut counts: HashMap<_, u32> = HashMap::new();
-            log.iter().for_each(|record| *counts.entry(*record).or_default() += 1);
+            for record in &log {
+                *counts.entry(*record).or_default() += 1;
+            }
             prop_assert!(seen.iter().all(|(ms, content, n)| *n <= counts[&(*ms, *content)]));
         }
     }

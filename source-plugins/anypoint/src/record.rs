@@ -68,7 +68,9 @@ impl Entry {
                 let mut written: Vec<Vec<u8>> = objects.iter().map(object).collect();
                 written.sort_unstable();
                 out.extend_from_slice(&(written.len() as u64).to_le_bytes());
-                written.iter().for_each(|one| out.extend_from_slice(one));
+                for one in &written {
+                    out.extend_from_slice(one);
+                }
             } else {
                 canonical(value, out);
             }
@@ -118,7 +120,9 @@ fn canonical(value: &Value, out: &mut Vec<u8>) {
         Value::Array(items) => {
             out.push(b'[');
             out.extend_from_slice(&(items.len() as u64).to_le_bytes());
-            items.iter().for_each(|item| canonical(item, out));
+            for item in items {
+                canonical(item, out);
+            }
         }
         Value::Object(map) => {
             out.push(b'{');

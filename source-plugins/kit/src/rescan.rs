@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 /// When a re-scan was last done. Its fields are a file format.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rescanned {
-    every_ms: i64,
-    span_ms: i64,
+    /// Its interval, in milliseconds.
+    pub every_ms: i64,
+    /// Its span, in milliseconds.
+    pub span_ms: i64,
     /// The server's clock when it began.
     pub at: Timestamp,
 }
