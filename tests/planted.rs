@@ -10,7 +10,10 @@ use headwater_contracts::{
 use headwater_simulator::Provider;
 use headwater_testkit::source_suite::{Case, Verdict};
 use serde_json::Value;
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
 
 /// A mistake, made to an otherwise right client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +34,16 @@ enum Mistake {
     NeverConsumes,
     /// Takes two events with the same instant for one.
     MergesTies,
+    /// Takes a page that is not full for the last.
+    StopsOnAShortPage,
+    /// Begins one second after the end of what was read.
+    SkipsASecond,
+    /// Numbers equal records, and does not go back when a page is read again.
+    CountsOn,
+    /// Takes every login with its own name for its own.
+    TrustsTheName,
+    /// Pages by offset, which shifts as records appear.
+    PagesByOffset,
 }
 
 struct Wrong {
@@ -51,7 +64,7 @@ impl Source for Wrong {
         let mut plan = self.inner.plan(view);
         let mistake = self.mistake;
         let mark = *self.newest.lock().unwrap();
-        let scan = |inner| WrongScan { inner, mistake, newest: self.newest.clone(), mark, ever: self.ever.clone() };
+        let scan = |inner| WrongScan { inner, mistake, newest: self.newest.clone(), mark, ever: self.ever.clone(), counts: HashMap::new(), offset: 0 };
         plan.scans = plan.scans.into_iter().map(|inner| Box::new(scan(inner)) as _).collect();
         plan
     }
@@ -76,6 +89,8 @@ struct WrongScan {
     /// The newest event when this scan began.
     mark: Option<Timestamp>,
     ever: Arc<Mutex<OwnRequests>>,
+    counts: HashMap<Vec<u8>, u32>,
+    offset: u64,
 }
 
 impl Scan for WrongScan {
@@ -88,7 +103,18 @@ impl Scan for WrongScan {
     }
 
     fn request(&mut self) -> Request {
-        self.inner.request()
+        let mut request = self.inner.request();
+        let Some(body) = &mut request.body else { return request };
+        if self.mistake == Mistake::SkipsASecond {
+            let start: Timestamp = body["startDate"].as_str().unwrap().parse().unwrap();
+            body["startDate"] = (start + chrono::TimeDelta::seconds(1)).to_rfc3339_opts(chrono::SecondsFormat::Millis, true).into();
+        }
+        if self.mistake == Mistake::PagesByOffset {
+            request.query.retain(|(name, _)| name != "cursorPagination");
+            body["offset"] = self.offset.into();
+            body["ascending"] = false.into();
+        }
+        request
     }
 
     fn record(&mut self, raw: &[u8], sent: &OwnRequests) -> Result<Record, Unreadable> {
@@ -108,6 +134,17 @@ impl Scan for WrongScan {
                 let mut newest = self.newest.lock().unwrap();
                 *newest = (*newest).max(record.time);
             }
+            Mistake::TrustsTheName
+                if String::from_utf8_lossy(raw).contains("Token") && matches!(record.echo, Echo::Suspicious(_)) =>
+            {
+                record.echo = Echo::Own(String::new());
+            }
+            Mistake::CountsOn => {
+                let count = self.counts.entry(raw.to_vec()).or_default();
+                *count += 1;
+                record.identity = Identity::of(&[raw, &count.to_le_bytes()]);
+                record.id = record.identity.to_string();
+            }
             Mistake::HashesTheBody => record.identity = Identity::of(&[raw]),
             Mistake::MergesTies => {
                 record.identity = Identity::of(&[record.time.unwrap_or_default().to_rfc3339().as_bytes()]);
@@ -118,7 +155,14 @@ impl Scan for WrongScan {
     }
 
     fn page(&mut self, end: &PageEnd<'_>) -> Result<Next, ReadError> {
-        self.inner.page(end)
+        match self.mistake {
+            Mistake::StopsOnAShortPage if end.records < 200 => self.inner.page(&PageEnd { records: 0, ..*end }),
+            Mistake::PagesByOffset if end.records > 0 => {
+                self.offset += end.records;
+                Ok(Next::More)
+            }
+            _ => self.inner.page(end),
+        }
     }
 
     fn rejected(&mut self, rejection: &Rejection) -> Result<Next, ReadError> {
@@ -148,6 +192,7 @@ fn verdict(provider: Provider, mistake: Mistake, seed: u64) -> Verdict {
         }
         let right = match provider {
             Provider::PactFlow => support::build_pactflow(url, credential, &options),
+            Provider::Anypoint => support::build_anypoint(url, credential, &options),
             _ => support::build_mural(url, credential, &options),
         };
         let (newest, ever) = (newest.clone(), ever.clone());
@@ -155,6 +200,7 @@ fn verdict(provider: Provider, mistake: Mistake, seed: u64) -> Verdict {
     };
     let case = match provider {
         Provider::PactFlow => support::pactflow(),
+        Provider::Anypoint => support::anypoint(),
         _ => support::mural(),
     };
     let case = Case { build: &build, ..case };
@@ -177,6 +223,7 @@ fn check(provider: Provider, mistake: Mistake, complaint: impl Fn(&Verdict) -> b
 fn a_right_client_behind_the_same_wrapper_passes() {
     assert_eq!(objection(Provider::PactFlow, Mistake::None, 3), None);
     assert_eq!(objection(Provider::Mural, Mistake::None, 3), None);
+    assert_eq!(objection(Provider::Anypoint, Mistake::None, 3), None);
 }
 
 #[test]
@@ -197,4 +244,40 @@ fn mistakes_in_reading_mural_are_caught() {
     check(Provider::Mural, Mistake::NoOverlap, |verdict| !verdict.lost.is_empty());
     check(Provider::Mural, Mistake::HashesTheBody, |verdict| !verdict.repeated.is_empty());
     check(Provider::Mural, Mistake::MergesTies, |verdict| !verdict.lost.is_empty());
+}
+
+/// What proves each numbered behaviour of the Anypoint simulator.
+///
+/// | # | behaviour | proved by |
+/// |---|---|---|
+/// | 1 | logins are recorded; tokens die early or do not say when | `tests/anypoint.rs`: `a_day_of_polling_…`, `a_token_that_dies_early_…` |
+/// | 2 | 401 and 403 without permission | `tests/anypoint.rs`: `an_organization_without_permission_…` |
+/// | 3 | throttled logins | `tests/anypoint.rs`: `a_throttled_login_…` |
+/// | 4 | 503 until the minute ends, broken answers | seeded runs; `CountsOn` |
+/// | 5 | inclusive bounds, spellings | `SkipsASecond`; `query.rs` of the simulator |
+/// | 6, 7, 17 | filters, limits, listings | `crates/simulator/tests/anypoint.rs` |
+/// | 8 | cursors | seeded runs; `crates/simulator/tests/anypoint.rs` |
+/// | 9 | short pages | `StopsOnAShortPage` |
+/// | 10 | bursts, identical records | `HashesTheBody`, `MergesTies` |
+/// | 11 | late records | `Watermark`, `NoOverlap`, `NoRescan` |
+/// | 12 | renamings | `HashesTheBody` (repeated) |
+/// | 13 | odd shapes | seeded runs |
+/// | 14 | business groups | seeded runs over three organizations |
+/// | 15 | pages by offset shift | `PagesByOffset` |
+/// | 16 | retention | seeded runs with 10 days |
+/// | 18 | the truth | all |
+#[test]
+fn mistakes_in_reading_anypoint_are_caught() {
+    let lost = |verdict: &Verdict| !verdict.lost.is_empty();
+    check(Provider::Anypoint, Mistake::Watermark, lost);
+    check(Provider::Anypoint, Mistake::NoOverlap, lost);
+    check(Provider::Anypoint, Mistake::NoRescan, lost);
+    check(Provider::Anypoint, Mistake::MergesTies, lost);
+    check(Provider::Anypoint, Mistake::HashesTheBody, |verdict| {
+        !verdict.lost.is_empty() || !verdict.invented.is_empty() || !verdict.repeated.is_empty()
+    });
+    check(Provider::Anypoint, Mistake::StopsOnAShortPage, lost);
+    check(Provider::Anypoint, Mistake::CountsOn, |verdict| !verdict.invented.is_empty() || !verdict.repeated.is_empty());
+    check(Provider::Anypoint, Mistake::TrustsTheName, |verdict| !verdict.stolen.is_empty());
+    check(Provider::Anypoint, Mistake::PagesByOffset, lost);
 }
