@@ -27,9 +27,12 @@ impl Stage {
 
     /// Polls once; gives up after a second of real time.
     async fn poll(&self, more: &serde_json::Value) -> bool {
-        let built = support::build_anypoint_with(self.simulator.url(), self.simulator.credential(), &self.rig.options, more);
+        let built =
+            support::build_anypoint_with(self.simulator.url(), self.simulator.credential(), &self.rig.options, more);
         let run = self.rig.run(built, &Saboteur::idle());
-        tokio::time::timeout(Duration::from_secs(1), async { run.await.map(|_| ()) }).await.is_ok_and(|ended| ended.is_ok())
+        tokio::time::timeout(Duration::from_secs(1), async { run.await.map(|_| ()) })
+            .await
+            .is_ok_and(|ended| ended.is_ok())
     }
 
     fn logins(&self) -> Vec<Seen> {
@@ -98,7 +101,10 @@ fn an_organization_without_permission_costs_few_logins_and_no_other_organization
             assert!(hours >= 24, "{hours} hours passed");
             let logins = i64::try_from(stage.logins().len()).unwrap();
             // The token is renewed once a day; a doubling floor ends at one an hour.
-            assert!(logins <= if status == 401 { 8 + hours } else { 2 + hours / 19 }, "{logins} logins in {hours} hours ({status})");
+            assert!(
+                logins <= if status == 401 { 8 + hours } else { 2 + hours / 19 },
+                "{logins} logins in {hours} hours ({status})"
+            );
             assert!(stage.rig.recorder.arrived().len() > 30, "the other organizations are read");
         }
     });
@@ -109,7 +115,11 @@ fn a_wrong_secret_is_tried_ever_more_rarely() {
     run(async {
         let stage = Stage::new(Scenario::new().history(1, 10));
         let began = stage.clock.now();
-        assert!(!stage.poll(&json!({ "auth": { "client_id": "4f6e1a0b9c8d4e7fa1b2c3d4e5f60718", "client_secret": "wrong" } })).await);
+        assert!(
+            !stage
+                .poll(&json!({ "auth": { "client_id": "4f6e1a0b9c8d4e7fa1b2c3d4e5f60718", "client_secret": "wrong" } }))
+                .await
+        );
         let hours = (stage.clock.now() - began).num_hours();
         let logins = i64::try_from(stage.logins().len()).unwrap();
         assert!(hours > 2 && logins <= 7 + hours, "{logins} logins in {hours} hours");
@@ -120,9 +130,14 @@ fn a_wrong_secret_is_tried_ever_more_rarely() {
 fn a_user_logs_in_with_json_and_a_token_of_ones_own_needs_no_login() {
     run(async {
         let stage = Stage::new(Scenario::new().history(3, 50));
-        assert!(stage.poll(&json!({ "auth": { "username": "sim-auditor", "password": "sim-anypoint-password" } })).await);
+        assert!(
+            stage.poll(&json!({ "auth": { "username": "sim-auditor", "password": "sim-anypoint-password" } })).await
+        );
         let logins = stage.logins();
         assert_eq!(logins.len(), 1);
-        assert_eq!((logins[0].path.as_str(), logins[0].header("content-type")), ("/accounts/login", Some("application/json")));
+        assert_eq!(
+            (logins[0].path.as_str(), logins[0].header("content-type")),
+            ("/accounts/login", Some("application/json"))
+        );
     });
 }

@@ -64,7 +64,15 @@ impl Source for Wrong {
         let mut plan = self.inner.plan(view);
         let mistake = self.mistake;
         let mark = *self.newest.lock().unwrap();
-        let scan = |inner| WrongScan { inner, mistake, newest: self.newest.clone(), mark, ever: self.ever.clone(), counts: HashMap::new(), offset: 0 };
+        let scan = |inner| WrongScan {
+            inner,
+            mistake,
+            newest: self.newest.clone(),
+            mark,
+            ever: self.ever.clone(),
+            counts: HashMap::new(),
+            offset: 0,
+        };
         plan.scans = plan.scans.into_iter().map(|inner| Box::new(scan(inner)) as _).collect();
         plan
     }
@@ -107,7 +115,8 @@ impl Scan for WrongScan {
         let Some(body) = &mut request.body else { return request };
         if self.mistake == Mistake::SkipsASecond {
             let start: Timestamp = body["startDate"].as_str().unwrap().parse().unwrap();
-            body["startDate"] = (start + chrono::TimeDelta::seconds(1)).to_rfc3339_opts(chrono::SecondsFormat::Millis, true).into();
+            body["startDate"] =
+                (start + chrono::TimeDelta::seconds(1)).to_rfc3339_opts(chrono::SecondsFormat::Millis, true).into();
         }
         if self.mistake == Mistake::PagesByOffset {
             request.query.retain(|(name, _)| name != "cursorPagination");
@@ -277,7 +286,9 @@ fn mistakes_in_reading_anypoint_are_caught() {
         !verdict.lost.is_empty() || !verdict.invented.is_empty() || !verdict.repeated.is_empty()
     });
     check(Provider::Anypoint, Mistake::StopsOnAShortPage, lost);
-    check(Provider::Anypoint, Mistake::CountsOn, |verdict| !verdict.invented.is_empty() || !verdict.repeated.is_empty());
+    check(Provider::Anypoint, Mistake::CountsOn, |verdict| {
+        !verdict.invented.is_empty() || !verdict.repeated.is_empty()
+    });
     check(Provider::Anypoint, Mistake::TrustsTheName, |verdict| !verdict.stolen.is_empty());
     check(Provider::Anypoint, Mistake::PagesByOffset, lost);
 }

@@ -71,11 +71,21 @@ async fn bounds_are_inclusive_and_dates_are_checked() {
     let platform = Platform::new(Scenario::new().history(7, 60)).await;
     let (_, page) = platform.query("", json!({ "startDate": ALL })).await;
     let time = page["data"][5]["timestamp"].as_i64().unwrap_or_else(|| {
-        page["data"][5]["timestamp"].as_str().unwrap().parse::<headwater_contracts::Timestamp>().unwrap().timestamp_millis()
+        page["data"][5]["timestamp"]
+            .as_str()
+            .unwrap()
+            .parse::<headwater_contracts::Timestamp>()
+            .unwrap()
+            .timestamp_millis()
     });
     let (_, one) = platform.query("", json!({ "startDate": time, "endDate": time })).await;
     assert_eq!(one["data"][0], page["data"][5]);
-    for wrong in [json!({}), json!({ "startDate": "2024-03-10T00:00:00+00:00Z" }), json!([]), json!({ "startDate": ALL, "actions": "x" })] {
+    for wrong in [
+        json!({}),
+        json!({ "startDate": "2024-03-10T00:00:00+00:00Z" }),
+        json!([]),
+        json!({ "startDate": ALL, "actions": "x" }),
+    ] {
         assert_eq!(platform.query("", wrong.clone()).await.0, 400, "{wrong}");
     }
 }

@@ -59,6 +59,8 @@ pub(crate) struct Window {
     /// A time that the window asked for cannot contain.
     stray: Option<Timestamp>,
     latest: Option<Timestamp>,
+    /// The server's clock when it first answered.
+    answered: Option<Timestamp>,
     throttled: u64,
     complete: bool,
 }
@@ -75,6 +77,7 @@ impl Window {
             failures: 0,
             stray: None,
             latest: None,
+            answered: None,
             throttled: 0,
             complete: false,
         }
@@ -123,7 +126,9 @@ impl Window {
             Purpose::Forward => {
                 self.state.read_to = Some(to.min(planned));
                 self.state.read_at = Some(planned);
-                self.state.caught_up = (to >= planned).then_some(server_time.max(planned));
+                // A server's clock that was not known when this was planned may be far ahead: then there is more to read.
+                let surprised = self.answered.is_some_and(|answered| answered > to);
+                self.state.caught_up = (to >= planned && !surprised).then_some(server_time.max(planned));
             }
             Purpose::Again(sweep) if to < sweep.to => self.state.sweep = Some(Sweep { reached: to, ..sweep }),
             Purpose::Again(sweep) => {
@@ -218,6 +223,7 @@ impl Scan for Window {
                 return Err(error);
             }
         };
+        self.answered.get_or_insert(end.server_time);
         if let Some(stray) = self.stray {
             self.rewind();
             return Err(ReadError::Malformed(format!(

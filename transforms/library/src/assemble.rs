@@ -5,7 +5,7 @@ use crate::meta::Meta;
 use crate::ocsf::{API_ACTIVITY, ActorPlace, BASE_EVENT, Code, OTHER, SCHEMA};
 use crate::table::{Outcome, Provider, Tenant};
 use crate::time::{self, Instant};
-use crate::view::View;
+use crate::view::{self, View};
 use vrl::value::{KeyString, ObjectMap, Value};
 
 /// Class, category, activity, type, with their captions. An activity 99 bears the source's own word, if there is one.
@@ -82,7 +82,7 @@ pub(crate) fn base_metadata(meta: &Meta, provider: &str, profiles: &[&'static st
 /// Adds to `out`, which holds the attributes of the class already, those that all classes share.
 pub(crate) fn finish(
     out: &mut Out,
-    table: &'static Provider,
+    (table, raw): (&'static Provider, &ObjectMap),
     view: &View<'_>,
     (code, status_detail): (Code, Option<&str>),
     meta: &Meta,
@@ -90,14 +90,23 @@ pub(crate) fn finish(
 ) {
     let class = SCHEMA.classes.get(&code.class);
     let operation = view.lookup("operation");
-    put_code(out, code, operation);
-    put_status(out, status(table, operation));
-    if let Some(detail) = status_detail {
-        out.put("status_detail", detail);
+    put_code(out, code, view.lookup("operation_text").or(operation));
+    let outcome = status(out, table, raw, view, operation);
+    put_status(out, outcome);
+    let told = view.fact("status_detail");
+    let detail = status_detail.map(Value::from).or_else(|| told.map(|detail| out.take(detail)));
+    if let Some(detail) = &detail {
+        out.put("status_detail", detail.clone());
     }
+    out.used.extend(view.same.iter().map(|path| (*path, None)));
     let time = view.fact("time");
     put_time(out, time.map(|leaf| leaf.text.as_ref()), meta, &mut remarks);
     let tenant = meta.stream.as_deref().filter(|_| table.tenant == Tenant::Stream);
+    let own_tenant = view.fact("tenant");
+    let tenant = own_tenant.map(|tenant| tenant.text.as_ref()).or(tenant);
+    if let Some(own_tenant) = own_tenant {
+        out.take(own_tenant);
+    }
 
     let mut profiles = Vec::with_capacity(2);
     if let Some(provider) = &table.cloud {
@@ -106,11 +115,21 @@ pub(crate) fn finish(
     }
     if let Some(operation) = view.fact("operation").filter(|_| table.cloud.is_some() || code.class == API_ACTIVITY) {
         let operation = out.take(operation);
-        let service = object([("name", fixed(&table.product.name))]);
-        out.put("api", object([("operation", operation), ("service", service)]));
+        let service = table.service.as_ref().and_then(|fact| view.fact(fact)).map(|service| out.take(service));
+        let service = object([("name", service.unwrap_or_else(|| fixed(&table.product.name)))]);
+        let mut api = ObjectMap::from([("operation".into(), operation), ("service".into(), service)]);
+        if let Some(detail) = detail.filter(|_| outcome.0 == 2 && told.is_some()) {
+            api.insert("response".into(), object([("error_message", detail)]));
+        }
+        out.put("api", Value::Object(api));
     }
     if let Some(actor) = view.entity("actor").and_then(|actor| user(out, table, actor)) {
-        out.put("actor", object([("user", actor)]));
+        let mut whole = ObjectMap::from([("user".into(), actor)]);
+        if let Some(app) = &view.app {
+            out.move_into(&mut whole, "app_uid", app.uid.as_ref());
+            out.move_into(&mut whole, "app_name", app.name.as_ref());
+        }
+        out.put("actor", Value::Object(whole));
         if class.is_some_and(|class| class.actor == ActorPlace::Host) {
             profiles.push("host");
         }
@@ -157,6 +176,17 @@ pub(crate) fn finish(
     if let Some(tenant) = tenant {
         put("tenant_uid", Value::from(tenant));
     }
+    if let Some(correlation) = view.fact("correlation") {
+        put("correlation_uid", out.take(correlation));
+    }
+    let tags: Vec<Value> = view
+        .entities()
+        .flat_map(|entity| &entity.tags)
+        .map(|(tag, leaf)| object([("name", fixed(tag)), ("value", out.take(leaf))]))
+        .collect();
+    if !tags.is_empty() {
+        put("tags", Value::Array(tags));
+    }
     if let Some(uid) = view.fact("uid") {
         match &meta.id {
             // The record's own id is not the one it goes by here: it stays among the unmapped.
@@ -181,7 +211,32 @@ fn put_cloud(out: &mut Out, provider: &'static str, tenant: Option<&str>) {
     out.put("cloud", Value::Object(cloud));
 }
 
-fn status(table: &Provider, operation: Option<&str>) -> (i64, &'static str) {
+fn status(
+    out: &mut Out,
+    table: &'static Provider,
+    raw: &ObjectMap,
+    view: &View<'_>,
+    operation: Option<&str>,
+) -> (i64, &'static str) {
+    let spec = &table.status;
+    let failed = spec.failed.as_ref().and_then(|path| Some((path, view::at(raw, &path.0)?.as_boolean()?)));
+    if let Some((path, _)) = failed {
+        out.used.push((&path.0, None));
+    }
+    let failed = failed.map(|(_, failed)| failed);
+    let says_so = |fact: &String| {
+        let text = view.lookup(fact).unwrap_or_default().to_ascii_lowercase();
+        spec.failure_words.iter().any(|word| text.contains(word.as_str()))
+    };
+    if failed == Some(true) || spec.failure_in.iter().any(says_so) {
+        return (2, "Failure");
+    }
+    if failed == Some(false) {
+        return (1, "Success");
+    }
+    if spec.failure_facts.iter().any(|fact| view.fact(fact).is_some()) {
+        return (2, "Failure");
+    }
     let Some(operation) = operation else {
         return (0, "Unknown");
     };

@@ -79,6 +79,7 @@ pub(crate) fn user(out: &mut Out, table: &'static Provider, entity: &Entity<'_>)
         user.insert("org".into(), object([("name", name)]));
     }
     match &entity.kind {
+        _ if entity.own_type.is_some() => put_type(&mut user, OTHER, entity.own_type.unwrap_or_default()),
         Some(kind) => {
             out.take(kind);
             let (id, caption) = typed(&kind.text, &table.user_types, &SCHEMA.user_types);
@@ -120,6 +121,8 @@ pub(crate) fn managed_entity(out: &mut Out, table: &'static Provider, entity: &E
     let nested = match caption {
         "Organization" if id != OTHER => Some("org"),
         "User" if id != OTHER => Some("user"),
+        "Group" if id != OTHER => Some("group"),
+        "Policy" if id != OTHER => Some("policy"),
         _ => None,
     };
     if let Some(nested) = nested {

@@ -3,7 +3,7 @@
 use crate::attributes::{Out, fixed, group, managed_entity, object, thing, user};
 use crate::pattern::Captures;
 use crate::table::{Chosen, Provider, Resources, Rule};
-use crate::view::{Entity, View, text};
+use crate::view::{Entity, View, at, text};
 use vrl::value::{ObjectMap, Value};
 
 /// An event and the row of the table that matched it.
@@ -23,6 +23,10 @@ impl<'e> Case<'_, 'e> {
             3001 => self.put_user(out),
             3002 => {
                 out.put("service", object([("name", fixed(&self.table.product.name))]));
+                if let Some((id, name)) = self.rule.and_then(|rule| rule.auth_protocol.as_ref()) {
+                    out.put("auth_protocol_id", *id);
+                    out.put("auth_protocol", fixed(name));
+                }
                 self.put_user(out)
             }
             3004 => {
@@ -32,14 +36,7 @@ impl<'e> Case<'_, 'e> {
                 Ok(())
             }
             3005 => {
-                let privileges: Option<Vec<Value>> = self.rule.map(|rule| {
-                    rule.privileges
-                        .iter()
-                        .filter_map(|one| self.view.fill(one, &self.captures))
-                        .map(Value::from)
-                        .collect()
-                });
-                let privileges = privileges.filter(|list| !list.is_empty()).ok_or("privileges")?;
+                let privileges = Some(self.privileges()).filter(|list| !list.is_empty()).ok_or("privileges")?;
                 out.put("privileges", Value::Array(privileges));
                 self.put_user(out)
             }
@@ -47,6 +44,10 @@ impl<'e> Case<'_, 'e> {
                 let chosen = self.choose(|rule| &rule.group).ok_or("group")?;
                 let group = group(out, &chosen).ok_or("group")?;
                 out.put("group", group);
+                let privileges = self.privileges();
+                if !privileges.is_empty() {
+                    out.put("privileges", Value::Array(privileges));
+                }
                 // A change of the group itself concerns no user.
                 let _ = self.put_user(out);
                 Ok(())
@@ -55,6 +56,14 @@ impl<'e> Case<'_, 'e> {
                 let chosen = self.choose(|rule| &rule.web_resource).ok_or("web_resources")?;
                 let resource = thing(out, &chosen).ok_or("web_resources")?;
                 out.put("web_resources", Value::Array(vec![Value::Object(resource)]));
+                Ok(())
+            }
+            6002 => {
+                let chosen = self.choose(|rule| &rule.app).ok_or("app")?;
+                let mut app = thing(out, &chosen).ok_or("app")?;
+                // The kind of thing is in the event code.
+                app.remove("type");
+                out.put("app", Value::Object(app));
                 Ok(())
             }
             6003 => {
@@ -69,6 +78,17 @@ impl<'e> Case<'_, 'e> {
 
     fn choose(&self, field: impl Fn(&'static Rule) -> &'static Option<Chosen>) -> Option<Entity<'e>> {
         self.view.choose(field(self.rule?).as_ref()?, &self.captures)
+    }
+
+    /// The names of privileges that the row tells, or where it says they are.
+    fn privileges(&self) -> Vec<Value> {
+        let Some(rule) = self.rule else { return Vec::new() };
+        let told = rule.privileges.iter().filter_map(|one| self.view.fill(one, &self.captures));
+        let mut names: Vec<String> = told.collect();
+        if let Some(place) = rule.privileges_at.as_ref().and_then(|path| at(self.raw, &path.0)) {
+            privilege_names(place, &mut names);
+        }
+        names.into_iter().map(Value::from).collect()
     }
 
     fn put_user(&self, out: &mut Out) -> Result<(), &'static str> {
@@ -130,6 +150,20 @@ impl<'e> Case<'_, 'e> {
             Value::Object(below) => Some(below),
             _ => None,
         })
+    }
+}
+
+/// The texts in an object or a list that name privileges.
+fn privilege_names(value: &Value, names: &mut Vec<String>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| privilege_names(item, names)),
+        Value::Object(map) => {
+            names.extend(map.get("name").and_then(text).map(std::borrow::Cow::into_owned));
+            if let Some(permissions @ Value::Array(_)) = map.get("permissions") {
+                privilege_names(permissions, names);
+            }
+        }
+        scalar => names.extend(text(scalar).map(std::borrow::Cow::into_owned)),
     }
 }
 

@@ -61,13 +61,21 @@ pub(crate) fn normalize(mut event: Value, provider: &str, meta: &Meta, redact: b
 }
 
 /// An event of a provider that has a table.
-fn mapped(map: ObjectMap, table: &'static Provider, meta: &Meta, mut remarks: Vec<String>) -> (Out, Code) {
+fn mapped(mut map: ObjectMap, table: &'static Provider, meta: &Meta, mut remarks: Vec<String>) -> (Out, Code) {
+    for key in &table.json_texts {
+        let text =
+            map.get(key.as_str()).filter(|value| value.is_bytes()).map(|value| value.to_string_lossy().into_owned());
+        if let Some(Ok(object @ Value::Object(_))) = text.map(|text| serde_json::from_str(&text)) {
+            map.insert(key.as_str().into(), object);
+        }
+    }
     let view = View::read(table, &map);
     let (rule, captures) = view.row(table);
     let event_code = view.lookup("event_code");
     if rule.is_none() {
         fallback::count(&table.id, event_code.unwrap_or_default());
     }
+    let rule = rule.or(table.otherwise.as_ref());
     let other = if event_code.is_some() { OTHER } else { UNKNOWN };
     let case = Case { table, raw: &map, view: &view, rule, captures };
     let candidates = [rule.map(|rule| rule.is), rule.map(|rule| rule.or), Some(Code::new(API_ACTIVITY, other))];
@@ -94,7 +102,7 @@ fn mapped(map: ObjectMap, table: &'static Provider, meta: &Meta, mut remarks: Ve
     });
     // A row's remark on the outcome holds whatever the class.
     let status_detail = rule.and_then(|rule| rule.status_detail.as_deref());
-    finish(&mut out, table, &view, (code, status_detail), meta, remarks);
+    finish(&mut out, (table, &map), &view, (code, status_detail), meta, remarks);
     put_unmapped(&mut out, map);
     (out, code)
 }

@@ -103,7 +103,7 @@ pub(crate) fn same_word(a: &str, b: &str) -> bool {
 }
 
 /// A text with places to fill: `" on {affected.type} {affected.name|affected.uid}"`. In a place stand names of facts,
-/// entity fields or captures; the first that is known fills it.
+/// entity fields or captures; the first that is known fills it. `=text` is that text, for when nothing else is known.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) struct Template(Vec<Piece>);
@@ -138,12 +138,12 @@ impl TryFrom<String> for Template {
 impl Template {
     /// Appends the text with its places filled by `lookup`; appends nothing and returns `false` if a place has no
     /// filling.
-    pub(crate) fn fill<'e>(&self, out: &mut String, lookup: impl Fn(&str) -> Option<&'e str>) -> bool {
+    pub(crate) fn fill<'e>(&'e self, out: &mut String, lookup: impl Fn(&str) -> Option<&'e str>) -> bool {
         let start = out.len();
         for piece in &self.0 {
             let text = match piece {
                 Piece::Text(text) => Some(text.as_str()),
-                Piece::Place(names) => names.iter().find_map(|name| lookup(name)),
+                Piece::Place(names) => names.iter().find_map(|name| name.strip_prefix('=').or_else(|| lookup(name))),
             };
             match text {
                 Some(text) => out.push_str(text),
@@ -165,6 +165,7 @@ impl Template {
                 Piece::Text(_) => &[],
             })
             .map(String::as_str)
+            .filter(|name| !name.starts_with('='))
     }
 }
 

@@ -7,7 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 /// One table per provider. A new provider adds its line here.
-const TABLES: &[&str] = &[include_str!("../tables/mural.yaml"), include_str!("../tables/pactflow.yaml")];
+const TABLES: &[&str] = &[
+    include_str!("../tables/mural.yaml"),
+    include_str!("../tables/pactflow.yaml"),
+    include_str!("../tables/anypoint.yaml"),
+];
 
 /// The tables. They are compiled in, and a test reads them, so that they cannot fail to parse at run time.
 #[expect(clippy::expect_used, reason = "compiled in, and read by a test")]
@@ -81,6 +85,21 @@ pub(crate) struct Provider {
     pub(crate) tenant: Tenant,
     /// Texts of the event, by name, with the paths to try in turn.
     pub(crate) facts: BTreeMap<String, List<Path>>,
+    /// Paths whose text may be an object written as JSON: it is read as that.
+    #[serde(default)]
+    pub(crate) json_texts: Vec<String>,
+    /// Texts that mean that a fact is absent, by its name.
+    #[serde(default)]
+    pub(crate) absent: BTreeMap<String, String>,
+    /// Where a list has the entity that an event is about, among others.
+    pub(crate) primary: Option<Primary>,
+    /// The entities that may be the actor: the first that is known is. One that is known beside it is the application.
+    #[serde(default)]
+    pub(crate) actors: Vec<String>,
+    /// The fact that `api.service.name` shows; the product's name if not said or absent.
+    pub(crate) service: Option<String>,
+    /// What an event is that no row matches.
+    pub(crate) otherwise: Option<Rule>,
     /// Texts derived from a fact.
     #[serde(default)]
     pub(crate) derived: BTreeMap<String, Derived>,
@@ -121,12 +140,40 @@ pub(crate) enum Tenant {
     Stream,
 }
 
-/// A part of a fact.
+/// The entity that an event is about, where it is one of a list.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Primary {
+    /// Where the list is.
+    pub(crate) list: Path,
+    /// The entity that stands for it, with paths below an element.
+    pub(crate) entity: String,
+    /// Types that come first; else the first element that a row matches.
+    pub(crate) prefer: Vec<String>,
+    /// Further entities: the first other element of this type.
+    #[serde(default)]
+    pub(crate) others: BTreeMap<String, String>,
+    /// The entity's paths at each place in the list.
+    #[serde(skip)]
+    pub(crate) places: Vec<EntitySpec>,
+}
+
+/// Elements of such a list that are looked at.
+const PLACES: usize = 16;
+
+/// A part of a fact, or facts put together.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Derived {
     /// The fact.
+    #[serde(default)]
     pub(crate) from: String,
+    /// Parts put together; one that lacks a filling is left out, and without the first there is nothing.
+    #[serde(default)]
+    pub(crate) parts: Vec<Template>,
+    /// Whether a text that does not end in `without_suffix` counts as a whole.
+    #[serde(default)]
+    pub(crate) or_whole: bool,
     /// What stands before the first of these; the whole text if there is none.
     pub(crate) before_first: Option<String>,
     /// What stands after the last of these; the whole text if there is none.
@@ -136,7 +183,7 @@ pub(crate) struct Derived {
 }
 
 /// A person, group or thing in the raw event: where its fields are, below `at`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EntitySpec {
     #[serde(default)]
@@ -150,6 +197,28 @@ pub(crate) struct EntitySpec {
     pub(crate) kind: Option<Path>,
     /// Where the source does not tell the kind of user: the caption if there is an e-mail address.
     pub(crate) user_type_with_email: Option<String>,
+    /// Where the source does not tell the kind of user: the caption.
+    pub(crate) user_type: Option<String>,
+    /// Names that tell a kind of user of their own.
+    #[serde(default)]
+    pub(crate) user_type_names: Vec<String>,
+    /// What becomes `metadata.tags`, by the tag's name.
+    #[serde(default)]
+    pub(crate) tags: Vec<(String, Path)>,
+}
+
+impl EntitySpec {
+    /// All its paths below `at`.
+    fn below(&mut self, at: &Path) {
+        for field in
+            [&mut self.uid, &mut self.name, &mut self.email, &mut self.org, &mut self.kind].into_iter().flatten()
+        {
+            *field = at.join(field);
+        }
+        for (_, path) in &mut self.tags {
+            *path = at.join(path);
+        }
+    }
 }
 
 /// Where the outcome is.
@@ -159,6 +228,16 @@ pub(crate) struct Status {
     /// Endings of the operation that mean Failure.
     #[serde(default)]
     pub(crate) failure_suffixes: Vec<String>,
+    /// Texts in one of the facts `failure_in` that mean Failure.
+    #[serde(default)]
+    pub(crate) failure_words: Vec<String>,
+    #[serde(default)]
+    pub(crate) failure_in: Vec<String>,
+    /// A member that is true for Failure, false for Success.
+    pub(crate) failed: Option<Path>,
+    /// Facts that mean Failure if the event has one and nothing else tells.
+    #[serde(default)]
+    pub(crate) failure_facts: Vec<String>,
     /// What any other operation means.
     pub(crate) otherwise: Outcome,
 }
@@ -199,6 +278,11 @@ pub(crate) struct Rule {
     pub(crate) group: Option<Chosen>,
     pub(crate) entity: Option<Chosen>,
     pub(crate) web_resource: Option<Chosen>,
+    pub(crate) app: Option<Chosen>,
+    /// Where the names of privileges are: an object or a list with `name`, `permissions` or plain texts.
+    pub(crate) privileges_at: Option<Path>,
+    /// `auth_protocol_id` and `auth_protocol`.
+    pub(crate) auth_protocol: Option<(u8, String)>,
     #[serde(default)]
     pub(crate) privileges: Vec<Template>,
     pub(crate) status_detail: Option<String>,
@@ -245,10 +329,18 @@ impl Provider {
     fn parse(yaml: &str) -> Result<Self, String> {
         let mut table: Self = serde_yaml_ng::from_str(yaml).map_err(|error| error.to_string())?;
         for spec in table.entities.values_mut() {
-            for field in
-                [&mut spec.uid, &mut spec.name, &mut spec.email, &mut spec.org, &mut spec.kind].into_iter().flatten()
-            {
-                *field = spec.at.join(field);
+            let at = std::mem::take(&mut spec.at);
+            spec.below(&at);
+        }
+        if let Some(primary) = &mut table.primary {
+            let spec = table
+                .entities
+                .get(&primary.entity)
+                .ok_or_else(|| format!("table `{}`: no entity `{}`", table.id, primary.entity))?;
+            for place in 0..PLACES {
+                let mut at_place = spec.clone();
+                at_place.below(&primary.list.join(&Path(vec![place.to_string()])));
+                primary.places.push(at_place);
             }
         }
         table.check().map_err(|problem| format!("table `{}`: {problem}", table.id))?;
@@ -264,7 +356,8 @@ impl Provider {
 
     fn check(&self) -> Result<(), String> {
         for (name, derived) in &self.derived {
-            if !self.facts.contains_key(&derived.from) {
+            self.check_names(derived.parts.iter().flat_map(Template::names), &[])?;
+            if derived.parts.is_empty() && !self.facts.contains_key(&derived.from) {
                 return Err(format!("`{name}` is derived from `{}`, which is no fact", derived.from));
             }
             self.check_names(derived.without_suffix.iter().flat_map(Template::names), &[])?;
@@ -283,7 +376,13 @@ impl Provider {
             Some(Resources::Keys { uid_type, .. }) => self.check_names([uid_type.as_str()], &[])?,
             None => {}
         }
-        self.rules.iter().try_for_each(|rule| self.check_rule(rule))
+        let names = self.status.failure_in.iter().chain(&self.status.failure_facts).chain(&self.service);
+        self.check_names(names.chain(self.absent.keys()).map(String::as_str), &[])?;
+        self.actors.iter().try_for_each(|actor| self.check_entity(actor))?;
+        for caption in self.entities.values().filter_map(|entity| entity.user_type.as_ref()) {
+            SCHEMA.user_types.get(caption).ok_or_else(|| format!("`{caption}` is no type of user"))?;
+        }
+        self.rules.iter().chain(&self.otherwise).try_for_each(|rule| self.check_rule(rule))
     }
 
     fn check_rule(&self, rule: &Rule) -> Result<(), String> {
@@ -294,7 +393,7 @@ impl Provider {
         self.check_names(rule.when.keys().map(String::as_str), &[])?;
         let captured: Vec<&str> = rule.when.values().flat_map(|list| &list.0).flat_map(Pattern::names).collect();
         self.check_names(rule.privileges.iter().flat_map(Template::names), &captured)?;
-        for chosen in [&rule.user, &rule.group, &rule.entity, &rule.web_resource].into_iter().flatten() {
+        for chosen in [&rule.user, &rule.group, &rule.entity, &rule.web_resource, &rule.app].into_iter().flatten() {
             match chosen {
                 Chosen::Captured { uid, .. } => self.check_names(uid.names(), &captured)?,
                 Chosen::First(list) => list.0.iter().try_for_each(|one| self.check_entity(&one.entity))?,
@@ -304,13 +403,15 @@ impl Provider {
     }
 
     fn check_entity(&self, name: &str) -> Result<(), String> {
-        self.entities.contains_key(name).then_some(()).ok_or_else(|| format!("no entity `{name}`"))
+        let other = self.primary.as_ref().is_some_and(|primary| primary.others.contains_key(name));
+        (other || self.entities.contains_key(name)).then_some(()).ok_or_else(|| format!("no entity `{name}`"))
     }
 
     fn check_names<'n>(&self, names: impl IntoIterator<Item = &'n str>, captured: &[&str]) -> Result<(), String> {
         for name in names {
             let entity = |(entity, field): (&str, &str)| {
-                self.entities.contains_key(entity) && ["uid", "name", "email", "org", "type"].contains(&field)
+                (self.entities.contains_key(entity) || (entity == "actor" && !self.actors.is_empty()))
+                    && ["uid", "name", "email", "org", "type"].contains(&field)
             };
             let known = captured.contains(&name)
                 || self.facts.contains_key(name)
@@ -332,7 +433,7 @@ mod tests {
     fn every_shipped_table_is_sound() {
         for table in TABLES {
             let provider = Provider::parse(table).unwrap();
-            assert!(provider.entities.contains_key("actor"), "{}", provider.id);
+            assert!(provider.entities.contains_key("actor") || !provider.actors.is_empty(), "{}", provider.id);
         }
     }
 

@@ -1,7 +1,7 @@
 //! The raw event as a mapping table sees it: named facts, and entities with uid, name, e-mail, organization, type.
 
 use crate::attributes::is_email;
-use crate::pattern::{Captures, Template};
+use crate::pattern::{Captures, Template, same_word};
 use crate::table::{Chosen, EntitySpec, Path, Provider, Rule, Selector};
 use std::borrow::Cow;
 use vrl::value::{ObjectMap, Value};
@@ -25,6 +25,10 @@ pub(crate) struct Entity<'e> {
     pub(crate) kind: Option<Leaf<'e>>,
     /// The caption of its type of user where the source does not say.
     pub(crate) user_type: Option<&'static str>,
+    /// A type of user that is in no list of captions.
+    pub(crate) own_type: Option<&'static str>,
+    /// Tags by name.
+    pub(crate) tags: Vec<(&'static str, Leaf<'e>)>,
 }
 
 impl<'e> Entity<'e> {
@@ -49,26 +53,107 @@ impl<'e> Entity<'e> {
 pub(crate) struct View<'e> {
     facts: Vec<(&'static str, Leaf<'e>)>,
     entities: Vec<(&'static str, Entity<'e>)>,
+    /// The application that acted for the actor.
+    pub(crate) app: Option<Entity<'e>>,
+    /// Leaves that say the same as a fact, or that it is absent.
+    pub(crate) same: Vec<&'static [String]>,
 }
 
 impl<'e> View<'e> {
-    /// Reads what the table names.
+    /// Reads what the table names, and finds the row that matches.
     pub(crate) fn read(table: &'static Provider, raw: &'e ObjectMap) -> Self {
-        let mut view = Self { facts: Vec::with_capacity(16), entities: Vec::with_capacity(table.entities.len()) };
+        let Some(primary) = &table.primary else { return Self::read_at(table, raw, None) };
+        let kinds: Vec<Option<String>> = primary
+            .places
+            .iter()
+            .map_while(|spec| {
+                let there = entity(spec, raw);
+                let any = there.leaves().iter().any(Option::is_some);
+                any.then(|| there.kind.map(|kind| kind.text.into_owned()))
+            })
+            .collect();
+        let is = |kind: &Option<String>, wanted: &String| kind.as_ref().is_some_and(|kind| same_word(wanted, kind));
+        let preferred =
+            |place: &usize| kinds.get(*place).is_some_and(|kind| primary.prefer.iter().any(|one| is(kind, one)));
+        let (first, rest): (Vec<usize>, Vec<usize>) = (0..kinds.len()).partition(preferred);
+        let places: Vec<usize> = first.into_iter().chain(rest).collect();
+        let at = |place: usize| {
+            let mut view = Self::read_at(table, raw, Some(place));
+            for (name, wanted) in &primary.others {
+                let other = (0..kinds.len())
+                    .find(|other| *other != place && kinds.get(*other).is_some_and(|kind| is(kind, wanted)));
+                if let Some(spec) = other.and_then(|other| primary.places.get(other)) {
+                    view.entities.push((name, entity(spec, raw)));
+                }
+            }
+            view
+        };
+        // Most events have one object.
+        if let [only] = places[..] {
+            return at(only);
+        }
+        places
+            .iter()
+            .map(|place| at(*place))
+            .find(|view| view.row(table).0.is_some())
+            .unwrap_or_else(|| if kinds.is_empty() { Self::read_at(table, raw, None) } else { at(0) })
+    }
+
+    fn read_at(table: &'static Provider, raw: &'e ObjectMap, place: Option<usize>) -> Self {
+        let mut view = Self {
+            facts: Vec::with_capacity(16),
+            entities: Vec::with_capacity(table.entities.len()),
+            app: None,
+            same: Vec::new(),
+        };
         for (name, spec) in &table.entities {
-            view.entities.push((name, entity(spec, raw)));
+            let primary = table.primary.as_ref().filter(|primary| primary.entity == *name);
+            let spec = match primary {
+                Some(primary) => place.and_then(|place| primary.places.get(place)),
+                None => Some(spec),
+            };
+            if let Some(spec) = spec {
+                view.entities.push((name, entity(spec, raw)));
+            }
+        }
+        let mut actors = table.actors.iter().filter_map(|name| view.entity(name).filter(|one| one.is_known()).cloned());
+        if let Some(actor) = actors.next() {
+            view.app = actors.next();
+            view.entities.push(("actor", actor));
         }
         for (name, paths) in &table.facts {
-            if let Some(leaf) = paths.0.iter().find_map(|path| leaf(raw, path)) {
+            let absent = table.absent.get(name);
+            let mut found: Option<Leaf<'e>> = None;
+            for leaf in paths.0.iter().filter_map(|path| leaf(raw, path)) {
+                let says_nothing = absent.is_some_and(|absent| same_word(absent, &leaf.text));
+                match &found {
+                    None if !says_nothing => found = Some(leaf),
+                    Some(first) if !says_nothing && first.text != leaf.text => {}
+                    _ => view.same.extend(leaf.path.filter(|_| absent.is_some())),
+                }
+            }
+            if let Some(leaf) = found {
                 view.facts.push((name, leaf));
             }
         }
         for (name, derived) in &table.derived {
+            if !derived.parts.is_empty() {
+                let mut text = String::new();
+                let lookup = |name: &str| view.lookup(name);
+                let mut parts = derived.parts.iter();
+                if parts.next().is_some_and(|first| first.fill(&mut text, lookup)) {
+                    for part in parts {
+                        part.fill(&mut text, lookup);
+                    }
+                    view.facts.push((name, Leaf { text: Cow::Owned(text), path: None }));
+                }
+                continue;
+            }
             let text = view.lookup(&derived.from).and_then(|text| {
                 let text = derived.before_first.as_deref().map_or(text, |mark| text.split(mark).next().unwrap_or(text));
                 let text = derived.after_last.as_deref().map_or(text, |mark| text.rsplit(mark).next().unwrap_or(text));
                 match &derived.without_suffix {
-                    Some(suffix) => without_suffix(&view, text, suffix),
+                    Some(suffix) => without_suffix(&view, text, suffix).or(derived.or_whole.then_some(text)),
                     None => Some(text),
                 }
             });
@@ -150,9 +235,10 @@ impl<'e> View<'e> {
 
     fn select(&self, selector: &Selector) -> Option<&Entity<'e>> {
         let entity = self.entity(&selector.entity).filter(|entity| entity.is_known())?;
-        let of_kind = selector.kind.as_ref().is_none_or(|wanted| {
-            entity.kind.as_ref().is_some_and(|kind| crate::pattern::same_word(wanted, &kind.text))
-        });
+        let of_kind = selector
+            .kind
+            .as_ref()
+            .is_none_or(|wanted| entity.kind.as_ref().is_some_and(|kind| same_word(wanted, &kind.text)));
         of_kind.then_some(entity)
     }
 }
@@ -172,21 +258,31 @@ fn entity<'e>(spec: &'static EntitySpec, raw: &'e ObjectMap) -> Entity<'e> {
         name: read(&spec.name),
         org: read(&spec.org),
         kind: read(&spec.kind),
-        user_type: email.as_ref().and(spec.user_type_with_email.as_deref()),
+        user_type: email.as_ref().and(spec.user_type_with_email.as_deref()).or(spec.user_type.as_deref()),
+        own_type: read(&spec.name)
+            .and_then(|name| spec.user_type_names.iter().find(|own| **own == name.text).map(String::as_str)),
+        tags: spec.tags.iter().filter_map(|(tag, path)| Some((tag.as_str(), leaf(raw, path)?))).collect(),
         email,
     }
 }
 
+/// What stands at a path.
+pub(crate) fn at<'e>(raw: &'e ObjectMap, path: &[String]) -> Option<&'e Value> {
+    let (first, below) = path.split_first()?;
+    below.iter().try_fold(raw.get(first.as_str())?, |value, step| match value {
+        Value::Object(map) => map.get(step.as_str()),
+        Value::Array(items) => items.get(index(items, step)?),
+        _ => None,
+    })
+}
+
+/// The element that a step of a path names: its number, or `[only]` if there is no other.
+pub(crate) fn index(items: &[Value], step: &str) -> Option<usize> {
+    if step == "[only]" { (items.len() == 1).then_some(0) } else { step.parse().ok() }
+}
+
 fn leaf<'e>(raw: &'e ObjectMap, path: &'static Path) -> Option<Leaf<'e>> {
-    let (last, above) = path.0.split_last()?;
-    let mut map = raw;
-    for step in above {
-        match map.get(step.as_str())? {
-            Value::Object(below) => map = below,
-            _ => return None,
-        }
-    }
-    Some(Leaf { text: text(map.get(last.as_str())?)?, path: Some(&path.0) })
+    Some(Leaf { text: text(at(raw, &path.0)?)?, path: Some(&path.0) })
 }
 
 /// A scalar as text: strings verbatim, numbers in decimal. Not empty ones, and not true or false, which identify nothing.
