@@ -283,6 +283,7 @@ impl Scenario {
                 a.identical_per_mille = 20;
                 a.burst_per_mille = 1;
                 a.short_pages = true;
+                a.adopts_ids = true;
             }),
         }
     }

@@ -79,6 +79,9 @@ pub struct AnypointOptions {
     pub renamed_after_h: Vec<u32>,
     /// Records older than this many days are gone.
     pub retention_days: u32,
+    /// Whether an id that is not known is taken for that of the next organization, in the order of asking: then any
+    /// configuration can be shown.
+    pub adopts_ids: bool,
 }
 
 impl Default for AnypointOptions {
@@ -103,6 +106,7 @@ impl Default for AnypointOptions {
             ahead_per_mille: 0,
             renamed_after_h: Vec::new(),
             retention_days: 365,
+            adopts_ids: false,
         }
     }
 }
@@ -116,6 +120,8 @@ pub(crate) struct Anypoint {
     cursors: Cursors,
     /// The minute that requests are counted in, and their number.
     minute: (i64, u32),
+    /// Ids of organizations, by number.
+    ids: Vec<String>,
 }
 
 impl Anypoint {
@@ -127,15 +133,21 @@ impl Anypoint {
             tokens: Tokens::new(scenario.seed),
             cursors: Cursors::new(scenario.seed),
             minute: (0, 0),
+            ids: if options.adopts_ids { Vec::new() } else { ORGANIZATIONS.map(str::to_owned).to_vec() },
             seed: scenario.seed,
             options,
         }
     }
 
     /// The number of the organization whose path below `/audit/v2/organizations/{org}` is `tail`.
-    fn organization(path: &str, tail: &str) -> Option<usize> {
+    fn organization(&mut self, path: &str, tail: &str) -> Option<usize> {
         let org = path.strip_prefix("/audit/v2/organizations/")?.strip_suffix(tail)?;
-        ORGANIZATIONS.iter().position(|known| *known == org)
+        let known = self.ids.iter().position(|known| known == org);
+        if known.is_none() && self.options.adopts_ids && !org.contains('/') {
+            self.ids.push(org.to_owned());
+            return Some(self.ids.len() - 1);
+        }
+        known
     }
 
     fn error(status: u16, message: &str, call: &Call) -> Reply {
@@ -173,7 +185,7 @@ impl Anypoint {
     fn answer(&mut self, log: &Log, call: &Call) -> Result<Reply, Reply> {
         let bad = |problem: String| Self::error(400, &problem, call);
         let organization =
-            Self::organization(&call.path, "/query").ok_or_else(|| Self::error(404, "no such organization", call))?;
+            self.organization(&call.path, "/query").ok_or_else(|| Self::error(404, "no such organization", call))?;
         self.authorize(organization, call)?;
         let query = Query::read(call, self.options.high_limit).map_err(bad)?;
         let oldest = call.now - days(self.options.retention_days);
@@ -322,7 +334,7 @@ impl Api for Anypoint {
             return refusal;
         }
         for (tail, data) in query::listings(self.options.retention_days) {
-            let Some(organization) = Self::organization(&call.path, tail) else { continue };
+            let Some(organization) = self.organization(&call.path, tail) else { continue };
             if let Err(refusal) = self.authorize(organization, call) {
                 return refusal;
             }
