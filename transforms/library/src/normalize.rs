@@ -63,8 +63,10 @@ pub(crate) fn normalize(mut event: Value, provider: &str, meta: &Meta, redact: b
 /// An event of a provider that has a table.
 fn mapped(mut map: ObjectMap, table: &'static Provider, meta: &Meta, mut remarks: Vec<String>) -> (Out, Code) {
     for key in &table.json_texts {
-        let text =
-            map.get(key.as_str()).filter(|value| value.is_bytes()).map(|value| value.to_string_lossy().into_owned());
+        let text = map
+            .get(key.as_str())
+            .filter(|value| matches!(value, Value::Bytes(_) | Value::String(_)))
+            .map(|value| value.to_string_lossy().into_owned());
         if let Some(Ok(object @ Value::Object(_))) = text.map(|text| serde_json::from_str(&text)) {
             map.insert(key.as_str().into(), object);
         }

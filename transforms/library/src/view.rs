@@ -55,7 +55,7 @@ pub(crate) struct View<'e> {
     entities: Vec<(&'static str, Entity<'e>)>,
     /// The application that acted for the actor.
     pub(crate) app: Option<Entity<'e>>,
-    /// Leaves that say the same as a fact, or that it is absent.
+    /// Leaves of facts that the event code shows, and of those that say the same, or that there is none.
     pub(crate) same: Vec<&'static [String]>,
 }
 
@@ -116,7 +116,9 @@ impl<'e> View<'e> {
                 view.entities.push((name, entity(spec, raw)));
             }
         }
-        let mut actors = table.actors.iter().filter_map(|name| view.entity(name).filter(|one| one.is_known()).cloned());
+        let known = |name: &String| view.entity(name).filter(|entity| entity.is_known()).cloned();
+        let actors: Vec<Entity<'e>> = table.actors.iter().filter_map(known).collect();
+        let mut actors = actors.into_iter();
         if let Some(actor) = actors.next() {
             view.app = actors.next();
             view.entities.push(("actor", actor));
@@ -133,6 +135,7 @@ impl<'e> View<'e> {
                 }
             }
             if let Some(leaf) = found {
+                view.same.extend(leaf.path.filter(|_| absent.is_some()));
                 view.facts.push((name, leaf));
             }
         }
@@ -160,6 +163,10 @@ impl<'e> View<'e> {
             if let Some(text) = text.filter(|text| !text.is_empty()).map(str::to_owned) {
                 view.facts.push((name, Leaf { text: Cow::Owned(text), path: None }));
             }
+        }
+        // The event code shows them; without one they stay among the unmapped.
+        if view.fact("event_code").is_none() {
+            view.same.clear();
         }
         view
     }
