@@ -29,7 +29,8 @@ impl Stage {
     async fn poll(&self, more: &serde_json::Value) -> bool {
         let built =
             support::build_anypoint_with(self.simulator.url(), self.simulator.credential(), &self.rig.options, more);
-        let run = self.rig.run(built, &Saboteur::idle());
+        let nobody = Saboteur::idle();
+        let run = self.rig.run(built, &nobody);
         tokio::time::timeout(Duration::from_secs(1), async { run.await.map(|_| ()) })
             .await
             .is_ok_and(|ended| ended.is_ok())
