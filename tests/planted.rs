@@ -36,8 +36,6 @@ enum Mistake {
     MergesTies,
     /// Takes a page that is not full for the last.
     StopsOnAShortPage,
-    /// Begins one second after the end of what was read.
-    SkipsASecond,
     /// Numbers equal records, and does not go back when a page is read again.
     CountsOn,
     /// Takes every login with its own name for its own.
@@ -113,11 +111,6 @@ impl Scan for WrongScan {
     fn request(&mut self) -> Request {
         let mut request = self.inner.request();
         let Some(body) = &mut request.body else { return request };
-        if self.mistake == Mistake::SkipsASecond {
-            let start: Timestamp = body["startDate"].as_str().unwrap().parse().unwrap();
-            body["startDate"] =
-                (start + chrono::TimeDelta::seconds(1)).to_rfc3339_opts(chrono::SecondsFormat::Millis, true).into();
-        }
         if self.mistake == Mistake::PagesByOffset {
             request.query.retain(|(name, _)| name != "cursorPagination");
             body["offset"] = self.offset.into();
@@ -262,7 +255,7 @@ fn mistakes_in_reading_mural_are_caught() {
 /// | 2 | 401 and 403 without permission | `tests/anypoint.rs`: `an_organization_without_permission_…` |
 /// | 3 | throttled logins | `tests/anypoint.rs`: `a_throttled_login_…` |
 /// | 4 | 503 until the minute ends, broken answers | seeded runs; `CountsOn` |
-/// | 5 | inclusive bounds, spellings | `SkipsASecond`; `query.rs` of the simulator |
+/// | 5 | inclusive bounds, spellings | `crates/simulator/tests/anypoint.rs`: `bounds_are_inclusive_…`; `query.rs` of the simulator |
 /// | 6, 7, 17 | filters, limits, listings | `crates/simulator/tests/anypoint.rs` |
 /// | 8 | cursors | seeded runs; `crates/simulator/tests/anypoint.rs` |
 /// | 9 | short pages | `StopsOnAShortPage` |
