@@ -223,6 +223,13 @@ fn check(provider: &str, event: &Json, mut meta: Map<String, Json>) -> Result<()
 
 /// The leaves that an attribute represents in other words.
 fn represented(provider: &str, path: &[String], leaf: &Json, out: &Json) -> bool {
+    // Anypoint: the outcome is the status, and `None` is its word for no subaction.
+    if provider == "anypoint"
+        && ((path == ["failed"] && leaf.is_boolean())
+            || (path.last().is_some_and(|last| last == "subaction") && text(leaf).trim().eq_ignore_ascii_case("none")))
+    {
+        return true;
+    }
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     match (provider, path.as_slice()) {
         // A type of user or entity by its caption: `USER` is `User`, `APIKEY` is `Service`.
