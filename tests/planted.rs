@@ -40,8 +40,6 @@ enum Mistake {
     CountsOn,
     /// Takes every login with its own name for its own.
     TrustsTheName,
-    /// Pages by offset, which shifts as records appear.
-    PagesByOffset,
 }
 
 struct Wrong {
@@ -69,7 +67,6 @@ impl Source for Wrong {
             mark,
             ever: self.ever.clone(),
             counts: HashMap::new(),
-            offset: 0,
         };
         plan.scans = plan.scans.into_iter().map(|inner| Box::new(scan(inner)) as _).collect();
         plan
@@ -96,7 +93,6 @@ struct WrongScan {
     mark: Option<Timestamp>,
     ever: Arc<Mutex<OwnRequests>>,
     counts: HashMap<Vec<u8>, u32>,
-    offset: u64,
 }
 
 impl Scan for WrongScan {
@@ -109,13 +105,7 @@ impl Scan for WrongScan {
     }
 
     fn request(&mut self) -> Request {
-        let mut request = self.inner.request();
-        let Some(body) = &mut request.body else { return request };
-        if self.mistake == Mistake::PagesByOffset {
-            request.query.retain(|(name, _)| name != "cursorPagination");
-            body["offset"] = self.offset.into();
-        }
-        request
+        self.inner.request()
     }
 
     fn record(&mut self, raw: &[u8], sent: &OwnRequests) -> Result<Record, Unreadable> {
@@ -158,10 +148,6 @@ impl Scan for WrongScan {
     fn page(&mut self, end: &PageEnd<'_>) -> Result<Next, ReadError> {
         match self.mistake {
             Mistake::StopsOnAShortPage if end.records < 200 => self.inner.page(&PageEnd { records: 0, ..*end }),
-            Mistake::PagesByOffset if end.records > 0 => {
-                self.offset += end.records;
-                Ok(Next::More)
-            }
             _ => self.inner.page(end),
         }
     }
@@ -264,7 +250,7 @@ fn mistakes_in_reading_mural_are_caught() {
 /// | 12 | renamings | `HashesTheBody` (repeated) |
 /// | 13 | odd shapes | seeded runs |
 /// | 14 | business groups | seeded runs over three organizations |
-/// | 15 | pages by offset shift | `PagesByOffset` |
+/// | 15 | pages by offset shift | not proved: re-scans heal what shifts |
 /// | 16 | retention | seeded runs with 10 days |
 /// | 18 | the truth | all |
 #[test]
@@ -287,11 +273,6 @@ fn mistakes_in_telling_anypoint_records_apart_are_caught() {
 #[test]
 fn mistakes_in_paging_anypoint_are_caught() {
     check(Provider::Anypoint, Mistake::StopsOnAShortPage, |verdict| !verdict.lost.is_empty());
-}
-
-#[test]
-fn mistakes_in_paging_anypoint_by_offset_are_caught() {
-    check(Provider::Anypoint, Mistake::PagesByOffset, |verdict| !verdict.lost.is_empty());
 }
 
 #[test]
