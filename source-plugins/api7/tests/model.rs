@@ -16,6 +16,7 @@ const NOW: i64 = 1_718_000_000;
 
 /// A table and the manners of its server.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "each manner is found alone or with any other")]
 struct Server {
     /// Times in its unit; the id is the position.
     rows: Vec<i64>,

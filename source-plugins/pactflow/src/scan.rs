@@ -11,7 +11,7 @@ use chrono::{SecondsFormat, TimeDelta};
 use headwater_contracts::{
     Echo, Next, OwnRequests, PageEnd, ReadError, Record, Rejection, Request, Rescan, Scan, Span, Timestamp, Unreadable,
 };
-use headwater_source_kit::{Rescanned, Visited};
+use headwater_source_kit::Visited;
 use serde_json::Value;
 use std::sync::Arc;
 

@@ -365,7 +365,7 @@ impl Api for SolaceCloud {
 
     fn refused(&mut self, _: &mut Log, _: &Call) {}
 
-    fn other(&mut self, call: &Call) -> Reply {
+    fn other(&mut self, _: &mut Log, call: &Call) -> Reply {
         let json = |value: &Value| Reply::text(200, "application/json", value.to_string().into_bytes());
         match (call.path.as_str(), Self::authorize(call)) {
             (CATEGORIES | PERMISSIONS, Err(refusal)) => refusal,
