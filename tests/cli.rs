@@ -659,6 +659,10 @@ fn simulate_prints_addresses_and_answers() {
         let stranger = answer("Accept: */*");
         assert!(stranger.starts_with("HTTP/1.1 401 "), "{stranger}");
     }
+    // The last one wants a login.
+    let mut line = String::new();
+    headwater.out.read_line(&mut line).unwrap();
+    assert!(line.starts_with("anypoint ") && line.contains("http://127.0.0.1:"), "{line}");
     support::signal(&headwater.child, "TERM");
     assert_eq!(headwater.child.wait().unwrap().code(), Some(0));
 }
