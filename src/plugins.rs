@@ -5,6 +5,7 @@ use headwater_config::Registry;
 /// Everything a pipeline may name.
 pub(crate) fn registry() -> Registry {
     let mut registry = Registry::new();
+    registry.source::<headwater_source_anypoint::AnypointConfig>();
     registry.source::<headwater_source_api7::Api7Config>();
     registry.source::<headwater_source_mural::MuralConfig>();
     registry.source::<headwater_source_pactflow::PactflowConfig>();

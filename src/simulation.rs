@@ -1,7 +1,7 @@
 //! The built-in simulators, for `simulate` and `run --simulate`.
 
 use crate::Failure;
-use headwater_contracts::{Auth, Period, RateLimit, Retry, Secret, StartAt};
+use headwater_contracts::{Period, RateLimit, Retry, StartAt};
 use headwater_runtime::{SourceSpec, SystemClock};
 use headwater_simulator::{Provider, Scenario, Simulator};
 use std::{sync::Arc, time::Duration};
@@ -16,8 +16,7 @@ pub(crate) fn point_at_simulators(sources: &mut [SourceSpec]) -> Result<Vec<Simu
             .map_err(|e| Failure::run(format!("cannot start the simulator of `{provider}`: {e}")))?;
         let url = simulator.url();
         source.built.endpoint = Url::parse(url).map_err(|e| Failure::run(format!("`{url}`: {e}")))?;
-        let Auth::Header { secret, .. } = &mut source.built.auth;
-        *secret = Secret::new(simulator.credential());
+        source.built.auth.set_credential(simulator.credential());
         // A fake on this machine needs no politeness, and nobody wants to wait for a demonstration.
         source.built.min_interval = Period::seconds(0);
         source.options.rate_limit = Some(RateLimit { requests: 1_000_000, per: Period::seconds(1) });

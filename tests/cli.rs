@@ -97,13 +97,12 @@ fn id(event: &Value) -> String {
 /// `headwater ARGS` where the variables of the default pipeline are set.
 fn configured(dir: &Path, args: &[&str]) -> Output {
     let mut command = support::command(dir, args);
-    command
-        .env("PACTFLOW_TOKEN", "a token")
-        .env("MURAL_API_KEY", "a key")
-        .env("SOLACE_TOKEN", "a token")
-        .env("API7_TOKEN", "a token")
-        .output()
-        .unwrap()
+    command.env("PACTFLOW_TOKEN", "a token").env("MURAL_API_KEY", "a key");
+    command.env("SOLACE_TOKEN", "a token").env("API7_TOKEN", "a token");
+    for name in ["ANYPOINT_ORGANIZATION_ID", "ANYPOINT_CLIENT_ID", "ANYPOINT_CLIENT_SECRET"] {
+        command.env(name, "a-value");
+    }
+    command.output().unwrap()
 }
 
 fn assert_code(output: &Output, code: Option<i32>) {
@@ -224,6 +223,7 @@ fn the_graph_shows_every_component_and_edge_in_both_languages() {
         ("mural", "drop_own_queries"),
         ("solace", "drop_own_queries"),
         ("api7", "drop_own_queries"),
+        ("anypoint", "drop_own_queries"),
         ("drop_own_queries", "normalize"),
         ("normalize", "enrich"),
         ("enrich", "out"),
@@ -238,7 +238,9 @@ fn the_graph_shows_every_component_and_edge_in_both_languages() {
     for drawing in [stdout(&mermaid), stdout(&dot)] {
         let arrows: Vec<&str> = drawing.lines().filter(|line| line.contains("->")).collect();
         assert_eq!(arrows.len(), edges.len(), "{drawing}");
-        for name in ["pactflow", "mural", "solace", "api7", "drop_own_queries", "normalize", "enrich", "out"] {
+        for name in
+            ["pactflow", "mural", "solace", "api7", "anypoint", "drop_own_queries", "normalize", "enrich", "out"]
+        {
             assert!(drawing.contains(name), "{name}:\n{drawing}");
         }
     }
@@ -309,7 +311,7 @@ fn leaves(json: &Value, path: &str) -> Vec<(String, Value)> {
 
 #[test]
 fn vrl_runs_the_shipped_program_on_the_golden_events() {
-    for (provider, least) in [("pactflow", 2), ("mural", 2), ("solace_cloud", 8), ("api7", 8)] {
+    for (provider, least) in [("pactflow", 2), ("mural", 2), ("solace_cloud", 8), ("api7", 8), ("anypoint", 8)] {
         let dir = repository("tests/golden").join(provider);
         let cases: Vec<String> =
             entries(&dir).iter().filter_map(|name| name.strip_suffix(".raw.json").map(str::to_owned)).collect();
@@ -426,8 +428,9 @@ fn simulate_runs_the_default_pipeline_and_leaves_nothing() {
         assert_eq!(event["metadata"]["version"], "1.6.0");
         *providers.entry(event["metadata"]["product"]["name"].as_str().unwrap().to_owned()).or_insert(0) += 1;
     }
-    let expected = ["PactFlow", "Mural", "PubSub+ Cloud", "API7 Enterprise"];
-    assert!(expected.iter().all(|name| providers[*name] > 500), "{providers:?}");
+    for provider in ["PactFlow", "Mural", "PubSub+ Cloud", "API7 Enterprise", "Anypoint Platform"] {
+        assert!(providers[provider] > 500, "{providers:?}");
+    }
     assert!(stderr(&done).contains("drop_own_queries"), "own queries are dropped and counted: {}", stderr(&done));
 }
 
@@ -594,6 +597,37 @@ fn credentials_are_shown_nowhere() {
 }
 
 #[test]
+fn what_a_login_sends_and_gets_is_shown_nowhere() {
+    let simulator = calm(Provider::Anypoint);
+    let (id, right) = simulator.credential().split_once(':').unwrap();
+    for (secret, code) in [(right, Some(0)), ("wrong-secret-5f1c", FAILED)] {
+        let dir = folder(&format!(
+            "state: {{ type: file, path: state }}\n\
+             sources:\n  in: {{ type: anypoint, endpoint: \"{}\", organization_ids: [{}], auth: {{ client_id: {id}, client_secret: \"${{SECRET}}\" }}, retention: 7d, start_at: earliest }}\n\
+             sinks:\n  out: {{ type: console, inputs: [in] }}\n",
+            simulator.url(),
+            headwater_simulator::ANYPOINT_ORGANIZATIONS.join(", "),
+        ));
+        let mut command = support::command(dir.path(), &["run", "--once", "--log", "trace"]);
+        let done = command.env("SECRET", secret).output().unwrap();
+        assert_code(&done, code);
+        let tokens: Vec<String> = simulator
+            .ledger()
+            .requests()
+            .iter()
+            .filter_map(|seen| seen.header("authorization")?.strip_prefix("Bearer ").map(str::to_owned))
+            .collect();
+        let state = all_bytes(&dir.path().join("state"));
+        for (place, bytes) in [("stdout", &done.stdout), ("stderr", &done.stderr), ("the state", &state)] {
+            for shown in tokens.iter().map(String::as_str).chain([secret]) {
+                assert!(!holds(bytes, shown), "a credential is in {place}");
+            }
+        }
+        assert!(code == FAILED || !tokens.is_empty());
+    }
+}
+
+#[test]
 fn simulate_prints_addresses_and_answers() {
     let dir = tempfile::tempdir().unwrap();
     let mut headwater = Headwater::start(dir.path(), &["simulate", "--scenario", "late"]);
@@ -625,6 +659,10 @@ fn simulate_prints_addresses_and_answers() {
         let stranger = answer("Accept: */*");
         assert!(stranger.starts_with("HTTP/1.1 401 "), "{stranger}");
     }
+    // The last one wants a login.
+    let mut line = String::new();
+    headwater.out.read_line(&mut line).unwrap();
+    assert!(line.starts_with("anypoint ") && line.contains("http://127.0.0.1:"), "{line}");
     support::signal(&headwater.child, "TERM");
     assert_eq!(headwater.child.wait().unwrap().code(), Some(0));
 }

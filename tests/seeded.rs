@@ -70,6 +70,11 @@ fn api7_loses_nothing_and_repeats_nothing() {
 }
 
 #[test]
+fn anypoint_loses_nothing_and_repeats_nothing() {
+    run_seeds("anypoint", support::anypoint);
+}
+
+#[test]
 fn mural_loses_nothing_and_repeats_nothing() {
     run_seeds("mural", support::mural);
 }

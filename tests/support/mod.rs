@@ -109,6 +109,41 @@ pub(crate) fn solace_cloud_own() -> Case<'static> {
     Case { build: &build_solace_cloud_own, own, ..solace_cloud() }
 }
 
+/// Anypoint with its three organizations, polled as at work: often, then with pauses in which the re-scans find what
+/// appeared late.
+pub(crate) fn anypoint() -> Case<'static> {
+    let minutes = |n| TimeDelta::minutes(n);
+    Case {
+        provider: Provider::Anypoint,
+        build: &build_anypoint,
+        own: Some(OwnQueries { tolerance: minutes(5) }),
+        steps: [vec![minutes(2); 4], vec![minutes(10); 2], vec![minutes(90); 4], vec![minutes(2); 2]].concat(),
+        // Until the daily re-scan has come twice.
+        settle: |_| TimeDelta::hours(25),
+        usual_delay: minutes(15),
+        content_counts: false,
+    }
+}
+
+pub(crate) fn build_anypoint(url: &str, credential: &str, options: &SourceOptions) -> BuiltSource {
+    build_anypoint_with(url, credential, options, &json!({}))
+}
+
+/// With further keys.
+pub(crate) fn build_anypoint_with(url: &str, credential: &str, options: &SourceOptions, more: &Value) -> BuiltSource {
+    let (id, secret) = credential.split_once(':').expect("id and secret");
+    let mut keys = json!({
+        "endpoint": url,
+        "organization_ids": headwater_simulator::ANYPOINT_ORGANIZATIONS,
+        "auth": { "client_id": id, "client_secret": secret },
+        "retention": "15d",
+        "own_ips": ["127.0.0.1"],
+        "own_queries": "suppress",
+    });
+    more.as_object().into_iter().flatten().for_each(|(key, value)| keys[key] = value.clone());
+    build::<headwater_source_anypoint::AnypointConfig>(keys, options)
+}
+
 pub(crate) fn build_pactflow(url: &str, token: &str, options: &SourceOptions) -> BuiltSource {
     build::<headwater_source_pactflow::PactflowConfig>(json!({ "endpoint": url, "token": token }), options)
 }

@@ -62,7 +62,7 @@ fn pipeline(yaml: &str, options: LoadOptions<'_>) -> Pipeline {
 }
 
 fn token(pipeline: &Pipeline, index: usize) -> &str {
-    let Auth::Header { secret, .. } = &pipeline.sources[index].built.auth;
+    let Auth::Header { secret, .. } = &pipeline.sources[index].built.auth else { panic!("a header") };
     secret.expose()
 }
 

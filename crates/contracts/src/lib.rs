@@ -14,6 +14,7 @@ mod coverage;
 mod error;
 mod event;
 mod identity;
+mod login;
 mod options;
 mod own_query;
 mod plugin;
@@ -29,6 +30,7 @@ pub use coverage::{Coverage, Covered, Span};
 pub use error::ReadError;
 pub use event::{Event, Origin};
 pub use identity::Identity;
+pub use login::{Login, LoginBody, LoginField};
 pub use options::{
     BatchOptions, ByteSize, OnReject, Period, RateLimit, Rescan, Retry, SinkOptions, SourceOptions, StartAt, Tls,
 };

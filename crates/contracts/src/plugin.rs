@@ -35,6 +35,20 @@ pub enum Auth {
         /// The credential.
         secret: Secret,
     },
+    /// A token that the runtime fetches from the same endpoint, keeps for all streams of the component, and sends as
+    /// `Authorization: Bearer …`.
+    Login(crate::Login),
+}
+
+impl Auth {
+    /// Replaces the credentials: for a header the whole text, for a login its parts, separated by colons, in the order of
+    /// [`crate::Login::fields`]. For simulators.
+    pub fn set_credential(&mut self, credential: &str) {
+        match self {
+            Self::Header { secret, .. } => *secret = Secret::new(credential),
+            Self::Login(login) => login.set_credential(credential),
+        }
+    }
 }
 
 /// What a source plugin hands to the runtime.

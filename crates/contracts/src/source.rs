@@ -73,6 +73,11 @@ pub trait Source: Send + Sync + 'static {
         chrono::Duration::zero()
     }
 
+    /// Whether the provider records requests for pages. If it does not, they need not be remembered; logins always are.
+    fn leaves_echoes(&self) -> bool {
+        true
+    }
+
     /// How long an own request may wait for its echo before it is forgotten.
     fn echo_window(&self) -> chrono::Duration {
         chrono::Duration::days(1)

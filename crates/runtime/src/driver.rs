@@ -1,6 +1,7 @@
 //! The scan driver of one stream: plan, request, split, recognise, hand to the lane, and mark what is complete.
 
 mod announce;
+mod login;
 mod page;
 mod sort;
 
@@ -95,6 +96,8 @@ struct Reading {
     /// No scan has been completed since the run began.
     first: bool,
     last_request: Option<Timestamp>,
+    /// Logins of the component that this stream has heard of.
+    logins_seen: usize,
     /// Outlives scans: a new plan is no reason to ask sooner.
     backoff: Backoff,
     /// Scans started again since the last one that got somewhere.
@@ -113,6 +116,7 @@ impl Reading {
             settled_before: 0,
             first: true,
             last_request: None,
+            logins_seen: 0,
             backoff: Backoff::new(retry),
             restarts: 0,
             notes: HashSet::new(),

@@ -3,11 +3,12 @@
 //! Credentials go to the configured origin and nowhere else: a source can name a path and a query, never a host, and
 //! redirects are not followed. Bodies are streamed; nothing here holds a page.
 
+use crate::token::Tokens;
 use bytes::Bytes;
-use headwater_contracts::{Auth, ConfigError, Method, Request, SourceOptions, Timestamp, Tls};
+use headwater_contracts::{Auth, ConfigError, Login, LoginBody, Method, Request, SourceOptions, Timestamp, Tls};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{self, HeaderMap, HeaderValue};
-use std::{fmt::Write as _, fs, time::Duration};
+use std::{fmt::Write as _, fs, sync::Arc, time::Duration};
 use thiserror::Error;
 use url::Url;
 
@@ -28,7 +29,16 @@ pub struct ExchangeError(String);
 pub struct HttpClient {
     client: reqwest::Client,
     endpoint: Url,
-    auth: (header::HeaderName, HeaderValue),
+    credential: Credential,
+}
+
+/// What requests bear.
+#[derive(Debug, Clone)]
+enum Credential {
+    /// The same header always.
+    Header(header::HeaderName, HeaderValue),
+    /// A token, which comes and goes. Clones of the client share it.
+    Token(Arc<Tokens>),
 }
 
 /// An answer whose body is still to come.
@@ -37,7 +47,7 @@ pub struct Answer {
     pub status: u16,
     /// `Date`, if sent and readable.
     pub date: Option<Timestamp>,
-    /// `Retry-After` in either form; an HTTP date is relative to `date`.
+    /// `Retry-After` in either form, an HTTP date being relative to `date`; with 429 also `X-RateLimit-Reset`.
     pub retry_after: Option<Duration>,
     /// `Content-Type`, or empty.
     pub content_type: String,
@@ -65,15 +75,35 @@ impl HttpClient {
         }
         builder = with_tls(builder, options.tls.as_ref().unwrap_or(&Tls::default()))?;
         let client = builder.build().map_err(|e| ConfigError::new("tls", causes(&e)))?;
-        let Auth::Header { name, prefix, secret } = auth;
-        let mut value = HeaderValue::from_str(&format!("{prefix}{}", secret.expose())).map_err(|_| {
+        let unfit = || {
             ConfigError::new(
                 "",
                 "the credential holds characters that no HTTP header can carry (a line break at its end?)",
             )
-        })?;
-        value.set_sensitive(true);
-        Ok(Self { client, endpoint: endpoint.clone(), auth: (header::HeaderName::from_static(name), value) })
+        };
+        let credential = match auth {
+            Auth::Header { name, prefix, secret } => {
+                let mut value = HeaderValue::from_str(&format!("{prefix}{}", secret.expose())).map_err(|_| unfit())?;
+                value.set_sensitive(true);
+                Credential::Header(header::HeaderName::from_static(name), value)
+            }
+            Auth::Login(login) => {
+                // A form could carry them, and no credential has any: it comes from a file or an editor.
+                if login.fields.iter().any(|(_, field)| field.expose().contains(char::is_control)) {
+                    return Err(unfit());
+                }
+                Credential::Token(Arc::new(Tokens::new(login.clone())))
+            }
+        };
+        Ok(Self { client, endpoint: endpoint.clone(), credential })
+    }
+
+    /// The token of this client, if its requests bear one.
+    pub(crate) fn tokens(&self) -> Option<Arc<Tokens>> {
+        match &self.credential {
+            Credential::Header(..) => None,
+            Credential::Token(tokens) => Some(tokens.clone()),
+        }
     }
 
     /// The path as the server sees it, context path included.
@@ -88,7 +118,14 @@ impl HttpClient {
         url.set_query(encode_query(&request.query).as_deref());
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static(request.accept));
-        headers.insert(self.auth.0.clone(), self.auth.1.clone());
+        match &self.credential {
+            Credential::Header(name, value) => drop(headers.insert(name.clone(), value.clone())),
+            Credential::Token(tokens) => {
+                if let Some(value) = tokens.header() {
+                    headers.insert(header::AUTHORIZATION, value);
+                }
+            }
+        }
         if let Ok(user_agent) = HeaderValue::from_str(user_agent) {
             headers.insert(header::USER_AGENT, user_agent);
         }
@@ -100,16 +137,55 @@ impl HttpClient {
         if let Some(body) = &request.body {
             builder = builder.header(header::CONTENT_TYPE, "application/json").body(body.to_string());
         }
-        let response = builder
+        self.answer(builder, now).await
+    }
+
+    /// Sends a login; returns when the head of the answer is there.
+    pub(crate) async fn log_in(
+        &self,
+        login: &Login,
+        user_agent: &str,
+        now: Timestamp,
+    ) -> Result<Answer, ExchangeError> {
+        let mut url = self.endpoint.clone();
+        url.set_path(&self.path(&login.request()));
+        let fields = login.fields.iter().map(|(name, value)| (*name, value.expose()));
+        let (content_type, body) = match login.body {
+            LoginBody::Form => (
+                "application/x-www-form-urlencoded",
+                url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish(),
+            ),
+            LoginBody::Json => {
+                let object: serde_json::Map<_, _> =
+                    fields.map(|(name, value)| (name.to_owned(), serde_json::Value::from(value))).collect();
+                ("application/json", serde_json::Value::Object(object).to_string())
+            }
+        };
+        let builder = self
+            .client
+            .post(url)
+            .header(header::ACCEPT, "application/json")
+            .header(header::USER_AGENT, user_agent)
+            .header(header::CONTENT_TYPE, content_type)
+            .body(body);
+        self.answer(builder, now).await
+    }
+
+    async fn answer(&self, request: reqwest::RequestBuilder, now: Timestamp) -> Result<Answer, ExchangeError> {
+        let response = request
             .send()
             .await
             .map_err(|e| ExchangeError(format!("no answer from `{}`: {}", self.origin(), causes(&e))))?;
         let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         let date = text(header::DATE).and_then(|date| httpdate::parse_http_date(date).ok()).map(Timestamp::from);
+        let status = response.status().as_u16();
+        let server_now = date.unwrap_or(now);
+        let reset = response.headers().get("x-ratelimit-reset").and_then(|value| value.to_str().ok());
+        let reset = reset.filter(|_| status == 429).and_then(|value| rate_limit_reset(value, server_now));
         Ok(Answer {
-            status: response.status().as_u16(),
+            status,
             date,
-            retry_after: text(header::RETRY_AFTER).and_then(|value| retry_after(value, date.unwrap_or(now))),
+            retry_after: text(header::RETRY_AFTER).and_then(|value| retry_after(value, server_now)).or(reset),
             content_type: text(header::CONTENT_TYPE).unwrap_or_default().to_owned(),
             response,
             received: 0,
@@ -214,6 +290,14 @@ fn retry_after(value: &str, server_now: Timestamp) -> Option<Duration> {
     Some((at - server_now).to_std().unwrap_or_default().min(Duration::from_hours(24)))
 }
 
+/// `X-RateLimit-Reset`: seconds since the epoch, or, where that would be in 1970, from now.
+fn rate_limit_reset(value: &str, server_now: Timestamp) -> Option<Duration> {
+    let seconds: i64 = value.trim().parse().ok()?;
+    let wait = if seconds > 1_000_000_000 { seconds - server_now.timestamp() } else { seconds };
+    // The server's clock is known to a second.
+    u64::try_from(wait).ok().map(|wait| Duration::from_secs((wait + 1).min(86_400)))
+}
+
 /// An error with its causes; without the address, which the caller names.
 fn causes(error: &reqwest::Error) -> String {
     let mut text = String::new();
@@ -247,6 +331,15 @@ mod tests {
             Some("filter%5Bdate%5D%5Bsince%5D=2024-01-01T00%3A00%3A00Z&sort=%2Bt")
         );
         assert_eq!(encode_query(&[]), None);
+    }
+
+    #[test]
+    fn a_reset_is_an_instant_or_a_wait() {
+        let now = Timestamp::from_timestamp(1_700_000_000, 0).unwrap();
+        assert_eq!(rate_limit_reset("1700000030", now), Some(Duration::from_secs(31)));
+        assert_eq!(rate_limit_reset("30", now), Some(Duration::from_secs(31)));
+        assert_eq!(rate_limit_reset("1600000000", now), None);
+        assert_eq!(rate_limit_reset("soon", now), None);
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod settle;
 mod sink_driver;
 mod splitter;
 mod status;
+mod token;
 mod topology;
 
 pub use clock::SystemClock;

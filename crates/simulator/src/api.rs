@@ -21,6 +21,8 @@ pub(crate) struct Call {
     pub(crate) api_key: String,
     pub(crate) cookie: String,
     pub(crate) user_agent: String,
+    /// Body of a `POST`.
+    pub(crate) body: Vec<u8>,
 }
 
 impl Call {
@@ -92,6 +94,11 @@ pub(crate) trait Api: Send {
     /// Path of the audit log, with the context path.
     fn audit_path(&self) -> String;
 
+    /// Whether a request asks for the audit log.
+    fn is_audit(&self, method: &str, path: &str) -> bool {
+        method == "GET" && path == self.audit_path()
+    }
+
     /// `(usual, all)`: the number of samples, and with the odd ones behind them.
     fn samples(&self) -> (usize, usize);
 
@@ -115,11 +122,21 @@ pub(crate) trait Api: Send {
         vec![entry.visible_at]
     }
 
-    /// Answers a `GET` of the audit log, and records it as the provider does.
+    /// Further events that come with one that happens.
+    fn companions(&mut self, _: &Entry) -> Vec<Entry> {
+        Vec::new()
+    }
+
+    /// Answers a request for the audit log, and records it as the provider does.
     fn audit(&mut self, log: &mut Log, call: &Call) -> Reply;
 
-    /// A `GET` of the audit log has been refused before it got through.
+    /// A request for the audit log has been refused before it got through.
     fn refused(&mut self, log: &mut Log, call: &Call);
+
+    /// Answers any other `POST`.
+    fn post(&mut self, _: &mut Log, _: &Call) -> Reply {
+        Reply::text(405, "text/plain", Vec::new())
+    }
 
     /// Answers any other `GET`, and records it as the provider does.
     fn other(&mut self, log: &mut Log, call: &Call) -> Reply;

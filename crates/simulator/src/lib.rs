@@ -75,12 +75,36 @@
 //! | 10 | missing, null and extra members, unknown types, masked secrets, large bodies, log-ons without operator | [`Scenario::odd_per_mille`], [`Api7Options::large_body_bytes`] |
 //! | 11 | export in both formats, clock offset and steps, crash points | always, [`Scenario::clock_skew_s`], [`Scenario::clock_steps`]; the client's own test kills it |
 //!
+//! # Anypoint: what can be simulated
+//!
+//! | # | behaviour | switch |
+//! |---|---|---|
+//! | 1 | logins by form, JSON, Basic and password; each is recorded, refused ones too; tokens that die early, or do not say when | [`AnypointOptions::expires_in_s`], [`AnypointOptions::token_life_s`]; count them in [`Ledger::requests`] |
+//! | 2 | expired tokens; organizations without permission, as 401 or 403 | [`AnypointOptions::forbidden`], [`AnypointOptions::forbidden_status`], [`Simulator::unprivileged_credential`] |
+//! | 3 | throttled logins with `X-RateLimit-Reset` | [`AnypointOptions::throttled_logins`] |
+//! | 4 | 503 without `Retry-After` until the minute ends; all other failures | [`AnypointOptions::per_minute`], [`AnypointOptions::html_503`], [`Scenario::faults`] |
+//! | 5 | inclusive bounds, spellings of dates, refused ones | always |
+//! | 6 | order, filters, unknown members | always |
+//! | 7 | `limit`, `offset`, `total` | [`AnypointOptions::high_limit`], [`AnypointOptions::offset_max`], [`AnypointOptions::total_max`] |
+//! | 8 | cursors on every page that is not empty, bound to the query, expiring | [`AnypointOptions::cursor_ttl_s`] |
+//! | 9 | short pages in the middle | [`AnypointOptions::short_pages`] |
+//! | 10 | bursts in one millisecond, identical records | [`AnypointOptions::burst_per_mille`], [`AnypointOptions::identical_per_mille`] |
+//! | 11 | late and future records, skewed clocks | [`Scenario::late`], [`Scenario::drift`], [`AnypointOptions::ahead_per_mille`], [`Scenario::clock_skew_s`] |
+//! | 12 | renamings | [`AnypointOptions::renamed_after_h`] |
+//! | 13 | odd shapes, split payloads | [`Scenario::odd_per_mille`], [`AnypointOptions::split_per_mille`] |
+//! | 14 | business groups, records in two of them | [`ANYPOINT_ORGANIZATIONS`], [`AnypointOptions::shared_per_mille`] |
+//! | 15 | pages by offset shift | [`Scenario::drift`] |
+//! | 16 | retention | [`AnypointOptions::retention_days`] |
+//! | 17 | listings, on the same budget | always |
+//! | 18 | the truth | [`Ledger`]; records have no id, so it is told by content ([`Provider::has_ids`]) |
+//!
 //! # Adding a provider
 //!
 //! A variant of [`Provider`], a module that implements the crate's `Api` trait (how a request is answered, how an event
 //! is written), its options in [`Scenario`], and a line in `server.rs`. Faults, time, other readers, streaming and the
 //! ledger are there already.
 
+mod anypoint;
 mod api;
 mod api7;
 mod dice;
@@ -99,6 +123,7 @@ mod template;
 mod time;
 mod world;
 
+pub use anypoint::{AnypointOptions, HighLimit, ORGANIZATIONS as ANYPOINT_ORGANIZATIONS};
 pub use api7::{Api7Options, AuditReads, EmptyList, TimeUnit};
 pub use faults::{ErrorBody, Fault, FaultRule, RetryAfter, When};
 pub use ledger::{Ledger, Seen, Truth};

@@ -3,6 +3,7 @@
 //! In each of them a correct client gets to read everything in the end: outages heal, chains begin to end, quotas
 //! suffice.
 
+use crate::anypoint::HighLimit;
 use crate::api7::{AuditReads, EmptyList, TimeUnit};
 use crate::dice::Dice;
 use crate::faults::{ErrorBody, Fault, RetryAfter, When};
@@ -31,7 +32,12 @@ impl Scenario {
                 .late(20 * HOUR_S, HOUR_S)
                 .late(3 * DAY_S, 2 * HOUR_S)
                 .solace_cloud(|s| (s.long_per_mille, s.visibility_delay_s, s.changes_per_mille) = (200, 900, 200)),
-            "late" if prompt => base.late(120, 60).late(300, 240).late(6 * HOUR_S, HOUR_S).late(2 * DAY_S, 2 * HOUR_S),
+            "late" if prompt => base
+                .late(120, 60)
+                .late(300, 240)
+                .late(6 * HOUR_S, HOUR_S)
+                .late(2 * DAY_S, 2 * HOUR_S)
+                .anypoint(|a| a.identical_per_mille = 100),
             "late" => base.late(20 * HOUR_S, 40 * HOUR_S).late(2 * DAY_S, 3 * DAY_S).mural(|m| {
                 m.straggler_60h_per_mille = 100;
                 m.straggler_5d_per_mille = 50;
@@ -39,7 +45,7 @@ impl Scenario {
             }),
             "drift" => {
                 let (min_age_s, max_age_s) = match provider {
-                    Provider::PactFlow | Provider::Api7 => (0, 300),
+                    Provider::PactFlow | Provider::Api7 | Provider::Anypoint => (0, 300),
                     Provider::Mural => (25 * HOUR_S, 47 * HOUR_S),
                     Provider::SolaceCloud => (0, 12 * HOUR_S),
                 };
@@ -257,6 +263,39 @@ impl Scenario {
                 s.limit_body = dice.pick([LimitBody::Json, LimitBody::Html, LimitBody::Empty]);
                 s.limit_retry_after = dice.pick([RetryAfter::None, RetryAfter::Seconds(40)]);
             }
+            Provider::Anypoint => {
+                scenario.late_per_mille = dice.pick([0, 200]);
+                scenario.late_max_s = 720;
+                if dice.chance(500) {
+                    scenario = scenario.late(90, 30).late(400, 100);
+                }
+                // Hours late: found by re-scans only, hourly or daily.
+                if dice.chance(400) {
+                    scenario = scenario.late(6 * HOUR_S, HOUR_S / 2).late(20 * HOUR_S, 2 * HOUR_S);
+                }
+                if dice.chance(300) {
+                    scenario = scenario.late(3 * DAY_S, 3 * HOUR_S);
+                }
+                scenario.drift = dice
+                    .pick([None, Some(Drift { events_per_request: 1, min_age_s: 0, max_age_s: 300, requests: 25 })]);
+                let a = &mut scenario.anypoint;
+                a.expires_in_s = dice.pick([Some(3600), Some(900), None]);
+                a.token_life_s = dice.pick([3600, 900, 300]);
+                a.throttled_logins = dice.pick([0, 0, 1, 3]);
+                a.per_minute = dice.pick([None, None, Some(40)]);
+                a.html_503 = dice.chance(500);
+                a.high_limit = dice.pick([HighLimit::Clamp, HighLimit::Error]);
+                a.short_pages = dice.chance(500);
+                // Shorter than the wait for a new minute: then a scan begins again.
+                a.cursor_ttl_s = dice.pick([600, 600, 30]);
+                a.identical_per_mille = dice.pick([0, 60, 300]);
+                a.burst_per_mille = dice.pick([0, 0, 4]);
+                a.split_per_mille = dice.pick([0, 10]);
+                a.shared_per_mille = dice.pick([0, 50]);
+                a.ahead_per_mille = dice.pick([0, 50]);
+                a.renamed_after_h = dice.pick([None, Some([1, 5])]).map(Vec::from).unwrap_or_default();
+                a.retention_days = dice.pick([365, 365, 10]);
+            }
         }
         scenario.roll_faults(&mut dice);
         if provider == Provider::Api7 {
@@ -346,6 +385,12 @@ impl Scenario {
             Provider::SolaceCloud => scenario.history(7, 800).late(3 * HOUR_S, 1).solace_cloud(|s| {
                 s.long_per_mille = 30;
                 s.tells_permissions = true;
+            }),
+            Provider::Anypoint => scenario.history(7, 1000).anypoint(|a| {
+                a.identical_per_mille = 20;
+                a.burst_per_mille = 1;
+                a.short_pages = true;
+                a.adopts_ids = true;
             }),
         }
     }

@@ -2,7 +2,10 @@
 //! keep it.
 
 use crate::faults::{Fault, FaultRule, When};
-use crate::{api7::Api7Options, mural::MuralOptions, pactflow::PactFlowOptions, solace_cloud::SolaceCloudOptions};
+use crate::{
+    anypoint::AnypointOptions, api7::Api7Options, mural::MuralOptions, pactflow::PactFlowOptions,
+    solace_cloud::SolaceCloudOptions,
+};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -20,11 +23,13 @@ pub enum Provider {
     SolaceCloud,
     /// API7 Enterprise, `GET /api/audit_logs`.
     Api7,
+    /// Anypoint Platform, `POST /audit/v2/organizations/{org}/query`.
+    Anypoint,
 }
 
 impl Provider {
     /// Every provider.
-    pub const ALL: &'static [Self] = &[Self::PactFlow, Self::Mural, Self::SolaceCloud, Self::Api7];
+    pub const ALL: &'static [Self] = &[Self::PactFlow, Self::Mural, Self::SolaceCloud, Self::Api7, Self::Anypoint];
 
     /// Its `type:` in a pipeline.
     pub fn as_str(self) -> &'static str {
@@ -33,7 +38,14 @@ impl Provider {
             Self::Mural => "mural",
             Self::SolaceCloud => "solace_cloud",
             Self::Api7 => "api7",
+            Self::Anypoint => "anypoint",
         }
+    }
+
+    /// Whether its records bear ids. Without them the ids of [`crate::Truth`] are the simulator's own: what arrived is
+    /// told by its content.
+    pub fn has_ids(self) -> bool {
+        self != Self::Anypoint
     }
 }
 
@@ -154,6 +166,8 @@ pub struct Scenario {
     pub solace_cloud: SolaceCloudOptions,
     /// Behaviour of API7.
     pub api7: Api7Options,
+    /// Behaviour of Anypoint.
+    pub anypoint: AnypointOptions,
 }
 
 impl Default for Scenario {
@@ -179,6 +193,7 @@ impl Default for Scenario {
             mural: MuralOptions::default(),
             solace_cloud: SolaceCloudOptions::default(),
             api7: Api7Options::default(),
+            anypoint: AnypointOptions::default(),
         }
     }
 }
@@ -243,6 +258,13 @@ impl Scenario {
     pub fn clock_doubt_s(&self) -> u32 {
         let steps = self.clock_steps.iter().map(|step| step.by_s);
         steps.chain([self.clock_skew_s]).map(i32::unsigned_abs).max().unwrap_or_default()
+    }
+
+    /// Changes how Anypoint behaves.
+    #[must_use]
+    pub fn anypoint(mut self, change: impl FnOnce(&mut AnypointOptions)) -> Self {
+        change(&mut self.anypoint);
+        self
     }
 
     /// Changes how Mural behaves.

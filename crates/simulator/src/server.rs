@@ -1,5 +1,6 @@
 //! The sockets: a thread of its own serves one simulated provider until it is dropped.
 
+use crate::anypoint::Anypoint;
 use crate::api::Api;
 use crate::api7::Api7;
 use crate::ledger::{Ledger, Seen};
@@ -20,6 +21,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+
+/// Longest body of a request that is read.
+const BODY_MAX: usize = 1 << 20;
 
 /// A running simulator. Dropping it stops it, whatever requests are open.
 pub struct Simulator {
@@ -65,6 +69,7 @@ impl Simulator {
             Provider::Api7 => Box::new(Api7::new(&scenario, start)),
             Provider::Mural => Box::new(Mural::new(&scenario, start)),
             Provider::SolaceCloud => Box::new(SolaceCloud::new(&scenario, start)),
+            Provider::Anypoint => Box::new(Anypoint::new(&scenario, start)),
         };
         let url = format!("{origin}{}", api.context_path());
         let (credential, unprivileged_credential) = (api.credential(), api.unprivileged_credential());
@@ -147,9 +152,11 @@ impl Drop for Simulator {
 }
 
 async fn receive(State(world): State<Arc<Mutex<World>>>, request: Request) -> Response {
+    let seen = seen(&request);
+    let body = axum::body::to_bytes(request.into_body(), BODY_MAX).await.unwrap_or_default().to_vec();
     let (decision, date) = {
         let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
-        (world.receive(seen(&request)), world.date())
+        (world.receive(seen, body), world.date())
     };
     let Some(reply) = decision.reply else { return std::future::pending().await };
     let mut response = Response::new(Body::empty());

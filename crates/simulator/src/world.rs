@@ -150,7 +150,7 @@ impl World {
         while let Some(time) = self.next_live.filter(|time| *time <= now) {
             let mut gap = Dice::new(&[self.scenario.seed, 0x11, self.live_events]);
             let entry = self.event(Origin::Live, self.live_events, time);
-            self.log.push(entry);
+            self.happen(entry);
             self.live_events += 1;
             let mean = (HOUR / i64::from(self.scenario.live_per_hour.max(1))).max(1);
             let tie = gap.chance(self.scenario.ties_per_mille);
@@ -203,7 +203,18 @@ impl World {
             entry.visible_at = self.start + seconds(late.appears_after_s);
             entries.push(entry);
         }
+        for number in 0..entries.len() {
+            let companions = self.api.companions(&entries[number]);
+            entries.extend(companions);
+        }
         self.log.extend(entries);
+    }
+
+    fn happen(&mut self, entry: Entry) {
+        let companions = self.api.companions(&entry);
+        for entry in std::iter::once(entry).chain(companions) {
+            self.log.push(entry);
+        }
     }
 
     fn event(&self, origin: Origin, number: u64, time: i64) -> Entry {
@@ -231,7 +242,7 @@ impl World {
             let time = now - seconds(drift.min_age_s) - dice.millis(spread + 1);
             let mut entry = self.event(Origin::Drift, self.drift_events, time);
             entry.visible_at = now;
-            self.log.push(entry);
+            self.happen(entry);
             self.drift_events += 1;
         }
     }
@@ -243,7 +254,7 @@ impl World {
     }
 
     /// A request.
-    pub(crate) fn receive(&mut self, mut seen: Seen) -> Decision {
+    pub(crate) fn receive(&mut self, mut seen: Seen, body: Vec<u8>) -> Decision {
         self.advance();
         let now = self.now();
         seen.at = instant(now);
@@ -258,10 +269,13 @@ impl World {
             api_key: header("x-api-key"),
             cookie: header("cookie"),
             user_agent: header("user-agent"),
+            body,
         };
         let gzip = self.scenario.gzip && header("accept-encoding").contains("gzip");
-        seen.audit = seen.method == "GET" && seen.path == self.api.audit_path();
-        let decision = if seen.method != "GET" {
+        seen.audit = self.api.is_audit(&seen.method, &seen.path);
+        let decision = if seen.method == "POST" && !seen.audit {
+            Decision { reply: Some(self.api.post(&mut self.log, &call)), ending: Ending::Whole, gzip: false }
+        } else if seen.method != "GET" && !seen.audit {
             Decision { reply: Some(Reply::text(405, "text/plain", Vec::new())), ending: Ending::Whole, gzip: false }
         } else if seen.audit {
             let number = self.audit_requests;

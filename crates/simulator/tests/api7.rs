@@ -110,10 +110,10 @@ async fn item_6_readings_are_recorded_or_not_or_with_their_answers() {
         let mut sizes = Vec::new();
         for _ in 0..4 {
             stage.pass(1);
-            stage.get(&format!("start_at={}", NOON)).await.bytes().await.unwrap();
-            sizes.push(stage.get(&format!("start_at={}&page=1", NOON)).await.bytes().await.unwrap().len());
+            stage.get(&format!("start_at={NOON}")).await.bytes().await.unwrap();
+            sizes.push(stage.get(&format!("start_at={NOON}&page=1")).await.bytes().await.unwrap().len());
         }
-        let page = stage.json(&format!("start_at={}&direction=asc", NOON)).await;
+        let page = stage.json(&format!("start_at={NOON}&direction=asc")).await;
         let own = entries(&page);
         match reads {
             AuditReads::NotLogged => assert!(own.is_empty()),

@@ -14,7 +14,7 @@ use headwater_runtime::{
     Topology, TransformSpec, run,
 };
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     io,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -51,8 +51,8 @@ pub struct Rig {
     pub ledger: Arc<dyn Ledger>,
     /// What has been delivered.
     pub recorder: Recorder,
-    /// Ids of the own queries dropped, by whatever incarnation, committed or not.
-    pub dropped: Arc<Mutex<HashSet<String>>>,
+    /// The own queries dropped, by id, by whatever incarnation, committed or not.
+    pub dropped: Arc<Mutex<HashMap<String, Vec<u8>>>>,
     /// What has been dead-lettered.
     pub letters: Letters,
     /// Options of the source under test.
@@ -122,13 +122,13 @@ impl Rig {
 }
 
 /// What the shipped rule does, without VRL; remembers what it drops.
-struct DropOwn(Arc<Mutex<HashSet<String>>>);
+struct DropOwn(Arc<Mutex<HashMap<String, Vec<u8>>>>);
 
 impl Transform for DropOwn {
     fn run(&self, events: Vec<Event>, emit: &mut dyn Emit) {
         for event in events {
             if event.own_query {
-                self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(event.id.clone());
+                self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(event.id.clone(), event.raw.to_vec());
                 emit.drop(&event);
             } else {
                 emit.next(0, event);

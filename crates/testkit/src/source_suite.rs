@@ -13,7 +13,7 @@ use headwater_ledger::{FileLedger, Ledger, MemoryLedger};
 use headwater_simulator::{Kind, Provider, Scenario, Simulator, Truth};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     fmt,
     sync::{Arc, PoisonError},
 };
@@ -258,9 +258,14 @@ impl Case<'_> {
     }
 
     fn compare(&self, run: &Run<'_>, verdict: &mut Verdict) {
-        let arrived = run.rig.recorder.arrived();
+        let mut arrived = run.rig.recorder.arrived();
         let truths = run.simulator.ledger().events();
-        let dropped = run.rig.dropped.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut dropped = run.rig.dropped.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if !self.provider.has_ids() {
+            let ids = ids_by_content(&truths, &arrived, &dropped);
+            arrived = arrived.into_iter().map(|(id, copies)| (ids[&id].clone(), copies)).collect();
+            dropped = dropped.into_iter().map(|(id, raw)| (ids[&id].clone(), raw)).collect();
+        }
         for truth in &truths {
             let copies = arrived.get(&truth.id).map_or(&[][..], Vec::as_slice);
             if copies.iter().any(|copy| !truth.is(&copy.raw)) {
@@ -278,7 +283,7 @@ impl Case<'_> {
             let later =
                 |raw: &[u8]| truth.forms.iter().zip(&truth.shown_from).any(|(f, from)| f == raw && *from > run.cut);
             let current = |copy: &Arrived| last.is_none_or(|last| copy.raw == last || later(&copy.raw));
-            let (found, gone) = (copies.iter().any(current), dropped.contains(&truth.id));
+            let (found, gone) = (copies.iter().any(current), dropped.contains_key(&truth.id));
             if truth.kind == Kind::OwnCollector && self.own.is_some() {
                 verdict.own += 1;
                 verdict.own_delivered.extend(found.then(named));
@@ -320,6 +325,38 @@ impl Case<'_> {
             _ => verdict.slandered.extend(copies.iter().any(remarked).then(named)),
         }
     }
+}
+
+/// The truths that ids of headwater's own making stand for, where the provider has none: each id for one truth that was
+/// shown with these bytes. What is left over was invented, and keeps its id.
+fn ids_by_content(
+    truths: &[Truth],
+    arrived: &HashMap<String, Vec<Arrived>>,
+    dropped: &HashMap<String, Vec<u8>>,
+) -> HashMap<String, String> {
+    let mut shown: HashMap<&[u8], VecDeque<usize>> = HashMap::new();
+    for (number, truth) in truths.iter().enumerate() {
+        let forms: HashSet<&[u8]> = truth.forms.iter().map(Vec::as_slice).collect();
+        for form in forms {
+            shown.entry(form).or_default().push_back(number);
+        }
+    }
+    let firsts = arrived.iter().filter_map(|(id, copies)| Some((id, copies.first()?.raw.as_slice())));
+    let dropped = dropped.iter().filter(|(id, _)| !arrived.contains_key(*id)).map(|(id, raw)| (id, raw.as_slice()));
+    let mut taken = HashSet::new();
+    let mut ids = HashMap::new();
+    for (id, raw) in firsts.chain(dropped) {
+        let free = shown.get_mut(raw).and_then(|equals| {
+            loop {
+                let number = equals.pop_front()?;
+                if taken.insert(number) {
+                    break truths.get(number);
+                }
+            }
+        });
+        ids.insert(id.clone(), free.map_or_else(|| format!("invented {id}"), |truth| truth.id.clone()));
+    }
+    ids
 }
 
 /// Notes what the run was put through.

@@ -18,6 +18,7 @@ const NOW: i64 = 1_718_000_000;
 #[allow(clippy::struct_excessive_bools)]
 /// A table and the manners of its server.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "each manner is found alone or with any other")]
 struct Server {
     /// Times in its unit; the id is the position.
     rows: Vec<i64>,

@@ -9,7 +9,6 @@
 //! | [`Rescans`] | when re-scans were last done, and where the next begin |
 //! | [`Visited`] | the positions that a scan has asked for |
 //! | [`same_query`] | a recorded query string beside the parameters that were sent |
-//! | [`Rescanned`] | when a re-scan was last done, for a plugin's state |
 
 mod endpoint;
 mod json;

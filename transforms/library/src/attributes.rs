@@ -30,6 +30,7 @@ impl Out {
         if let Some(path) = leaf.path {
             self.used.push((path, None));
         }
+        self.used.extend(leaf.also.iter().map(|path| (*path, None)));
         Value::from(leaf.text.as_ref())
     }
 
@@ -74,6 +75,11 @@ pub(crate) fn user(out: &mut Out, table: &'static Provider, entity: &Entity<'_>)
     out.move_into(&mut user, "uid", entity.uid.as_ref());
     out.move_into(&mut user, "name", entity.name());
     out.move_into(&mut user, "email_addr", entity.email.as_ref());
+    if !entity.full_name.is_empty() {
+        let parts: Vec<&str> = entity.full_name.iter().map(|part| part.text.as_ref()).collect();
+        user.insert("full_name".into(), Value::from(parts.join(" ")));
+        entity.full_name.iter().for_each(|part| drop(out.take(part)));
+    }
     if let Some(org) = &entity.org {
         let name = out.take(org);
         user.insert("org".into(), object([("name", name)]));
@@ -90,6 +96,21 @@ pub(crate) fn user(out: &mut Out, table: &'static Provider, entity: &Entity<'_>)
         }
     }
     Some(Value::Object(user))
+}
+
+/// `actor`: the user, the token it acted with, and what it acted through. `None` if nothing tells the user from others.
+pub(crate) fn actor(out: &mut Out, table: &'static Provider, view: &View<'_>) -> Option<Value> {
+    let mut shown = user(out, table, view.entity("actor")?)?;
+    if let (Value::Object(user), Some(token)) = (&mut shown, view.fact("token")) {
+        let credential = object([("uid", out.take(token)), ("type", fixed("API token"))]);
+        user.insert("programmatic_credentials".into(), Value::Array(vec![credential]));
+    }
+    let mut actor = ObjectMap::from([("user".into(), shown)]);
+    if let Some(app) = view.entity("app") {
+        out.move_into(&mut actor, "app_uid", app.uid.as_ref());
+        out.move_into(&mut actor, "app_name", app.name.as_ref());
+    }
+    Some(Value::Object(actor))
 }
 
 /// `group`: uid, name, and the source's word as type.
@@ -110,7 +131,7 @@ pub(crate) fn thing(out: &mut Out, entity: &Entity<'_>) -> Option<ObjectMap> {
     Some(thing)
 }
 
-/// `entity` of Entity Management. A user or an organization is shown as such, too.
+/// `entity` of Entity Management. A user, a group, an organization or a policy is shown as such, too.
 pub(crate) fn managed_entity(out: &mut Out, table: &'static Provider, entity: &Entity<'_>) -> Option<Value> {
     let mut managed = thing(out, entity)?;
     let (id, caption) = match &entity.kind {
@@ -120,6 +141,8 @@ pub(crate) fn managed_entity(out: &mut Out, table: &'static Provider, entity: &E
     let nested = match caption {
         "Organization" if id != OTHER => Some("org"),
         "User" if id != OTHER => Some("user"),
+        "Group" if id != OTHER => Some("group"),
+        "Policy" if id != OTHER => Some("policy"),
         _ => None,
     };
     if let Some(nested) = nested {
@@ -216,7 +239,7 @@ mod tests {
     fn endpoint(text: &str) -> (Option<String>, usize) {
         let mut out = Out::default();
         let path: &'static [String] = Vec::leak(vec!["ip".to_owned()]);
-        let value = src_endpoint(&mut out, Some(&Leaf { text: text.into(), path: Some(path) }));
+        let value = src_endpoint(&mut out, Some(&Leaf { path: Some(path), ..Leaf::derived(text) }));
         (value.map(|value| serde_json::to_string(&value).unwrap()), out.used.len())
     }
 

@@ -96,6 +96,8 @@ pub(crate) struct Schema {
     pub(crate) user_types: BTreeMap<String, u8>,
     /// `entity.type_id` by caption.
     pub(crate) entity_types: BTreeMap<String, u8>,
+    /// `auth_protocol_id` by caption.
+    pub(crate) auth_protocols: BTreeMap<String, u8>,
 }
 
 /// The schema. It is compiled in, and a test reads it, so that it cannot fail to parse at run time.

@@ -307,3 +307,151 @@ fn a_suspicious_record_says_why() {
         .run_raw(&raw, &json!({ "provider": "mural", "suspicious": "a User-Agent of ours that we did not send" }));
     assert_eq!(out["metadata"]["debug"][0], "a User-Agent of ours that we did not send");
 }
+
+fn api7(method: &str, uri: &str, name: &str, more: &Json) -> Json {
+    let mut event = json!({ "id": "e1", "event_time": 1_718_000_000, "operator": { "id": "u1", "username": "Ops" }, "source": "dashboard",
+        "event_type": name, "ip_address": "192.0.2.15", "http_request": { "method": method, "uri": uri, "body": { "name": "made" } },
+        "http_response": { "status_code": 200, "body": {} } });
+    for (key, value) in more.as_object().unwrap() {
+        event[key] = value.clone();
+    }
+    event
+}
+
+#[test]
+fn api7_is_recognised_by_method_and_path() {
+    let normalizer = Normalizer::new();
+    let check = |method: &str, uri: &str, type_uid: i64| {
+        let out = normalizer.of("api7", &api7(method, uri, "Whatever It Is", &json!({})));
+        assert_eq!(out["type_uid"], type_uid, "{method} {uri}: {out}");
+        out
+    };
+    let ldap = check("POST", "/api/ldap/l1/login", 300_201);
+    assert_eq!((&ldap["auth_protocol"], &ldap["auth_protocol_id"]), (&json!("LDAP"), &json!(12)));
+    check("POST", "/api/logout", 300_202);
+    check("POST", "/api/oidc/o1/logout", 300_202);
+    // Nothing says who was invited.
+    check("POST", "/api/invites", 600_301);
+    let deleted = check("DELETE", "/api/users/u7", 300_106);
+    assert_eq!((&deleted["user"]["uid"], &deleted["user"]["type"]), (&json!("u7"), &json!("User")));
+    assert_eq!(deleted["message"], "Whatever It Is on u7 by Ops");
+    check("PUT", "/api/users/u7/password_reset", 300_104);
+    check("PUT", "/api/password", 300_103);
+    check("PUT", "/api/me", 300_199);
+    check("PUT", "/api/users/u7/assigned_roles", 600_303);
+    let role = check("POST", "/api/roles", 300_401);
+    assert_eq!(role["entity"], json!({ "name": "made", "type": "Role", "type_id": 99 }));
+    let policy = check("PATCH", "/api/permission_policies/p1", 300_403);
+    assert_eq!(policy["entity"], json!({ "uid": "p1", "policy": { "uid": "p1" }, "type": "Policy", "type_id": 5 }));
+    check("DELETE", "/api/login_options/o1", 300_404);
+    check("POST", "/api/roles/r1/attach_permission_policies", 300_403);
+    assert_eq!(
+        check("PUT", "/api/system_settings/scim/token", 300_403)["entity"]["name"],
+        "system_settings/scim/token"
+    );
+    assert_eq!(check("PUT", "/api/license?x=1", 300_403)["entity"]["type"], "License");
+    check("GET", "/api/audit_logs", 600_302);
+    check("PUT", "/apisix/admin/routes/r1", 600_303);
+    check("DELETE", "/apisix/admin/routes/r1", 600_304);
+    check("POST", "/apisix/admin/consumers/c1/credentials", 600_301);
+    check("POST", "/api/gateway_groups/g1/instance_token", 600_301);
+    check("POST", "/api/import/openapi", 600_399);
+    check("OPTIONS", "/api/roles", 600_399);
+}
+
+#[test]
+fn api7_without_a_request_goes_by_the_name_and_without_a_name_by_the_request() {
+    let normalizer = Normalizer::new();
+    let none = json!({ "http_request": null });
+    for (name, type_uid) in [
+        ("Add Route", 600_301),
+        ("export Audits", 600_302),
+        ("Patch Service", 600_303),
+        ("Remove Consumer", 600_304),
+        ("Add", 600_399),
+        ("Address Service", 600_399),
+    ] {
+        let out = normalizer.of("api7", &api7("", "", name, &none));
+        assert_eq!(out["type_uid"], type_uid, "{name}: {out}");
+    }
+    let out =
+        normalizer.of("api7", &api7("DELETE", "/apisix/admin/ssls/s1?force=true", "", &json!({ "event_type": null })));
+    assert_eq!(
+        (&out["api"]["operation"], &out["metadata"]["event_code"]),
+        (&json!("DELETE /apisix/admin/ssls/s1"), &json!("DELETE /apisix/admin/ssls/s1"))
+    );
+    assert_eq!(out["http_request"]["url"], json!({ "path": "/apisix/admin/ssls/s1", "query_string": "force=true" }));
+}
+
+#[test]
+fn api7_outcome_is_in_the_status_and_in_the_error() {
+    let normalizer = Normalizer::new();
+    let check = |more: Json, status_id: i64, code: Json, detail: Json| {
+        let out = normalizer.of("api7", &api7("GET", "/api/users", "List Users", &more));
+        assert_eq!(
+            (&out["status_id"], &out["status_code"], &out["status_detail"]),
+            (&json!(status_id), &code, &detail),
+            "{out}"
+        );
+    };
+    check(json!({}), 1, json!("200"), Json::Null);
+    check(json!({ "http_response": { "status_code": 503 } }), 2, json!("503"), Json::Null);
+    check(json!({ "error_message": "no" }), 2, json!("200"), json!("no"));
+    check(json!({ "http_response": null }), 0, Json::Null, Json::Null);
+    // No status of HTTP: a code all the same.
+    check(json!({ "http_response": { "status_code": 7 } }), 0, json!("7"), Json::Null);
+}
+
+fn anypoint(normalizer: &Normalizer, platform: &str, kind: &str, action: &str, payload: Json) -> Json {
+    normalizer.of(
+        "anypoint",
+        &json!({ "timestamp": 1_697_301_120_142_i64, "platform": platform, "action": action, "userId": "u1", "userName": "ana",
+            "objects": [{ "objectId": "x", "objectName": "X", "objectType": kind }], "payload": payload }),
+    )
+}
+
+#[test]
+fn anypoint_actions_get_the_class_of_their_object() {
+    let normalizer = Normalizer::new();
+    let check = |platform: &str, kind: &str, action: &str, subaction: &str, type_uid: i64| {
+        let out = anypoint(&normalizer, platform, kind, action, json!({ "subaction": subaction }));
+        assert_eq!(out["type_uid"], type_uid, "{kind} {action} {subaction}: {out}");
+    };
+    check("CoreServices", "user", "logout", "", 300_202);
+    check("CoreServices", "User", "Create", "", 300_101);
+    check("CoreServices", "User", "Edit", "Password  reset", 300_104);
+    check("CoreServices", "User", "Edit - Disable user", "", 300_105);
+    check("CoreServices", "User", "Edit", "Something else", 300_199);
+    check("CoreServices", "Role", "Create", "", 300_606);
+    check("CoreServices", "Role", "Twist", "", 300_699);
+    check("CoreServices", "Connected Application", "Login", "Token", 300_201);
+    check("Runtime Manager", "application", "Undeploy", "", 600_202);
+    check("Runtime Manager", "application", "Scale", "", 600_299);
+    // Another product's application is an administered object.
+    check("CoreServices", "application", "Create", "", 300_401);
+    check("Exchange", "Project", "Create project", "", 300_401);
+    // The verb of something else: never guess.
+    check("Exchange", "Project", "Delete branch", "", 300_499);
+    check("Any", "Environment", "Permissions change", "", 300_403);
+}
+
+#[test]
+fn anypoint_privileges_are_named_or_it_is_an_update() {
+    let normalizer = Normalizer::new();
+    let payload = |properties: Json| json!({ "subaction": "Add", "properties": properties });
+    let change = |properties| anypoint(&normalizer, "CoreServices", "User", "Permissions change", payload(properties));
+    let named = change(json!([{ "name": "Audit Log Viewer" }, { "permissions": ["a", { "name": "b" }] }]));
+    assert_eq!((&named["type_uid"], &named["privileges"]), (&json!(300_501), &json!(["Audit Log Viewer", "a", "b"])));
+    assert_eq!(change(json!({}))["type_uid"], 300_403);
+}
+
+#[test]
+fn an_anypoint_event_without_object_or_actor_falls_back() {
+    let normalizer = Normalizer::new();
+    let mut event = json!({ "timestamp": 1, "action": "Sweep", "userId": "u1" });
+    assert_eq!(normalizer.of("anypoint", &event)["type_uid"], 600_399);
+    event["clientId"] = "c1".into();
+    assert_eq!(normalizer.of("anypoint", &event)["actor"]["app_uid"], "c1");
+    event.as_object_mut().unwrap().retain(|key, _| !key.ends_with("Id"));
+    assert_eq!(normalizer.of("anypoint", &event)["type_uid"], 99);
+}

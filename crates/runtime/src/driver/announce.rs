@@ -10,8 +10,13 @@ const CLOCK_DOUBT: chrono::TimeDelta = chrono::TimeDelta::seconds(2);
 const UNDATED_MAX: usize = 1000;
 
 impl Driver {
-    /// Keeps to the budget, writes the request into the ledger, and returns what was written.
-    pub(super) async fn announce(&self, request: &Request, reading: &mut Reading) -> Result<OwnRequest, Halt> {
+    /// Keeps to the budget, writes the request into the ledger if it is to be remembered, and returns what was written.
+    pub(super) async fn announce(
+        &self,
+        request: &Request,
+        remember: bool,
+        reading: &mut Reading,
+    ) -> Result<OwnRequest, Halt> {
         if let Some(last) = reading.last_request {
             let wait = (last + self.min_interval.0 - self.server_now()).to_std().unwrap_or_default();
             self.wait(wait.min(self.min_interval.to_std())).await?;
@@ -27,6 +32,9 @@ impl Driver {
             sent: self.server_now(),
         };
         reading.last_request = Some(own.sent);
+        if !remember {
+            return Ok(own);
+        }
         let copy = own.clone();
         self.with_ledger(move |ledger, key| ledger.record_request(key, &copy)).await?;
         if reading.undated.len() < UNDATED_MAX {

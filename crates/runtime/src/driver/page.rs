@@ -16,8 +16,12 @@ impl Driver {
         scan: &mut dyn Scan,
         reading: &mut Reading,
     ) -> Result<Result<Next, ReadError>, Halt> {
+        if let Err(error) = self.log_in(reading).await? {
+            return Ok(Err(error));
+        }
         let request = scan.request();
-        let own = self.announce(&request, reading).await?;
+        let own = self.announce(&request, self.source.leaves_echoes(), reading).await?;
+        let token = self.http.tokens().map(|tokens| (tokens.number(), tokens));
         let sent = self.clock.monotonic();
         let answered = self.unless_halted(self.http.send(&request, &own.user_agent, self.server_now())).await?;
         self.line.update(|line| line.requests += 1);
@@ -34,6 +38,11 @@ impl Driver {
             && self.server.observe(date)
         {
             self.correct(reading).await?;
+        }
+        if let Some((number, tokens)) = token
+            && let Some(error) = tokens.judge(&self.key.stream, number, status, self.clock.monotonic())
+        {
+            return Ok(Err(error));
         }
         let server_time = self.server_now();
         if !(200..300).contains(&status) {

@@ -33,6 +33,8 @@ pub struct Stage {
     path: &'static str,
 }
 
+const API7_PATH: &str = "/api/audit_logs";
+
 pub const OURS: &str = "headwater/0.1.0 (test; req 01)";
 
 impl Stage {
@@ -52,7 +54,7 @@ impl Stage {
             Provider::PactFlow => ("Bearer", "/audit"),
             Provider::SolaceCloud => ("Bearer", "/api/v2/audit/logs"),
             // Its own header: the other one is refused.
-            Provider::Api7 => ("Bearer", "/api/audit_logs"),
+            Provider::Api7 => ("Bearer", API7_PATH),
             _ => ("apikey", "/enterprise/v1/audit-log"),
         };
         let authorization = format!("{scheme} {}", simulator.credential());
@@ -87,7 +89,7 @@ impl Stage {
             url = format!("{url}?{query}");
         }
         let request = self.client.get(url).header("accept", "application/json");
-        if self.path.starts_with("/api/") {
+        if self.path == API7_PATH {
             return request.header("x-api-key", self.simulator.credential());
         }
         request.header("authorization", &self.authorization)

@@ -1,0 +1,75 @@
+//! Logging in, where a source's requests need a token.
+
+use super::{Driver, Halt, Reading};
+use crate::token::{Need, Tokens};
+use headwater_contracts::{ReadError, Rejection};
+use headwater_ledger::StreamKey;
+
+impl Driver {
+    /// Sees to it that the next request has a token, if it needs one. The outer error ends the stream, the inner one is
+    /// for the backoff.
+    pub(super) async fn log_in(&self, reading: &mut Reading) -> Result<Result<(), ReadError>, Halt> {
+        let Some(tokens) = self.http.tokens() else { return Ok(Ok(())) };
+        let _turn = self.unless_halted(tokens.turn()).await?;
+        // What other streams have logged in with may show in the log of this one.
+        for (own, sent) in tokens.made_since(&mut reading.logins_seen) {
+            reading.sent.insert(own.clone());
+            reading.undated.push((own, sent));
+        }
+        match tokens.need(self.clock.monotonic()) {
+            Need::Nothing => return Ok(Ok(())),
+            Need::Wait(problem) => return Ok(Err(problem)),
+            Need::Login => {}
+        }
+        let failed = self.fetch_token(&tokens, reading).await?;
+        let now = self.clock.monotonic();
+        Ok(match failed {
+            // The old one may still do.
+            Some(problem) if tokens.need(now) != Need::Nothing => Err(problem),
+            Some(problem) => {
+                tracing::warn!(source = %self.key.source, "{problem}; the access token at hand serves on");
+                Ok(())
+            }
+            None => Ok(()),
+        })
+    }
+
+    /// Fetches a token; answers with what went wrong, if anything did.
+    async fn fetch_token(&self, tokens: &Tokens, reading: &mut Reading) -> Result<Option<ReadError>, Halt> {
+        let own = self.announce(&tokens.login().request(), true, reading).await?;
+        // The record of this login may appear in any of the component's logs, whichever stream sends it.
+        let start = self.start_at.resolve(self.server_now());
+        let own_stream = self.key.stream.clone();
+        for stream in self.source.streams().into_iter().filter(|stream| *stream != own_stream) {
+            let (key, copy) = (StreamKey { source: self.key.source.clone(), stream }, own.clone());
+            self.with_ledger(move |ledger, _| {
+                ledger.load(&key, start)?;
+                ledger.record_request(&key, &copy)
+            })
+            .await?;
+        }
+        tokens.note(own.clone(), self.clock.monotonic());
+        let answered = self.unless_halted(self.http.log_in(tokens.login(), &own.user_agent, self.server_now())).await?;
+        self.line.update(|line| line.requests += 1);
+        let mut answer = match answered {
+            Ok(answer) => answer,
+            Err(error) => return Ok(Some(tokens.unanswered(error.to_string(), self.clock.monotonic()))),
+        };
+        let status = answer.status;
+        metrics::counter!("headwater_logins_total", "source" => self.key.source.clone(), "status" => status.to_string())
+            .increment(1);
+        if let Some(date) = answer.date
+            && self.server.observe(date)
+        {
+            self.correct(reading).await?;
+        }
+        let body = self.unless_halted(answer.error_body()).await?;
+        let now = self.clock.monotonic();
+        if (200..300).contains(&status) {
+            tracing::debug!(source = %self.key.source, "fetched an access token");
+            return Ok(tokens.granted(&body, now).err());
+        }
+        let (retry_after, content_type) = (answer.retry_after, answer.content_type.clone());
+        Ok(Some(tokens.refused(&Rejection { status, retry_after, content_type, body }, now)))
+    }
+}

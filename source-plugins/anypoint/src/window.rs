@@ -1,0 +1,299 @@
+//! One window: a range of the log of one organization, read to its empty last page.
+
+use crate::{
+    occurrences::Occurrences,
+    record::Entry,
+    source::Settings,
+    state::{State, Sweep},
+};
+use chrono::{SecondsFormat, TimeDelta};
+use headwater_contracts::{
+    Echo, Identity, Method, Next, OwnRequests, PageEnd, ReadError, Record, Rejection, Request, Scan, Span, Timestamp,
+    Unreadable,
+};
+use headwater_source_kit::Visited;
+use serde_json::{Value, json};
+use std::{sync::Arc, time::Duration};
+
+const DENIED: &str = "401 and 403 may both mean a missing permission: the scope or role \"Audit Log Viewer\" must be granted in this very business group";
+
+/// After so many broken chains the window is read in halves.
+const FAILURES: u32 = 3;
+
+/// No piece is shorter.
+const SHORTEST: TimeDelta = TimeDelta::minutes(1);
+
+/// Servers that compare by the second may answer this much beyond the window.
+const TOLERANCE: TimeDelta = TimeDelta::seconds(1);
+
+/// What a window is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To go forward.
+    Forward,
+    /// As a part of this re-scan.
+    Again(Sweep),
+}
+
+/// What to read.
+#[derive(Debug, Clone)]
+pub(crate) struct Job {
+    pub(crate) organization: String,
+    /// Both are asked for, to the millisecond.
+    pub(crate) from: Timestamp,
+    pub(crate) to: Timestamp,
+    /// The server's clock when it was planned.
+    pub(crate) planned: Timestamp,
+    pub(crate) purpose: Purpose,
+}
+
+/// See the module.
+pub(crate) struct Window {
+    settings: Arc<Settings>,
+    job: Job,
+    state: State,
+    cursor: Option<String>,
+    used: Visited,
+    occurrences: Occurrences,
+    failures: u32,
+    /// A time that the window asked for cannot contain.
+    stray: Option<Timestamp>,
+    latest: Option<Timestamp>,
+    /// The server's clock when it first answered.
+    answered: Option<Timestamp>,
+    throttled: u64,
+    complete: bool,
+}
+
+impl Window {
+    pub(crate) fn new(settings: Arc<Settings>, job: Job, state: State) -> Self {
+        Self {
+            settings,
+            job,
+            state,
+            cursor: None,
+            used: Visited::default(),
+            occurrences: Occurrences::default(),
+            failures: 0,
+            stray: None,
+            latest: None,
+            answered: None,
+            throttled: 0,
+            complete: false,
+        }
+    }
+
+    fn rewind(&mut self) {
+        self.cursor = None;
+        self.used.clear();
+        self.occurrences.restart();
+        self.stray = None;
+    }
+
+    /// The chain of pages broke: from the start again, or, if that keeps happening, in halves.
+    fn broken(&mut self, why: String) -> Result<Next, ReadError> {
+        self.rewind();
+        self.failures += 1;
+        if self.failures < FAILURES {
+            return Ok(Next::Restart(why));
+        }
+        self.failures = 0;
+        let length = self.job.to - self.job.from;
+        if length < SHORTEST * 2 {
+            return Err(ReadError::Malformed(format!(
+                "{why}; {FAILURES} times in a row for {}, which is too short to be read in halves",
+                self.range()
+            )));
+        }
+        let middle = self.job.from + TimeDelta::milliseconds(length.num_milliseconds() / 2);
+        let half = |from, to| -> Box<dyn Scan> {
+            let job = Job { from, to, ..self.job.clone() };
+            Box::new(Self::new(Arc::clone(&self.settings), job, self.state.clone()))
+        };
+        // They share their boundary instant, and the second goes on where the first has ended.
+        Ok(Next::Split(vec![half(self.job.from, middle), half(middle, self.job.to)]))
+    }
+
+    fn range(&self) -> String {
+        format!("`{}` to `{}`", written(self.job.from), written(self.job.to))
+    }
+
+    /// The empty page has come.
+    fn finish(&mut self, server_time: Timestamp) {
+        self.complete = true;
+        let Job { to, planned, purpose, .. } = self.job;
+        match purpose {
+            Purpose::Forward => {
+                self.state.read_to = Some(to.min(planned));
+                self.state.read_at = Some(planned);
+                // A server's clock that was not known when this was planned may be far ahead: then there is more to read.
+                let surprised = self.answered.is_some_and(|answered| answered > to);
+                self.state.caught_up = (to >= planned && !surprised).then_some(server_time.max(planned));
+            }
+            Purpose::Again(sweep) if to < sweep.to => self.state.sweep = Some(Sweep { reached: to, ..sweep }),
+            Purpose::Again(sweep) => {
+                self.state.sweep = None;
+                let configured = &self.settings.cadence.rescan;
+                let rescans = &mut self.state.rescans;
+                // It has done the work of every re-scan that was due, for it began with the earliest, and of any later one.
+                let done: Vec<_> = configured
+                    .iter()
+                    .copied()
+                    .filter(|rescan| {
+                        let due = rescans.last(rescan).is_none_or(|last| last + rescan.every.0 <= sweep.began);
+                        due || rescans.begin(rescan, sweep.began) >= sweep.from
+                    })
+                    .collect();
+                rescans.complete(&done, configured, sweep.began);
+            }
+        }
+    }
+}
+
+/// A bound, to the millisecond and with its zone: without one it would be guessed.
+fn written(time: Timestamp) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// The cursor that a page leads on with.
+fn cursor(envelope: &[u8]) -> Result<Option<String>, ReadError> {
+    let page = headwater_source_kit::envelope(envelope, "data", "check `endpoint`")?;
+    match page.get("cursor") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(cursor)) => Ok(Some(cursor.clone()).filter(|cursor| !cursor.is_empty())),
+        Some(_) => Err(ReadError::Malformed("`cursor` is no string: the page cannot be followed".to_owned())),
+    }
+}
+
+impl Scan for Window {
+    /// The last part of a tail claims nothing yet: events of it are still to appear.
+    fn span(&self) -> Span {
+        let settled = self.job.planned - self.settings.cadence.settle.0;
+        let to = if self.complete { self.job.to.min(settled) } else { self.job.from };
+        Span::new(self.job.from, to.max(self.job.from))
+    }
+
+    fn elements(&self) -> &'static [&'static str] {
+        &["data"]
+    }
+
+    fn request(&mut self) -> Request {
+        self.stray = None;
+        self.occurrences.begin_page();
+        let mut body = self.settings.filter.clone();
+        body.insert("startDate".into(), written(self.job.from).into());
+        body.insert("endDate".into(), written(self.job.to).into());
+        body.insert("ascending".into(), true.into());
+        body.insert("limit".into(), json!(self.settings.cadence.page_size.unwrap_or(200)));
+        if let Some(cursor) = &self.cursor {
+            body.insert("cursor".into(), cursor.as_str().into());
+        }
+        let mut request = Request::get(format!("/audit/v2/organizations/{}/query", self.job.organization))
+            .query("cursorPagination", true)
+            .query("getVersionedObjectsInLogs", self.settings.versioned_objects);
+        if self.settings.include_internal {
+            request = request.query("include_internal", true);
+        }
+        Request { method: Method::Post, body: Some(Value::Object(body)), ..request }
+    }
+
+    fn record(&mut self, raw: &[u8], sent: &OwnRequests) -> Result<Record, Unreadable> {
+        let entry = Entry::read(raw)?;
+        if let Some(time) = entry.time {
+            if time < self.job.from - TOLERANCE || time > self.job.to + TOLERANCE {
+                self.stray.get_or_insert(time);
+            }
+            self.latest = self.latest.max(Some(time));
+        }
+        let fingerprint = entry.fingerprint(&self.job.organization);
+        let number = self.occurrences.next(fingerprint, entry.time);
+        let identity = Identity::of(&[&fingerprint.0, &number.to_le_bytes()]);
+        let echo = self.settings.recognizer.judge(&entry, sent);
+        let wanted = self.stray.is_none();
+        let echo = if wanted { echo } else { Echo::Foreign };
+        Ok(Record { id: identity.to_string(), identity, time: entry.time, echo, wanted })
+    }
+
+    fn page(&mut self, end: &PageEnd<'_>) -> Result<Next, ReadError> {
+        let next = match cursor(end.envelope) {
+            Ok(next) => next,
+            Err(error) => {
+                self.rewind();
+                return Err(error);
+            }
+        };
+        self.answered.get_or_insert(end.server_time);
+        if let Some(stray) = self.stray {
+            self.rewind();
+            return Err(ReadError::Malformed(format!(
+                "asked for {}, answered with an event of `{}`: the server ignores or changes the window; tell the vendor",
+                self.range(),
+                written(stray),
+            )));
+        }
+        if !self.occurrences.end_page() {
+            self.rewind();
+            return Ok(Next::Restart("the records were not in the order of their timestamps".to_owned()));
+        }
+        self.throttled = 0;
+        if end.records == 0 {
+            self.finish(end.server_time);
+            return Ok(Next::Complete);
+        }
+        match next {
+            Some(cursor) if self.used.insert(&cursor) => {
+                self.cursor = Some(cursor);
+                Ok(Next::More)
+            }
+            Some(_) => self.broken("the server gave the same cursor twice".to_owned()),
+            None => {
+                self.rewind();
+                Err(ReadError::Malformed(
+                    "a page with records has no `cursor`: what follows cannot be asked for; tell the vendor".to_owned(),
+                ))
+            }
+        }
+    }
+
+    fn rejected(&mut self, rejection: &Rejection) -> Result<Next, ReadError> {
+        // Over the budget of the address until the minute ends, which it does not say. A minute from now is past that
+        // end whatever the clocks show; some seconds more, so that those who share the address come back one by one.
+        if rejection.status == 503 {
+            self.throttled += 1;
+            let seconds =
+                60 + u64::from(self.job.organization.bytes().fold(0u8, u8::wrapping_add)) % 10 + self.throttled;
+            return Err(ReadError::Throttled {
+                retry_after: Some(rejection.retry_after.unwrap_or(Duration::from_secs(seconds.min(300)))),
+                reason: "HTTP 503: too many requests from this address in this minute, or an outage".to_owned(),
+            });
+        }
+        match rejection.classify(DENIED) {
+            ReadError::Malformed(reason) if self.cursor.is_some() => {
+                self.broken(format!("{reason} in the middle of a window; its cursor may have expired"))
+            }
+            ReadError::Malformed(reason) if rejection.status == 404 => Err(ReadError::Malformed(format!(
+                "{reason}; check the id in `organization_ids`, and that the credential may see it"
+            ))),
+            class => Err(class),
+        }
+    }
+
+    fn state(&self) -> Option<Value> {
+        serde_json::to_value(&self.state).ok()
+    }
+
+    fn describe(&self) -> String {
+        let purpose = match self.job.purpose {
+            Purpose::Forward if self.job.to < self.job.planned => "catching up",
+            Purpose::Forward => "recent events",
+            Purpose::Again(_) => "re-scan",
+        };
+        format!("audit log of organization `{}`, {purpose}, {}", self.job.organization, self.range())
+    }
+
+    fn progress(&self) -> Option<f64> {
+        let whole = (self.job.to - self.job.from).num_milliseconds() as f64;
+        let read = (self.latest? - self.job.from).num_milliseconds() as f64;
+        (whole > 0.0).then(|| (read / whole).clamp(0.0, 1.0))
+    }
+}
