@@ -1,12 +1,13 @@
 //! The attributes that all classes share.
 
-use crate::attributes::{Out, fixed, http_request, object, src_endpoint, unknown_endpoint, user};
+use crate::attributes::{Out, actor, fixed, http_request, object, src_endpoint, unknown_endpoint};
 use crate::meta::Meta;
 use crate::ocsf::{API_ACTIVITY, ActorPlace, BASE_EVENT, Code, OTHER, SCHEMA};
-use crate::pattern::same_word;
-use crate::table::{Outcome, Provider, Tenant};
+use crate::outcome::outcome;
+use crate::pattern::Template;
+use crate::table::{Provider, Tenant};
 use crate::time::{self, Instant};
-use crate::view::View;
+use crate::view::{View, text};
 use vrl::value::{KeyString, ObjectMap, Value};
 
 /// Class, category, activity, type, with their captions. An activity 99 bears the source's own word, if there is one.
@@ -91,15 +92,18 @@ pub(crate) fn finish(
 ) {
     let class = SCHEMA.classes.get(&code.class);
     let operation = view.lookup("operation");
-    put_code(out, code, operation);
-    let status = status(out, table, view, operation);
+    put_code(out, code, view.lookup("operation_text").or(operation));
+    let status = outcome(out, table, view);
+    let failed = status.0 == 2;
     put_status(out, status);
+    let error = view.fact("error");
     if let Some(detail) = status_detail {
         out.put("status_detail", detail);
-    } else if let Some(detail) = view.fact("status_detail") {
+    } else if let Some(detail) = view.fact("status_detail").or(error) {
         let detail = out.take(detail);
         out.put("status_detail", detail);
     }
+    let error = error.filter(|_| failed);
     put_times(out, view);
     let response_code = put_status_code(out, view);
     let time = view.fact("time");
@@ -122,18 +126,23 @@ pub(crate) fn finish(
             Some(service) => out.take(service),
             None => fixed(&table.product.name),
         };
-        let mut api =
-            ObjectMap::from([("operation".into(), operation), ("service".into(), object([("name", service)]))]);
+        let service = object([("name", service)]);
+        let mut api = ObjectMap::from([("operation".into(), operation), ("service".into(), service)]);
+        let mut response = ObjectMap::new();
         if let Some(code) = response_code {
-            api.insert("response".into(), object([("code", Value::from(code))]));
+            response.insert("code".into(), Value::from(code));
+        }
+        out.move_into(&mut response, "error_message", error);
+        if !response.is_empty() {
+            api.insert("response".into(), Value::Object(response));
         }
         out.put("api", Value::Object(api));
     }
     if let Some(code) = response_code.filter(|_| matches!(code.class, 3001..=3006 | API_ACTIVITY)) {
         out.put("http_response", object([("code", Value::from(code))]));
     }
-    if let Some(actor) = view.entity("actor").and_then(|actor| user(out, table, actor)) {
-        out.put("actor", object([("user", actor)]));
+    if let Some(actor) = actor(out, table, view) {
+        out.put("actor", actor);
         if class.is_some_and(|class| class.actor == ActorPlace::Host) {
             profiles.push("host");
         }
@@ -148,18 +157,7 @@ pub(crate) fn finish(
             None => {}
         }
     }
-    let sentence = table.sentence.iter().find_map(|name| view.fact(name));
-    let mut parts = table.message.iter();
-    let mut message = String::with_capacity(80);
-    if let Some(sentence) = sentence {
-        let sentence = out.take(sentence);
-        out.put("message", sentence);
-    } else if parts.next().is_some_and(|first| first.fill(&mut message, |name| view.lookup(name))) {
-        for part in parts {
-            part.fill(&mut message, |name| view.lookup(name));
-        }
-        out.put("message", message);
-    }
+    put_message(out, table, view);
 
     let mut metadata = base_metadata(meta, &table.id, &profiles, remarks);
     let mut put = |name: &str, value: Value| metadata.insert(KeyString::from(name), value);
@@ -190,6 +188,11 @@ pub(crate) fn finish(
     if let Some(correlation) = view.fact("correlation") {
         put("correlation_uid", out.take(correlation));
     }
+    let tags = view.entities().flat_map(|entity| &entity.tags);
+    let tags: Vec<Value> = tags.map(|(tag, leaf)| object([("name", fixed(tag)), ("value", out.take(leaf))])).collect();
+    if !tags.is_empty() {
+        put("tags", Value::Array(tags));
+    }
     if let Some(uid) = view.fact("uid") {
         match &meta.id {
             // The record's own id is not the one it goes by here: it stays among the unmapped.
@@ -214,6 +217,27 @@ fn put_cloud(out: &mut Out, provider: &'static str, tenant: Option<&str>) {
     out.put("cloud", Value::Object(cloud));
 }
 
+/// `message`: the source's sentence, else one made of the table's parts.
+fn put_message(out: &mut Out, table: &'static Provider, view: &View<'_>) {
+    if let Some(sentence) = view.fact("message") {
+        let sentence = out.take(sentence);
+        out.put("message", sentence);
+        return;
+    }
+    // The user that the class shows, whoever that is.
+    let shown = out.event.get("user").and_then(Value::as_object);
+    let shown = |attribute: &str| shown?.get(attribute).and_then(text);
+    let (name, uid) = (shown("name"), shown("uid"));
+    let lookup = |place: &str| match place {
+        "user.name" => name.as_deref(),
+        "user.uid" => uid.as_deref(),
+        other => view.lookup(other),
+    };
+    if let Some(message) = Template::join(&table.message, lookup) {
+        out.put("message", message);
+    }
+}
+
 /// When the action began and ended, and how long it took: as far as that can be read.
 fn put_times(out: &mut Out, view: &View<'_>) {
     for name in ["start_time", "end_time"] {
@@ -234,31 +258,4 @@ fn put_status_code(out: &mut Out, view: &View<'_>) -> Option<i64> {
     let code = out.take(leaf);
     out.put("status_code", code);
     leaf.text.parse().ok().filter(|code| (100..600).contains(code))
-}
-
-fn status(out: &mut Out, table: &'static Provider, view: &View<'_>, operation: Option<&str>) -> (i64, Value) {
-    let spec = &table.status;
-    if let Some(leaf) = spec.fact.as_ref().and_then(|fact| view.fact(fact)) {
-        let verbatim = out.take(leaf);
-        let is = |words: &[String]| words.iter().any(|word| same_word(word, &leaf.text));
-        return match (is(&spec.success), is(&spec.failure)) {
-            (true, _) => (1, fixed("Success")),
-            (_, true) => (2, fixed("Failure")),
-            _ => (OTHER.into(), verbatim),
-        };
-    }
-    let Some(operation) = operation else {
-        return (0, fixed("Unknown"));
-    };
-    let ends = |suffix: &String| {
-        let at = operation.len().checked_sub(suffix.len());
-        at.and_then(|at| operation.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(suffix))
-    };
-    if spec.failure_suffixes.iter().any(ends) {
-        return (2, fixed("Failure"));
-    }
-    match spec.otherwise {
-        Outcome::Success => (1, fixed("Success")),
-        Outcome::Unknown => (0, fixed("Unknown")),
-    }
 }

@@ -30,6 +30,7 @@ impl Out {
         if let Some(path) = leaf.path {
             self.used.push((path, None));
         }
+        self.used.extend(leaf.also.iter().map(|path| (*path, None)));
         Value::from(leaf.text.as_ref())
     }
 
@@ -97,6 +98,21 @@ pub(crate) fn user(out: &mut Out, table: &'static Provider, entity: &Entity<'_>)
     Some(Value::Object(user))
 }
 
+/// `actor`: the user, the token it acted with, and what it acted through. `None` if nothing tells the user from others.
+pub(crate) fn actor(out: &mut Out, table: &'static Provider, view: &View<'_>) -> Option<Value> {
+    let mut shown = user(out, table, view.entity("actor")?)?;
+    if let (Value::Object(user), Some(token)) = (&mut shown, view.fact("token")) {
+        let credential = object([("uid", out.take(token)), ("type", fixed("API token"))]);
+        user.insert("programmatic_credentials".into(), Value::Array(vec![credential]));
+    }
+    let mut actor = ObjectMap::from([("user".into(), shown)]);
+    if let Some(app) = view.entity("app") {
+        out.move_into(&mut actor, "app_uid", app.uid.as_ref());
+        out.move_into(&mut actor, "app_name", app.name.as_ref());
+    }
+    Some(Value::Object(actor))
+}
+
 /// `group`: uid, name, and the source's word as type.
 pub(crate) fn group(out: &mut Out, entity: &Entity<'_>) -> Option<Value> {
     thing(out, entity).map(Value::Object)
@@ -115,7 +131,7 @@ pub(crate) fn thing(out: &mut Out, entity: &Entity<'_>) -> Option<ObjectMap> {
     Some(thing)
 }
 
-/// `entity` of Entity Management. A user, an organization or a policy is shown as such, too.
+/// `entity` of Entity Management. A user, a group, an organization or a policy is shown as such, too.
 pub(crate) fn managed_entity(out: &mut Out, table: &'static Provider, entity: &Entity<'_>) -> Option<Value> {
     let mut managed = thing(out, entity)?;
     let (id, caption) = match &entity.kind {
@@ -125,6 +141,7 @@ pub(crate) fn managed_entity(out: &mut Out, table: &'static Provider, entity: &E
     let nested = match caption {
         "Organization" if id != OTHER => Some("org"),
         "User" if id != OTHER => Some("user"),
+        "Group" if id != OTHER => Some("group"),
         "Policy" if id != OTHER => Some("policy"),
         _ => None,
     };
@@ -167,12 +184,6 @@ pub(crate) fn src_endpoint(out: &mut Out, leaf: Option<&Leaf<'_>>) -> Option<Val
         }
     }
     Some(Value::Object(endpoint))
-}
-
-/// The HTTP status of an answer, if it is one.
-pub(crate) fn http_code(view: &View<'_>, table: &Provider) -> Option<i64> {
-    let leaf = view.fact(table.status.http_code.as_deref()?)?;
-    leaf.text.parse().ok().filter(|code| (100..=599).contains(code))
 }
 
 /// The `src_endpoint` of a class that must have one and whose source does not tell.
@@ -228,7 +239,7 @@ mod tests {
     fn endpoint(text: &str) -> (Option<String>, usize) {
         let mut out = Out::default();
         let path: &'static [String] = Vec::leak(vec!["ip".to_owned()]);
-        let value = src_endpoint(&mut out, Some(&Leaf { text: text.into(), path: Some(path) }));
+        let value = src_endpoint(&mut out, Some(&Leaf { path: Some(path), ..Leaf::derived(text) }));
         (value.map(|value| serde_json::to_string(&value).unwrap()), out.used.len())
     }
 

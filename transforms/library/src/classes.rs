@@ -3,8 +3,8 @@
 use crate::attributes::{Out, fixed, group, managed_entity, object, thing, user};
 use crate::ocsf::{OTHER, SCHEMA};
 use crate::pattern::Captures;
-use crate::table::{Chosen, Listed, Provider, Resources, Rule};
-use crate::view::{Entity, View, text};
+use crate::table::{Chosen, Provider, Resources, Rule};
+use crate::view::{Entity, View, at, text};
 use vrl::value::{ObjectMap, Value};
 
 /// An event and the row of the table that matched it.
@@ -37,20 +37,7 @@ impl<'e> Case<'_, 'e> {
                 Ok(())
             }
             3005 => {
-                let privileges: Option<Vec<Value>> = self.rule.map(|rule| {
-                    rule.privileges
-                        .iter()
-                        .filter_map(|one| self.view.fill(one, &self.captures))
-                        .map(Value::from)
-                        .collect()
-                });
-                let mut privileges = privileges;
-                if let (Some(all), Some(listed)) =
-                    (privileges.as_mut(), self.rule.and_then(|rule| rule.privileges_in.as_ref()))
-                {
-                    all.extend(self.listed(listed));
-                }
-                let privileges = privileges.filter(|list| !list.is_empty()).ok_or("privileges")?;
+                let privileges = Some(self.privileges()).filter(|list| !list.is_empty()).ok_or("privileges")?;
                 out.put("privileges", Value::Array(privileges));
                 self.put_user(out)
             }
@@ -58,6 +45,10 @@ impl<'e> Case<'_, 'e> {
                 let chosen = self.choose(|rule| &rule.group).ok_or("group")?;
                 let group = group(out, &chosen).ok_or("group")?;
                 out.put("group", group);
+                let privileges = self.privileges();
+                if !privileges.is_empty() {
+                    out.put("privileges", Value::Array(privileges));
+                }
                 // A change of the group itself concerns no user.
                 let _ = self.put_user(out);
                 Ok(())
@@ -66,6 +57,17 @@ impl<'e> Case<'_, 'e> {
                 let chosen = self.choose(|rule| &rule.web_resource).ok_or("web_resources")?;
                 let resource = thing(out, &chosen).ok_or("web_resources")?;
                 out.put("web_resources", Value::Array(vec![Value::Object(resource)]));
+                Ok(())
+            }
+            6002 => {
+                let mut chosen = self.choose(|rule| &rule.app).ok_or("app")?;
+                // The class has no place for a type; the event code has, if there is one.
+                if self.view.fact("event_code").is_none() {
+                    chosen.kind = None;
+                }
+                let mut app = thing(out, &chosen).ok_or("app")?;
+                app.remove("type");
+                out.put("app", Value::Object(app));
                 Ok(())
             }
             6003 => {
@@ -80,6 +82,20 @@ impl<'e> Case<'_, 'e> {
 
     fn choose(&self, field: impl Fn(&'static Rule) -> &'static Option<Chosen>) -> Option<Entity<'e>> {
         self.view.choose(field(self.rule?).as_ref()?, &self.captures)
+    }
+
+    /// The privileges that the row tells, and those that the event names where the row says. The event's own list also
+    /// stays among the unmapped, where it is whole.
+    fn privileges(&self) -> Vec<Value> {
+        let Some(rule) = self.rule else { return Vec::new() };
+        let told = rule.privileges.iter().filter_map(|one| self.view.fill(one, &self.captures));
+        let mut names: Vec<Value> = told.map(Value::from).collect();
+        if let Some(listed) = &rule.privileges_in
+            && let Some(there) = at(self.raw, &listed.at.0)
+        {
+            collect_texts(there, &listed.keys, &mut names);
+        }
+        names
     }
 
     fn put_user(&self, out: &mut Out) -> Result<(), &'static str> {
@@ -107,7 +123,7 @@ impl<'e> Case<'_, 'e> {
             }
             Some(Resources::Keys { keys_of, uid_suffix, name_suffix, uid, uid_type, except }) => {
                 let mut resources = Vec::new();
-                for (key, value) in self.object_at(&keys_of.0).into_iter().flatten() {
+                for (key, value) in at(self.raw, &keys_of.0).and_then(Value::as_object).into_iter().flatten() {
                     let key = key.as_str();
                     let (attribute, kind) = if except.iter().any(|other| other == key) {
                         continue;
@@ -135,25 +151,16 @@ impl<'e> Case<'_, 'e> {
             out.put("resources", Value::Array(resources.into_iter().map(Value::Object).collect()));
         }
     }
+}
 
-    /// The texts that `listed` names; the list stays among the unmapped, where it is whole.
-    fn listed(&self, listed: &Listed) -> Vec<Value> {
-        let Some((last, above)) = listed.list.0.split_last() else { return Vec::new() };
-        let Some(Value::Array(items)) = self.object_at(above).and_then(|map| map.get(last.as_str())) else {
-            return Vec::new();
-        };
-        let named = items.iter().filter_map(|item| match item {
-            Value::Object(map) => text(map.get(listed.key.as_str())?),
-            _ => None,
-        });
-        named.map(|text| Value::from(text.as_ref())).collect()
-    }
-
-    fn object_at(&self, path: &[String]) -> Option<&'e ObjectMap> {
-        path.iter().try_fold(self.raw, |map, step| match map.get(step.as_str())? {
-            Value::Object(below) => Some(below),
-            _ => None,
-        })
+/// The plain texts in `value`, and those under `keys` of objects.
+fn collect_texts(value: &Value, keys: &[String], texts: &mut Vec<Value>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| collect_texts(item, keys, texts)),
+        Value::Object(map) => {
+            keys.iter().filter_map(|key| map.get(key.as_str())).for_each(|below| collect_texts(below, keys, texts));
+        }
+        scalar => texts.extend(text(scalar).map(|text| Value::from(text.as_ref()))),
     }
 }
 

@@ -17,6 +17,7 @@ mod function;
 mod meta;
 mod normalize;
 mod ocsf;
+mod outcome;
 mod pattern;
 mod redact;
 mod table;

@@ -11,7 +11,7 @@ use crate::classes::Case;
 use crate::meta::Meta;
 use crate::ocsf::{API_ACTIVITY, BASE_EVENT, Code, OTHER, SCHEMA, UNKNOWN};
 use crate::table::{self, Provider};
-use crate::view::View;
+use crate::view::{View, text};
 use crate::{fallback, redact, unmapped};
 use sha2::{Digest, Sha256};
 use vrl::value::{ObjectMap, Value};
@@ -61,13 +61,17 @@ pub(crate) fn normalize(mut event: Value, provider: &str, meta: &Meta, redact: b
 }
 
 /// An event of a provider that has a table.
-fn mapped(map: ObjectMap, table: &'static Provider, meta: &Meta, mut remarks: Vec<String>) -> (Out, Code) {
+fn mapped(mut map: ObjectMap, table: &'static Provider, meta: &Meta, mut remarks: Vec<String>) -> (Out, Code) {
+    for key in &table.json_texts {
+        read_json_text(&mut map, key);
+    }
     let view = View::read(table, &map);
     let (rule, captures) = view.row(table);
     let event_code = view.lookup("event_code");
     if rule.is_none() {
         fallback::count(&table.id, event_code.unwrap_or_default());
     }
+    let rule = rule.or(table.otherwise.as_ref());
     let other = if event_code.is_some() { OTHER } else { UNKNOWN };
     let case = Case { table, raw: &map, view: &view, rule, captures };
     let candidates = [rule.map(|rule| rule.is), rule.map(|rule| rule.or), Some(Code::new(API_ACTIVITY, other))];
@@ -94,9 +98,17 @@ fn mapped(map: ObjectMap, table: &'static Provider, meta: &Meta, mut remarks: Ve
     });
     // A row's remark on the outcome holds whatever the class.
     let status_detail = rule.and_then(|rule| rule.status_detail.as_deref());
-    finish(&mut out, table, (&view, &map), (code, status_detail), meta, remarks);
+    finish(&mut out, table, &view, (code, status_detail), meta, remarks);
     put_unmapped(&mut out, map);
     (out, code)
+}
+
+/// Puts the object that the text under `key` is, if it is one, in the place of the text.
+fn read_json_text(map: &mut ObjectMap, key: &str) {
+    let object = map.get(key).and_then(text).and_then(|text| serde_json::from_str(&text).ok());
+    if let Some(object @ Value::Object(_)) = object {
+        map.insert(key.into(), object);
+    }
 }
 
 /// A Base Event of which only the metadata is known.

@@ -11,7 +11,10 @@ pub(crate) type Captures<'t, 'e> = Vec<(&'t str, &'e str)>;
 /// |--------------------|--------------------------------------------------------------------------|
 /// | `SIGN_IN`          | that text, case-insensitive, runs of blanks counting as one               |
 /// | `ACCESS_REPORTS_*` | texts that begin so (at least one character more)                         |
+/// | `*_DENIED`         | texts that end so (at least one character more)                           |
+/// | `*fail*`           | texts in which that stands                                                |
 /// | `*`                | any text                                                                  |
+/// | `200..399`         | a whole number from the one to the other                                  |
 /// | `/admin/users/{u}` | a path of as many segments; `{u}` captures one that is not empty          |
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "String")]
@@ -19,6 +22,9 @@ pub(crate) enum Pattern {
     Any,
     Word(String),
     Prefix(String),
+    Suffix(String),
+    Part(String),
+    Range(i64, i64),
     Path(Vec<Segment>),
 }
 
@@ -41,9 +47,15 @@ impl From<String> for Pattern {
             };
             return Self::Path(text.split('/').map(segment).collect());
         }
-        match text.strip_suffix('*') {
-            Some(prefix) => Self::Prefix(prefix.to_owned()),
-            None => Self::Word(text),
+        let range = text.split_once("..").and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
+        if let Some((from, to)) = range {
+            return Self::Range(from, to);
+        }
+        match (text.strip_prefix('*'), text.strip_suffix('*')) {
+            (Some(after), Some(_)) => Self::Part(after.trim_end_matches('*').to_owned()),
+            (Some(suffix), None) => Self::Suffix(suffix.to_owned()),
+            (None, Some(prefix)) => Self::Prefix(prefix.to_owned()),
+            (None, None) => Self::Word(text),
         }
     }
 }
@@ -58,6 +70,16 @@ impl Pattern {
                 text.len() > prefix.len()
                     && text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
             }
+            Self::Suffix(suffix) => text
+                .len()
+                .checked_sub(suffix.len())
+                .filter(|at| *at > 0)
+                .and_then(|at| text.get(at..))
+                .is_some_and(|end| end.eq_ignore_ascii_case(suffix)),
+            Self::Part(part) => {
+                text.as_bytes().windows(part.len().max(1)).any(|there| there.eq_ignore_ascii_case(part.as_bytes()))
+            }
+            Self::Range(from, to) => text.parse().is_ok_and(|number: i64| (*from..=*to).contains(&number)),
             Self::Path(segments) => {
                 let before = captures.len();
                 let mut parts = text.split('/');
@@ -103,7 +125,7 @@ pub(crate) fn same_word(a: &str, b: &str) -> bool {
 }
 
 /// A text with places to fill: `" on {affected.type} {affected.name|affected.uid}"`. In a place stand names of facts,
-/// entity fields or captures; the first that is known fills it.
+/// entity fields or captures; the first that is known fills it. `=text` is that text, for when nothing else is known.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) struct Template(Vec<Piece>);
@@ -138,12 +160,12 @@ impl TryFrom<String> for Template {
 impl Template {
     /// Appends the text with its places filled by `lookup`; appends nothing and returns `false` if a place has no
     /// filling.
-    pub(crate) fn fill<'e>(&self, out: &mut String, lookup: impl Fn(&str) -> Option<&'e str>) -> bool {
+    pub(crate) fn fill<'e>(&'e self, out: &mut String, lookup: impl Fn(&str) -> Option<&'e str>) -> bool {
         let start = out.len();
         for piece in &self.0 {
             let text = match piece {
                 Piece::Text(text) => Some(text.as_str()),
-                Piece::Place(names) => names.iter().find_map(|name| lookup(name)),
+                Piece::Place(names) => names.iter().find_map(|name| name.strip_prefix('=').or_else(|| lookup(name))),
             };
             match text {
                 Some(text) => out.push_str(text),
@@ -156,6 +178,19 @@ impl Template {
         true
     }
 
+    /// `parts` put together. One that lacks a filling is left out, and without the first there is nothing.
+    pub(crate) fn join<'e>(parts: &'e [Self], lookup: impl Fn(&str) -> Option<&'e str>) -> Option<String> {
+        let mut text = String::with_capacity(80);
+        let (first, others) = parts.split_first()?;
+        if !first.fill(&mut text, &lookup) {
+            return None;
+        }
+        for part in others {
+            part.fill(&mut text, &lookup);
+        }
+        Some(text)
+    }
+
     /// The names in its places.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0
@@ -165,6 +200,7 @@ impl Template {
                 Piece::Text(_) => &[],
             })
             .map(String::as_str)
+            .filter(|name| !name.starts_with('='))
     }
 }
 
@@ -196,6 +232,23 @@ mod tests {
     }
 
     #[test]
+    fn an_ending_wants_something_before_it_and_a_part_nothing() {
+        assert!(matches("*_DENIED", "access_denied").is_some());
+        assert!(matches("*_DENIED", "_DENIED").is_none());
+        assert!(matches("*b", "é").is_none());
+        assert!(matches("*fail*", "Reauthentication FAILURE").is_some());
+        assert!(matches("*fail*", "fai").is_none());
+    }
+
+    #[test]
+    fn a_range_is_of_whole_numbers() {
+        assert!(matches("200..399", "200").is_some() && matches("200..399", "399").is_some());
+        for other in ["199", "400", "2", "200.5", "ok", ""] {
+            assert!(matches("200..399", other).is_none(), "{other}");
+        }
+    }
+
+    #[test]
     fn a_path_captures_whole_segments() {
         let one = |name: &str, value: &str| Some(vec![(name.to_owned(), value.to_owned())]);
         assert_eq!(matches("/admin/users/{u}", "/admin/users/7"), one("u", "7"));
@@ -215,5 +268,14 @@ mod tests {
         assert_eq!(fill(&[("type", "T"), ("uid", "1")]), (true, "X on T 1".to_owned()));
         assert_eq!(fill(&[("type", "T")]), (false, "X".to_owned()));
         assert!(Template::try_from("{a".to_owned()).is_err());
+    }
+
+    #[test]
+    fn a_template_may_say_what_stands_for_nothing() {
+        let template = Template::try_from("{platform|=-}/{operation}".to_owned()).unwrap();
+        let mut out = String::new();
+        assert!(template.fill(&mut out, |name| (name == "operation").then_some("Edit")));
+        assert_eq!(out, "-/Edit");
+        assert_eq!(template.names().collect::<Vec<_>>(), ["platform", "operation"]);
     }
 }

@@ -1,9 +1,15 @@
 //! The mapping table of a provider, as written in `tables/<provider>.yaml`. What the keys mean is in `README.md`.
 
-use crate::ocsf::{Code, SCHEMA};
-use crate::pattern::{Pattern, Template};
+mod check;
+mod entity;
+mod rule;
+
+pub(crate) use self::entity::{Chosen, EntitySpec, Primary, Selector};
+pub(crate) use self::rule::{Outcome, Rule, StatusRow};
+
+use crate::pattern::Template;
 use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 /// One table per provider. A new provider adds its line here.
@@ -11,6 +17,8 @@ const TABLES: &[&str] = &[
     include_str!("../tables/mural.yaml"),
     include_str!("../tables/pactflow.yaml"),
     include_str!("../tables/solace_cloud.yaml"),
+    include_str!("../tables/api7.yaml"),
+    include_str!("../tables/anypoint.yaml"),
 ];
 
 /// The tables. They are compiled in, and a test reads them, so that they cannot fail to parse at run time.
@@ -28,7 +36,8 @@ pub(crate) fn provider(id: &str) -> Option<&'static Provider> {
     PROVIDERS.iter().find(|provider| provider.id == id)
 }
 
-/// A path of object keys into the raw event, written with dots.
+/// A path into the raw event, written with dots: keys of objects, numbers of elements of lists, `[only]` for the element
+/// of a list that has no other.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(from = "String")]
 pub(crate) struct Path(pub(crate) Vec<String>);
@@ -67,6 +76,13 @@ impl<T> From<OneOrMany<T>> for List<T> {
 #[serde(from = "OneOrMany<T>", bound = "T: Deserialize<'de>")]
 pub(crate) struct List<T>(pub(crate) Vec<T>);
 
+// Not derived: that would ask for a default of the elements.
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
 /// A provider's table.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,30 +99,49 @@ pub(crate) struct Provider {
     pub(crate) cloud: Option<String>,
     #[serde(default)]
     pub(crate) tenant: Tenant,
+    /// Keys whose text may be an object written as JSON: it is read as that.
+    #[serde(default)]
+    pub(crate) json_texts: Vec<String>,
     /// Texts of the event, by name, with the paths to try in turn.
     pub(crate) facts: BTreeMap<String, List<Path>>,
+    /// Members that are true or false: facts that are `true` or `false`.
+    #[serde(default)]
+    pub(crate) flags: BTreeMap<String, Path>,
     /// Words that a fact does not count as: it is absent then.
     #[serde(default)]
-    pub(crate) no_fact: BTreeMap<String, Vec<String>>,
+    pub(crate) no_fact: BTreeMap<String, List<String>>,
     /// Texts derived from a fact.
     #[serde(default)]
     pub(crate) derived: BTreeMap<String, Derived>,
+    /// What stands for a fact that is not there: parts put together. One that lacks a filling is left out, and without
+    /// the first there is nothing.
+    #[serde(default)]
+    pub(crate) composed: BTreeMap<String, List<Template>>,
+    /// A fact that has no attribute of its own, and the derived or composed one that shows it.
+    #[serde(default)]
+    pub(crate) shown_by: BTreeMap<String, String>,
     pub(crate) entities: BTreeMap<String, EntitySpec>,
+    /// Where a list has the entity that an event is about, among others.
+    pub(crate) primary: Option<Primary>,
+    /// The entities that may be the actor: the first that is known is `actor`, the second is `app`.
+    #[serde(default)]
+    pub(crate) actors: Vec<String>,
     /// The source's word for a kind of user, and the caption it stands for.
     #[serde(default)]
     pub(crate) user_types: BTreeMap<String, String>,
     /// The source's word for a kind of entity, and the caption it stands for.
     #[serde(default)]
     pub(crate) entity_types: BTreeMap<String, String>,
-    pub(crate) status: Status,
-    pub(crate) resources: Option<Resources>,
-    /// Facts that are a whole sentence: the first of them is the `message`.
+    /// What tells the outcome; the first that matches decides.
     #[serde(default)]
-    pub(crate) sentence: Vec<String>,
-    /// Parts of `message` where there is no sentence; one that lacks a filling is left out, and without the first there is no message.
+    pub(crate) status: Vec<StatusRow>,
+    pub(crate) resources: Option<Resources>,
+    /// Parts of `message` where the event has no sentence; as in `composed`.
     pub(crate) message: Vec<Template>,
     /// The first that matches decides.
     pub(crate) rules: Vec<Rule>,
+    /// What an event is that no row matches.
+    pub(crate) otherwise: Option<Rule>,
     /// The names that rows compare, each once, so that an event looks each up once.
     #[serde(skip)]
     pub(crate) subjects: Vec<String>,
@@ -120,7 +155,7 @@ pub(crate) struct Product {
     pub(crate) name: String,
 }
 
-/// Where `metadata.tenant_uid` comes from.
+/// Where `metadata.tenant_uid` comes from, if the event does not say.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Tenant {
@@ -137,68 +172,20 @@ pub(crate) enum Tenant {
 pub(crate) struct Derived {
     /// The fact.
     pub(crate) from: String,
+    /// What stands after the first of these; nothing if there is none.
+    pub(crate) after_first: Option<String>,
+    /// What stands after one of these words and a blank; nothing if the text does not begin with one.
+    #[serde(default)]
+    pub(crate) after_word: Vec<String>,
     /// What stands before the first of these; the whole text if there is none.
     pub(crate) before_first: Option<String>,
     /// What stands after the last of these; the whole text if there is none.
     pub(crate) after_last: Option<String>,
     /// The text without this ending, and nothing if it does not end so.
     pub(crate) without_suffix: Option<Template>,
-}
-
-/// A person, group or thing in the raw event: where its fields are, below `at`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct EntitySpec {
+    /// Whether a text that does not end in `without_suffix` counts as a whole.
     #[serde(default)]
-    at: Path,
-    pub(crate) uid: Option<Path>,
-    pub(crate) name: Option<Path>,
-    pub(crate) email: Option<Path>,
-    /// Name of the organization it belongs to.
-    pub(crate) org: Option<Path>,
-    #[serde(rename = "type")]
-    pub(crate) kind: Option<Path>,
-    /// Where the source does not tell the kind of user: the caption if there is an e-mail address.
-    pub(crate) user_type_with_email: Option<String>,
-    /// Where the source does not tell the kind of user: the caption.
-    pub(crate) user_type: Option<String>,
-    /// Where another text tells the type.
-    pub(crate) type_by: Option<TypeBy>,
-}
-
-/// The types that a text stands for.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct TypeBy {
-    /// Where the text is.
-    pub(crate) fact: Path,
-    /// The text, and the type it stands for.
-    pub(crate) words: BTreeMap<String, String>,
-}
-
-/// Where the outcome is.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Status {
-    /// Endings of the operation that mean Failure.
-    #[serde(default)]
-    pub(crate) failure_suffixes: Vec<String>,
-    /// The fact that says it in a word.
-    pub(crate) fact: Option<String>,
-    /// Its words for Success, and for Failure; any other is shown as it is.
-    #[serde(default)]
-    pub(crate) success: Vec<String>,
-    #[serde(default)]
-    pub(crate) failure: Vec<String>,
-    /// What any other operation means.
-    pub(crate) otherwise: Outcome,
-}
-
-/// `status_id` 0 and 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub(crate) enum Outcome {
-    Unknown,
-    Success,
+    pub(crate) or_whole: bool,
 }
 
 /// Where `resources` of API Activity come from.
@@ -210,185 +197,4 @@ pub(crate) enum Resources {
     /// The keys of an object: `<t>_uuid` is the uid of a `t`, `<t>_name` its name, `uid` the uid of what the fact
     /// `uid_type` calls it.
     Keys { keys_of: Path, uid_suffix: String, name_suffix: String, uid: String, uid_type: String, except: Vec<String> },
-}
-
-/// One row: which events, and what they are.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Rule {
-    /// Facts and what each must match, all of them.
-    when: BTreeMap<String, List<Pattern>>,
-    /// The same, with the position of the name in [`Provider::subjects`].
-    #[serde(skip)]
-    pub(crate) conditions: Vec<(usize, Vec<Pattern>)>,
-    /// Class and activity.
-    pub(crate) is: Code,
-    /// What it is if that class lacks a required attribute; `6003/99` if not said.
-    #[serde(default = "other_call")]
-    pub(crate) or: Code,
-    pub(crate) user: Option<Chosen>,
-    pub(crate) group: Option<Chosen>,
-    pub(crate) entity: Option<Chosen>,
-    pub(crate) web_resource: Option<Chosen>,
-    #[serde(default)]
-    pub(crate) privileges: Vec<Template>,
-    pub(crate) status_detail: Option<String>,
-}
-
-fn other_call() -> Code {
-    Code::new(crate::ocsf::API_ACTIVITY, crate::ocsf::OTHER)
-}
-
-/// Who or what a row is about.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-pub(crate) enum Chosen {
-    // First, because a list of two would also do as the two fields of the others.
-    /// The first of these entities that has a uid or a name.
-    First(List<Selector>),
-    /// An entity, which is of this type.
-    Typed {
-        entity: String,
-        #[serde(rename = "type")]
-        kind: String,
-    },
-    /// An entity of this uid, taken from what the row captured.
-    Captured {
-        uid: Template,
-        #[serde(rename = "type")]
-        kind: String,
-    },
-}
-
-/// An entity, `affected`; or an entity if it is of a type, `affected:USER`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(from = "String")]
-pub(crate) struct Selector {
-    pub(crate) entity: String,
-    pub(crate) kind: Option<String>,
-}
-
-impl From<String> for Selector {
-    fn from(text: String) -> Self {
-        match text.split_once(':') {
-            Some((entity, kind)) => Self { entity: entity.to_owned(), kind: Some(kind.to_owned()) },
-            None => Self { entity: text, kind: None },
-        }
-    }
-}
-
-impl Provider {
-    /// Reads a table and checks that every name in it is known.
-    fn parse(yaml: &str) -> Result<Self, String> {
-        let mut table: Self = serde_yaml_ng::from_str(yaml).map_err(|error| error.to_string())?;
-        for spec in table.entities.values_mut() {
-            for field in
-                [&mut spec.uid, &mut spec.name, &mut spec.email, &mut spec.org, &mut spec.kind].into_iter().flatten()
-            {
-                *field = spec.at.join(field);
-            }
-        }
-        table.check().map_err(|problem| format!("table `{}`: {problem}", table.id))?;
-        let names: BTreeSet<&String> = table.rules.iter().flat_map(|rule| rule.when.keys()).collect();
-        table.subjects = names.into_iter().cloned().collect();
-        for rule in &mut table.rules {
-            let position = |name: &String| table.subjects.iter().position(|known| known == name);
-            let conditions = rule.when.iter().filter_map(|(name, list)| Some((position(name)?, list.0.clone())));
-            rule.conditions = conditions.collect();
-        }
-        Ok(table)
-    }
-
-    fn check(&self) -> Result<(), String> {
-        for (name, derived) in &self.derived {
-            if !self.facts.contains_key(&derived.from) {
-                return Err(format!("`{name}` is derived from `{}`, which is no fact", derived.from));
-            }
-            self.check_names(derived.without_suffix.iter().flat_map(Template::names), &[])?;
-        }
-        self.check_names(self.message.iter().flat_map(Template::names), &[])?;
-        let named = self.no_fact.keys().chain(&self.sentence).chain(&self.status.fact);
-        for name in named {
-            self.facts.get(name).ok_or_else(|| format!("`{name}` is no fact"))?;
-        }
-        let of_entities = self.entities.values().flat_map(|e| [&e.user_type_with_email, &e.user_type]).flatten();
-        for caption in self.user_types.values().chain(of_entities) {
-            SCHEMA.user_types.get(caption).ok_or_else(|| format!("`{caption}` is no type of user"))?;
-        }
-        for caption in self.entity_types.values() {
-            SCHEMA.entity_types.get(caption).ok_or_else(|| format!("`{caption}` is no type of entity"))?;
-        }
-        match &self.resources {
-            Some(Resources::Entity { entity }) => self.check_entity(entity)?,
-            Some(Resources::Keys { uid_type, .. }) => self.check_names([uid_type.as_str()], &[])?,
-            None => {}
-        }
-        self.rules.iter().try_for_each(|rule| self.check_rule(rule))
-    }
-
-    fn check_rule(&self, rule: &Rule) -> Result<(), String> {
-        for code in [rule.is, rule.or] {
-            let class = SCHEMA.classes.get(&code.class).ok_or_else(|| format!("no class {}", code.class))?;
-            class.activity(code.activity).ok_or_else(|| format!("no activity {} in {}", code.activity, class.name))?;
-        }
-        self.check_names(rule.when.keys().map(String::as_str), &[])?;
-        let captured: Vec<&str> = rule.when.values().flat_map(|list| &list.0).flat_map(Pattern::names).collect();
-        self.check_names(rule.privileges.iter().flat_map(Template::names), &captured)?;
-        for chosen in [&rule.user, &rule.group, &rule.entity, &rule.web_resource].into_iter().flatten() {
-            match chosen {
-                Chosen::Typed { entity, .. } => self.check_entity(entity)?,
-                Chosen::Captured { uid, .. } => self.check_names(uid.names(), &captured)?,
-                Chosen::First(list) => list.0.iter().try_for_each(|one| self.check_entity(&one.entity))?,
-            }
-        }
-        Ok(())
-    }
-
-    fn check_entity(&self, name: &str) -> Result<(), String> {
-        self.entities.contains_key(name).then_some(()).ok_or_else(|| format!("no entity `{name}`"))
-    }
-
-    fn check_names<'n>(&self, names: impl IntoIterator<Item = &'n str>, captured: &[&str]) -> Result<(), String> {
-        for name in names {
-            let entity = |(entity, field): (&str, &str)| {
-                self.entities.contains_key(entity) && ["uid", "name", "email", "org", "type"].contains(&field)
-            };
-            let known = captured.contains(&name)
-                || self.facts.contains_key(name)
-                || self.derived.contains_key(name)
-                || name.split_once('.').is_some_and(entity);
-            if !known {
-                return Err(format!("`{name}` is neither a fact nor a field of an entity"));
-            }
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_shipped_table_is_sound() {
-        for table in TABLES {
-            let provider = Provider::parse(table).unwrap();
-            assert!(provider.entities.contains_key("actor"), "{}", provider.id);
-        }
-    }
-
-    #[test]
-    fn a_name_that_is_not_there_is_an_error() {
-        let check = |from: &str, to: &str, problem: &str| {
-            let table = TABLES[0].replacen(from, to, 1);
-            let error = Provider::parse(&table).unwrap_err();
-            assert!(error.contains(problem), "{error}");
-        };
-        check("{ operation: SIGN_OUT }", "{ operatoin: SIGN_OUT }", "`operatoin` is neither");
-        check("is: 3002/2", "is: 3002/77", "no activity 77 in Authentication");
-        check("is: 3002/2", "is: 3003/2", "no class 3003");
-        check("APIKEY: Service", "APIKEY: Robot", "`Robot` is no type of user");
-        check("resources: { entity: affected }", "resources: { entity: afected }", "no entity `afected`");
-        check("{affected.name|affected.uid}", "{affected.nam}", "`affected.nam` is neither");
-    }
 }

@@ -1,5 +1,6 @@
 //! What no attribute represents, at its own path.
 
+use crate::view;
 use vrl::value::{ObjectMap, Value};
 
 /// A leaf of the raw event that an attribute represents: a path of keys from the mapping table, and one key more where
@@ -7,7 +8,7 @@ use vrl::value::{ObjectMap, Value};
 pub(crate) type Used = (&'static [String], Option<String>);
 
 /// The raw event without the leaves `used`, without nulls and empty texts, and without what that leaves empty.
-/// Inside an array nothing is left out, so that every leaf keeps its path.
+/// Of an array no element is left out, so that every leaf keeps its path.
 pub(crate) fn rest(mut raw: ObjectMap, used: &[Used]) -> ObjectMap {
     for (path, key) in used {
         remove(&mut raw, path, key.as_deref());
@@ -22,14 +23,24 @@ fn remove(map: &mut ObjectMap, path: &[String], key: Option<&str>) {
         (None, [above @ .., last]) => (last.as_str(), above),
         (None, []) => return,
     };
-    let mut map = map;
-    for step in above {
-        match map.get_mut(step.as_str()) {
-            Some(Value::Object(below)) => map = below,
-            _ => return,
-        }
+    let Some((first, below)) = above.split_first() else {
+        map.remove(last);
+        return;
+    };
+    let Some(mut place) = map.get_mut(first.as_str()) else { return };
+    for step in below {
+        let next = match place {
+            Value::Object(map) => map.get_mut(step.as_str()),
+            // Only members of objects are taken out: every other leaf keeps its path.
+            Value::Array(items) => view::index(items, step).and_then(|index| items.get_mut(index)),
+            _ => None,
+        };
+        let Some(next) = next else { return };
+        place = next;
     }
-    map.remove(last);
+    if let Value::Object(map) = place {
+        map.remove(last);
+    }
 }
 
 /// Removes the empty parts of `value`; whether anything is left of it.

@@ -1,8 +1,9 @@
 //! The raw event as a mapping table sees it: named facts, and entities with uid, name, e-mail, organization, type.
 
-use crate::attributes::is_email;
+mod read;
+
 use crate::pattern::{Captures, Template, same_word};
-use crate::table::{Chosen, EntitySpec, Path, Provider, Rule, Selector};
+use crate::table::{Chosen, Provider, Rule, Selector};
 use std::borrow::Cow;
 use vrl::value::{ObjectMap, Value};
 
@@ -12,6 +13,15 @@ pub(crate) struct Leaf<'e> {
     pub(crate) text: Cow<'e, str>,
     /// Where it stands; `None` if it is derived from something that is shown elsewhere.
     pub(crate) path: Option<&'static [String]>,
+    /// Further leaves that are shown where this one is.
+    pub(crate) also: Vec<&'static [String]>,
+}
+
+impl<'e> Leaf<'e> {
+    /// A text that stands nowhere in the event.
+    pub(crate) fn derived(text: impl Into<Cow<'e, str>>) -> Self {
+        Self { text: text.into(), path: None, also: Vec::new() }
+    }
 }
 
 /// A person, group or thing.
@@ -19,12 +29,16 @@ pub(crate) struct Leaf<'e> {
 pub(crate) struct Entity<'e> {
     pub(crate) uid: Option<Leaf<'e>>,
     pub(crate) name: Option<Leaf<'e>>,
+    /// Parts of the full name.
+    pub(crate) full_name: Vec<Leaf<'e>>,
     /// Only an address that the schema accepts.
     pub(crate) email: Option<Leaf<'e>>,
     pub(crate) org: Option<Leaf<'e>>,
     pub(crate) kind: Option<Leaf<'e>>,
     /// The caption of its type of user where the source does not say.
     pub(crate) user_type: Option<&'static str>,
+    /// Tags by name.
+    pub(crate) tags: Vec<(&'static str, Leaf<'e>)>,
 }
 
 impl<'e> Entity<'e> {
@@ -38,7 +52,7 @@ impl<'e> Entity<'e> {
         self.uid.is_some() || self.name().is_some()
     }
 
-    /// All its leaves, in a fixed order.
+    /// All its leaves that a user has one of, in a fixed order.
     pub(crate) fn leaves(&self) -> [Option<&Leaf<'e>>; 5] {
         [self.uid.as_ref(), self.name.as_ref(), self.email.as_ref(), self.org.as_ref(), self.kind.as_ref()]
     }
@@ -52,35 +66,6 @@ pub(crate) struct View<'e> {
 }
 
 impl<'e> View<'e> {
-    /// Reads what the table names.
-    pub(crate) fn read(table: &'static Provider, raw: &'e ObjectMap) -> Self {
-        let mut view = Self { facts: Vec::with_capacity(16), entities: Vec::with_capacity(table.entities.len()) };
-        for (name, spec) in &table.entities {
-            view.entities.push((name, entity(spec, raw)));
-        }
-        for (name, paths) in &table.facts {
-            let none = table.no_fact.get(name).map_or(&[][..], Vec::as_slice);
-            let counts = |leaf: &Leaf<'_>| !none.iter().any(|word| same_word(word, &leaf.text));
-            if let Some(leaf) = paths.0.iter().find_map(|path| leaf(raw, path).filter(counts)) {
-                view.facts.push((name, leaf));
-            }
-        }
-        for (name, derived) in &table.derived {
-            let text = view.lookup(&derived.from).and_then(|text| {
-                let text = derived.before_first.as_deref().map_or(text, |mark| text.split(mark).next().unwrap_or(text));
-                let text = derived.after_last.as_deref().map_or(text, |mark| text.rsplit(mark).next().unwrap_or(text));
-                match &derived.without_suffix {
-                    Some(suffix) => without_suffix(&view, text, suffix),
-                    None => Some(text),
-                }
-            });
-            if let Some(text) = text.filter(|text| !text.is_empty()).map(str::to_owned) {
-                view.facts.push((name, Leaf { text: Cow::Owned(text), path: None }));
-            }
-        }
-        view
-    }
-
     /// The fact `name`.
     pub(crate) fn fact(&self, name: &str) -> Option<&Leaf<'e>> {
         self.facts.iter().find(|(known, _)| *known == name).map(|(_, leaf)| leaf)
@@ -140,17 +125,19 @@ impl<'e> View<'e> {
 
     /// The entity that a row chooses, if it can be told from others.
     pub(crate) fn choose(&self, chosen: &'static Chosen, captures: &Captures<'_, '_>) -> Option<Entity<'e>> {
-        let derived = |text: Cow<'e, str>| Some(Leaf { text, path: None });
+        let first = |selectors: &[Selector]| selectors.iter().find_map(|selector| self.select(selector)).cloned();
         match chosen {
-            Chosen::Captured { uid, kind } => {
-                let uid = self.fill(uid, captures)?;
-                Some(Entity { uid: derived(uid.into()), kind: derived(kind.as_str().into()), ..Entity::default() })
+            Chosen::First(selectors) => first(&selectors.0),
+            Chosen::Made(made) => {
+                let captured = |template: &Option<Template>| {
+                    template.as_ref().and_then(|one| self.fill(one, captures)).map(Leaf::derived)
+                };
+                let known = first(&made.from.0).unwrap_or_default();
+                let uid = known.uid.clone().or_else(|| captured(&made.uid));
+                let name = known.name.clone().or_else(|| captured(&made.name));
+                let entity = Entity { uid, name, kind: Some(Leaf::derived(made.kind.as_str())), ..known };
+                entity.is_known().then_some(entity)
             }
-            Chosen::Typed { entity, kind } => {
-                let entity = self.entity(entity).filter(|entity| entity.is_known())?;
-                Some(Entity { kind: derived(kind.as_str().into()), ..entity.clone() })
-            }
-            Chosen::First(selectors) => selectors.0.iter().find_map(|selector| self.select(selector)).cloned(),
         }
     }
 
@@ -164,42 +151,19 @@ impl<'e> View<'e> {
     }
 }
 
-fn without_suffix<'v>(view: &View<'_>, text: &'v str, suffix: &Template) -> Option<&'v str> {
-    let suffix = view.fill(suffix, &Captures::new())?;
-    let at = text.len().checked_sub(suffix.len())?;
-    let (stem, end) = (text.get(..at)?, text.get(at..)?);
-    end.eq_ignore_ascii_case(&suffix).then_some(stem)
+/// What stands at a path.
+pub(crate) fn at<'e>(raw: &'e ObjectMap, path: &[String]) -> Option<&'e Value> {
+    let (first, below) = path.split_first()?;
+    below.iter().try_fold(raw.get(first.as_str())?, |value, step| match value {
+        Value::Object(map) => map.get(step.as_str()),
+        Value::Array(items) => items.get(index(items, step)?),
+        _ => None,
+    })
 }
 
-fn entity<'e>(spec: &'static EntitySpec, raw: &'e ObjectMap) -> Entity<'e> {
-    let read = |path: &'static Option<Path>| path.as_ref().and_then(|path| leaf(raw, path));
-    let email = read(&spec.email).filter(|leaf| is_email(&leaf.text));
-    let derived = || {
-        let by = spec.type_by.as_ref()?;
-        let told = leaf(raw, &by.fact)?;
-        let (_, kind) = by.words.iter().find(|(word, _)| same_word(word, &told.text))?;
-        Some(Leaf { text: Cow::Borrowed(kind.as_str()), path: None })
-    };
-    Entity {
-        uid: read(&spec.uid),
-        name: read(&spec.name),
-        org: read(&spec.org),
-        kind: read(&spec.kind).or_else(derived),
-        user_type: email.as_ref().and(spec.user_type_with_email.as_deref()).or(spec.user_type.as_deref()),
-        email,
-    }
-}
-
-fn leaf<'e>(raw: &'e ObjectMap, path: &'static Path) -> Option<Leaf<'e>> {
-    let (last, above) = path.0.split_last()?;
-    let mut map = raw;
-    for step in above {
-        match map.get(step.as_str())? {
-            Value::Object(below) => map = below,
-            _ => return None,
-        }
-    }
-    Some(Leaf { text: text(map.get(last.as_str())?)?, path: Some(&path.0) })
+/// The element that a step of a path names: its number, or `[only]` if there is no other.
+pub(crate) fn index(items: &[Value], step: &str) -> Option<usize> {
+    if step == "[only]" { (items.len() == 1).then_some(0) } else { step.parse().ok() }
 }
 
 /// A scalar as text: strings verbatim, numbers in decimal. Not empty ones, and not true or false, which identify nothing.

@@ -58,7 +58,7 @@ fn every_golden_event_comes_out_as_written() {
     let normalize = builtin("normalize.vrl");
     let schemas = Schemas::load();
     let goldens = goldens();
-    assert!(goldens.len() >= 24, "{} golden cases", goldens.len());
+    assert!(goldens.len() >= 40, "{} golden cases", goldens.len());
     for golden in goldens {
         let actual = normalize.run_raw(&golden.raw, &golden.meta);
         assert_eq!(schemas.problems(&actual), Vec::<String>::new(), "{}", golden.name);

@@ -398,5 +398,60 @@ fn api7_outcome_is_in_the_status_and_in_the_error() {
     check(json!({ "http_response": { "status_code": 503 } }), 2, json!("503"), Json::Null);
     check(json!({ "error_message": "no" }), 2, json!("200"), json!("no"));
     check(json!({ "http_response": null }), 0, Json::Null, Json::Null);
-    check(json!({ "http_response": { "status_code": 7 } }), 0, Json::Null, Json::Null);
+    // No status of HTTP: a code all the same.
+    check(json!({ "http_response": { "status_code": 7 } }), 0, json!("7"), Json::Null);
+}
+
+fn anypoint(normalizer: &Normalizer, platform: &str, kind: &str, action: &str, payload: Json) -> Json {
+    normalizer.of(
+        "anypoint",
+        &json!({ "timestamp": 1_697_301_120_142_i64, "platform": platform, "action": action, "userId": "u1", "userName": "ana",
+            "objects": [{ "objectId": "x", "objectName": "X", "objectType": kind }], "payload": payload }),
+    )
+}
+
+#[test]
+fn anypoint_actions_get_the_class_of_their_object() {
+    let normalizer = Normalizer::new();
+    let check = |platform: &str, kind: &str, action: &str, subaction: &str, type_uid: i64| {
+        let out = anypoint(&normalizer, platform, kind, action, json!({ "subaction": subaction }));
+        assert_eq!(out["type_uid"], type_uid, "{kind} {action} {subaction}: {out}");
+    };
+    check("CoreServices", "user", "logout", "", 300_202);
+    check("CoreServices", "User", "Create", "", 300_101);
+    check("CoreServices", "User", "Edit", "Password  reset", 300_104);
+    check("CoreServices", "User", "Edit - Disable user", "", 300_105);
+    check("CoreServices", "User", "Edit", "Something else", 300_199);
+    check("CoreServices", "Role", "Create", "", 300_606);
+    check("CoreServices", "Role", "Twist", "", 300_699);
+    check("CoreServices", "Connected Application", "Login", "Token", 300_201);
+    check("Runtime Manager", "application", "Undeploy", "", 600_202);
+    check("Runtime Manager", "application", "Scale", "", 600_299);
+    // Another product's application is an administered object.
+    check("CoreServices", "application", "Create", "", 300_401);
+    check("Exchange", "Project", "Create project", "", 300_401);
+    // The verb of something else: never guess.
+    check("Exchange", "Project", "Delete branch", "", 300_499);
+    check("Any", "Environment", "Permissions change", "", 300_403);
+}
+
+#[test]
+fn anypoint_privileges_are_named_or_it_is_an_update() {
+    let normalizer = Normalizer::new();
+    let payload = |properties: Json| json!({ "subaction": "Add", "properties": properties });
+    let change = |properties| anypoint(&normalizer, "CoreServices", "User", "Permissions change", payload(properties));
+    let named = change(json!([{ "name": "Audit Log Viewer" }, { "permissions": ["a", { "name": "b" }] }]));
+    assert_eq!((&named["type_uid"], &named["privileges"]), (&json!(300_501), &json!(["Audit Log Viewer", "a", "b"])));
+    assert_eq!(change(json!({}))["type_uid"], 300_403);
+}
+
+#[test]
+fn an_anypoint_event_without_object_or_actor_falls_back() {
+    let normalizer = Normalizer::new();
+    let mut event = json!({ "timestamp": 1, "action": "Sweep", "userId": "u1" });
+    assert_eq!(normalizer.of("anypoint", &event)["type_uid"], 600_399);
+    event["clientId"] = "c1".into();
+    assert_eq!(normalizer.of("anypoint", &event)["actor"]["app_uid"], "c1");
+    event.as_object_mut().unwrap().retain(|key, _| !key.ends_with("Id"));
+    assert_eq!(normalizer.of("anypoint", &event)["type_uid"], 99);
 }
