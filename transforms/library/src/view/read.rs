@@ -111,9 +111,12 @@ impl<'e> View<'e> {
     fn tell_types(&mut self, table: &'static Provider) {
         for (name, spec) in &table.entities {
             let Some(by) = &spec.type_by else { continue };
-            let told = self.lookup(&by.fact).and_then(|told| match by.words.is_empty() {
-                true => Some(told.to_owned()),
-                false => by.words.iter().find(|(word, _)| same_word(word, told)).map(|(_, kind)| kind.clone()),
+            let told = self.lookup(&by.fact).and_then(|told| {
+                if by.words.is_empty() {
+                    Some(told.to_owned())
+                } else {
+                    by.words.iter().find(|(word, _)| same_word(word, told)).map(|(_, kind)| kind.clone())
+                }
             });
             if let Some(told) = told
                 && let Some((_, entity)) = self.entities.iter_mut().find(|(known, _)| known == name)
