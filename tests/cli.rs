@@ -164,7 +164,7 @@ fn six_mistakes_are_six_errors_each_at_its_place() {
 fn the_default_pipeline_is_valid() {
     let done = configured(&repository(""), &["validate"]);
     assert_code(&done, Some(0));
-    assert_eq!(stderr(&done), "valid: 3 sources, 3 transforms, 1 sink, 2 tests\n");
+    assert_eq!(stderr(&done), "valid: 5 sources, 3 transforms, 1 sink, 2 tests\n");
 }
 
 #[test]

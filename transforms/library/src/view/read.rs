@@ -112,13 +112,10 @@ impl<'e> View<'e> {
         for (name, spec) in &table.entities {
             let Some(by) = &spec.type_by else { continue };
             let told = self.lookup(&by.fact).and_then(|told| {
-                if by.words.is_empty() {
-                    Some(told.to_owned())
-                } else {
-                    by.words.iter().find(|(word, _)| same_word(word, told)).map(|(_, kind)| kind.clone())
-                }
+                let word = by.words.iter().find(|(word, _)| same_word(word, told));
+                word.map(|(_, kind)| kind.as_str()).or(by.words.is_empty().then_some(told))
             });
-            if let Some(told) = told
+            if let Some(told) = told.map(str::to_owned)
                 && let Some((_, entity)) = self.entities.iter_mut().find(|(known, _)| known == name)
             {
                 entity.kind.get_or_insert(Leaf::derived(told));
