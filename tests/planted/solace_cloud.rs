@@ -7,6 +7,7 @@ use serde_json::Value;
 use std::sync::{Arc, Mutex};
 
 /// How a scan that goes wrong has gone.
+#[derive(Clone)]
 pub(super) struct Walk {
     /// Where the last window ended, of whichever scan.
     tile: Arc<Mutex<Option<String>>>,

@@ -19,8 +19,8 @@ use std::{
 };
 
 /// Most events that one kill can send a second time: those between delivery and commit. At most 599 wait for a commit
-/// (it is due at 500, and a batch has 100), and four batches of 100 wait for their acknowledgement.
-pub const EVENTS_PER_KILL: usize = 1000;
+/// (it is due at 500, and a batch has 100), and eight batches of 100 wait for their acknowledgement.
+pub const EVENTS_PER_KILL: usize = 1400;
 
 /// What a run can be put through, as [`Verdict::census`] counts it.
 pub const TROUBLES: &[&str] = &[

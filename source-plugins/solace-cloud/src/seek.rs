@@ -296,7 +296,8 @@ mod tests {
         let spread: Vec<i64> = (0..200).map(|n| n * 5000).collect();
         let expiring = || Server { expire: (2..8).collect(), ..server(&spread, 25) };
         let tied = || server(&[vec![5000; 40], vec![9000; 40]].concat(), 25);
-        for (make, all) in [(&expiring as &dyn Fn() -> Server, 194), (&tied, 80)] {
+        // What expires has been read by then: nothing need be missed.
+        for (make, all) in [(&expiring as &dyn Fn() -> Server, 200), (&tied, 80)] {
             assert!(by_page_numbers(&mut make()).len() < all);
             assert!(make().read().0.len() >= all);
         }
