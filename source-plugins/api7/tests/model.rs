@@ -14,8 +14,6 @@ use std::collections::BTreeSet;
 
 const NOW: i64 = 1_718_000_000;
 
-// Each bool is an independent fact about a server.
-#[allow(clippy::struct_excessive_bools)]
 /// A table and the manners of its server.
 #[derive(Debug, Clone)]
 #[allow(clippy::struct_excessive_bools, reason = "each manner is found alone or with any other")]
