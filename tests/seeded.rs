@@ -1,7 +1,7 @@
 //! Seeded runs of every source against its simulator: late events, drift, throttling, flaky answers, lost permissions, own
 //! queries, hostile links, and kills at random points, all chosen by the seed.
 //!
-//! `HEADWATER_SEEDS` sets the number of runs per source (200 without it), `HEADWATER_SEED` picks a single one.
+//! `HEADWATER_SEEDS` sets the number of runs per source (60 without it: the short form), `HEADWATER_SEED` picks a single one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::naive_bytecount)] // this is a test
 
 mod support;
@@ -24,7 +24,7 @@ fn number(name: &str) -> Option<u64> {
 /// Runs the seeds on all cores; a bad one fails with its number.
 fn run_seeds(name: &str, case: impl Fn() -> Case<'static> + Sync) {
     let single = number("HEADWATER_SEED");
-    let seeds = single.map_or(0..number("HEADWATER_SEEDS").unwrap_or(200), |seed| seed..seed + 1);
+    let seeds = single.map_or(0..number("HEADWATER_SEEDS").unwrap_or(60), |seed| seed..seed + 1);
     let next = Arc::new(AtomicU64::new(seeds.start));
     let sum = Mutex::new(Verdict::default());
     let bad = Mutex::new(Vec::new());
