@@ -24,9 +24,9 @@ use crate::Failure;
 use std::io::{self, Write};
 
 /// Prints to stdout; a reader that has gone (`| head`) is no failure.
-fn print(text: &str) -> Result<(), Failure> {
+fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.map_err(|e| Failure::run(format!("cannot write to stdout: {e}"))),
     }

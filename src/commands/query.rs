@@ -19,7 +19,7 @@ use headwater_sink_kit::{cells, csv_record, line};
 use headwater_vrl::{Compiler, Filter, Program, Remap, RemapOptions, Tables, locate_in, render};
 use std::{
     collections::BTreeMap,
-    io::{self, ErrorKind, IsTerminal, Write},
+    io::{self, IsTerminal},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -39,6 +39,7 @@ pub(crate) fn query(args: &QueryArgs, log_format: LogFormat) -> Result<(), Failu
         return Err(Failure::usage(format!("--since ({since}) is not before --until ({until})")));
     }
     let columns = columns(args)?;
+    let paths = columns.iter().filter_map(|(_, path)| path.clone()).collect();
     let rows = Arc::new(Mutex::new(Rows::new(args, &columns)));
     let mut topology = Topology {
         sources: vec![source(args, since)?],
@@ -49,7 +50,7 @@ pub(crate) fn query(args: &QueryArgs, log_format: LogFormat) -> Result<(), Failu
     topology.sinks.push(SinkSpec {
         name: "answer".into(),
         inputs: topology.transforms.last().map(|last| last.name.clone()).into_iter().collect(),
-        sink: Box::new(Answer { rows: rows.clone(), columns }),
+        sink: Box::new(Answer { rows: rows.clone(), paths, columns }),
         options: SinkOptions::default(),
     });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build()?;
@@ -160,6 +161,8 @@ impl Transform for Within {
 struct Answer {
     rows: Arc<Mutex<Rows>>,
     columns: Vec<Column>,
+    /// Those of the columns that have one.
+    paths: Vec<OwnedValuePath>,
 }
 
 #[async_trait]
@@ -167,8 +170,8 @@ impl Sink for Answer {
     async fn deliver(&mut self, events: &[Event]) -> Result<Delivery, SinkError> {
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         for event in events {
-            let row = rows.row(event, &self.columns).map_err(SinkError::Fatal)?;
-            rows.add(event.time, row).map_err(|error| SinkError::Fatal(format!("cannot write to stdout: {error}")))?;
+            let row = rows.row(event, &self.columns, &self.paths).map_err(SinkError::Fatal)?;
+            rows.add(event.time, row).map_err(|failure| SinkError::Fatal(failure.to_string()))?;
         }
         Ok(Delivery::default())
     }
@@ -196,15 +199,14 @@ impl Rows {
         Self { format: args.format, headings, last: args.last, kept: BTreeMap::new(), count: 0 }
     }
 
-    fn row(&self, event: &Event, columns: &[Column]) -> Result<Row, String> {
+    fn row(&self, event: &Event, columns: &[Column], paths: &[OwnedValuePath]) -> Result<Row, String> {
         let mut text = Vec::new();
         if self.format == QueryFormat::Json {
             line(event, &mut text)?;
             text.push(b'\n');
             return Ok(Row::Text(text));
         }
-        let paths: Vec<OwnedValuePath> = columns.iter().filter_map(|(_, path)| path.clone()).collect();
-        let mut values = cells(event, &paths)?.into_iter();
+        let mut values = cells(event, paths)?.into_iter();
         let time =
             || event.time.map_or_else(String::new, |time| time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
         let row: Vec<String> = columns
@@ -214,12 +216,12 @@ impl Rows {
         if self.format == QueryFormat::Csv { csv_record(&row).map(Row::Text) } else { Ok(Row::Cells(row)) }
     }
 
-    fn add(&mut self, time: Option<Timestamp>, row: Row) -> io::Result<()> {
+    fn add(&mut self, time: Option<Timestamp>, row: Row) -> Result<(), Failure> {
         self.count += 1;
         match row {
             Row::Text(text) if self.last.is_none() => {
                 let heading = if self.count == 1 { self.heading() } else { Vec::new() };
-                write(&[heading, text].concat())
+                super::print([heading, text].concat())
             }
             row => {
                 self.kept.insert((time, self.count), row);
@@ -249,16 +251,7 @@ impl Rows {
             let headings: Vec<&str> = self.headings.iter().map(String::as_str).collect();
             text.extend(table(&headings, &rows).into_bytes());
         }
-        write(&text).map_err(|error| Failure::run(format!("cannot write to stdout: {error}")))
-    }
-}
-
-/// Writes to stdout; a reader that has seen enough (`| head`) is no failure.
-fn write(bytes: &[u8]) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        written => written,
+        super::print(&text)
     }
 }
 

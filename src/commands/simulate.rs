@@ -27,7 +27,7 @@ pub(crate) fn simulate(names: &[String], port: u16, scenario_name: &str) -> Resu
             let simulator =
                 Simulator::start_on(address, provider, scenario(scenario_name, provider)?, Arc::new(SystemClock))
                     .map_err(|e| Failure::run(format!("cannot serve `{provider}` on {address}: {e}")))?;
-            super::print(&format!("{provider} {} {}\n", simulator.url(), simulator.credential()))?;
+            super::print(format!("{provider} {} {}\n", simulator.url(), simulator.credential()))?;
             simulators.push(simulator);
         }
         super::run::interrupted().await;

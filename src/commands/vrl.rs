@@ -40,7 +40,7 @@ pub(crate) fn vrl(program: &str, input: &str, metadata: Option<&Path>, config: &
     let run =
         run_program(program, &compiled, crate::assemble::locate(&whole), events.collect(), &metas, SystemClock.now())
             .map_err(Failure::usage)?;
-    super::print(&String::from_utf8_lossy(&run.output))?;
+    super::print(&run.output)?;
     for number in &run.dropped {
         super::remark(format_args!("event {number}: dropped"));
     }

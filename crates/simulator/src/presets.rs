@@ -121,13 +121,7 @@ impl Scenario {
                 // Within an overlap of ten minutes: later events are the business of a re-scan.
                 scenario.late_per_mille = dice.pick([0, 200]);
                 scenario.late_max_s = 480;
-                if dice.chance(500) {
-                    scenario = scenario.late(90, 30).late(400, 100);
-                }
-                // Hours late: found by the daily re-scan only.
-                if dice.chance(400) {
-                    scenario = scenario.late(6 * HOUR_S, HOUR_S / 2).late(20 * HOUR_S, 2 * HOUR_S);
-                }
+                scenario = scenario.sometimes_late(&mut dice);
                 // Soon and often, so that copies of fresh requests are among the repetitions.
                 if dice.chance(300) {
                     scenario.others.replay_every_s = Some(250);
@@ -172,13 +166,7 @@ impl Scenario {
             Provider::Api7 => {
                 scenario.late_per_mille = dice.pick([0, 200]);
                 scenario.late_max_s = 480;
-                if dice.chance(500) {
-                    scenario = scenario.late(90, 30).late(400, 100);
-                }
-                // Hours late: found by the daily re-scan only.
-                if dice.chance(400) {
-                    scenario = scenario.late(6 * HOUR_S, HOUR_S / 2).late(20 * HOUR_S, 2 * HOUR_S);
-                }
+                scenario = scenario.sometimes_late(&mut dice);
                 scenario.drift = dice
                     .pick([None, Some(Drift { events_per_request: 1, min_age_s: 0, max_age_s: 300, requests: 40 })]);
                 if scenario.date_header && dice.chance(250) {
@@ -266,13 +254,7 @@ impl Scenario {
             Provider::Anypoint => {
                 scenario.late_per_mille = dice.pick([0, 200]);
                 scenario.late_max_s = 720;
-                if dice.chance(500) {
-                    scenario = scenario.late(90, 30).late(400, 100);
-                }
-                // Hours late: found by re-scans only, hourly or daily.
-                if dice.chance(400) {
-                    scenario = scenario.late(6 * HOUR_S, HOUR_S / 2).late(20 * HOUR_S, 2 * HOUR_S);
-                }
+                scenario = scenario.sometimes_late(&mut dice);
                 if dice.chance(300) {
                     scenario = scenario.late(3 * DAY_S, 3 * HOUR_S);
                 }
@@ -311,6 +293,17 @@ impl Scenario {
                 *body = dice.pick([ErrorBody::ErrorMsg, ErrorBody::Message, ErrorBody::Html, *body]);
             }
         }
+    }
+
+    /// Adds events that appear minutes late, and such that appear hours late, which only re-scans find.
+    fn sometimes_late(mut self, dice: &mut Dice) -> Self {
+        if dice.chance(500) {
+            self = self.late(90, 30).late(400, 100);
+        }
+        if dice.chance(400) {
+            self = self.late(6 * HOUR_S, HOUR_S / 2).late(20 * HOUR_S, 2 * HOUR_S);
+        }
+        self
     }
 
     /// Adds a few faults that heal.

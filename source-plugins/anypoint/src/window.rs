@@ -11,7 +11,7 @@ use headwater_contracts::{
     Echo, Identity, Method, Next, OwnRequests, PageEnd, ReadError, Record, Rejection, Request, Scan, Span, Timestamp,
     Unreadable,
 };
-use headwater_source_kit::Visited;
+use headwater_source_kit::{Visited, cursor, envelope};
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 
@@ -155,16 +155,6 @@ fn written(time: Timestamp) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// The cursor that a page leads on with.
-fn cursor(envelope: &[u8]) -> Result<Option<String>, ReadError> {
-    let page = headwater_source_kit::envelope(envelope, "data", "check `endpoint`")?;
-    match page.get("cursor") {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(cursor)) => Ok(Some(cursor.clone()).filter(|cursor| !cursor.is_empty())),
-        Some(_) => Err(ReadError::Malformed("`cursor` is no string: the page cannot be followed".to_owned())),
-    }
-}
-
 impl Scan for Window {
     /// The last part of a tail claims nothing yet: events of it are still to appear.
     fn span(&self) -> Span {
@@ -215,7 +205,8 @@ impl Scan for Window {
     }
 
     fn page(&mut self, end: &PageEnd<'_>) -> Result<Next, ReadError> {
-        let next = match cursor(end.envelope) {
+        let page = envelope(end.envelope, "data", "check `endpoint`");
+        let next = match page.and_then(|page| cursor(&page, "cursor")) {
             Ok(next) => next,
             Err(error) => {
                 self.rewind();

@@ -33,6 +33,15 @@ pub fn envelope(page: &[u8], key: &str, hint: &str) -> Result<Value, ReadError> 
     Ok(page)
 }
 
+/// The position that a page leads on to: its member `key`, a string. Absent, null and empty mean that there is none.
+pub fn cursor(page: &Value, key: &str) -> Result<Option<String>, ReadError> {
+    match page.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(cursor)) => Ok(Some(cursor.clone()).filter(|cursor| !cursor.is_empty())),
+        Some(_) => Err(ReadError::Malformed(format!("`{key}` is no string: the page cannot be followed"))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

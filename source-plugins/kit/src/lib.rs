@@ -5,6 +5,7 @@
 //! | [`Scalar`] | a member that may be text, a whole number, absent, or anything else |
 //! | [`object`], [`part`] | one element of a page; a nested object that is allowed to be odd |
 //! | [`envelope`] | a page without its elements, checked to have its array |
+//! | [`cursor`] | the position that a page leads on to |
 //! | [`check_endpoint`], [`stream_name`] | the `endpoint` option, and the ledger's name for it |
 //! | [`Rescans`] | when re-scans were last done, and where the next begin |
 //! | [`Visited`] | the positions that a scan has asked for |
@@ -18,7 +19,7 @@ mod scalar;
 mod visited;
 
 pub use endpoint::{check_endpoint, stream_name};
-pub use json::{envelope, object, part};
+pub use json::{cursor, envelope, object, part};
 pub use query::same_query;
 pub use rescans::Rescans;
 pub use scalar::Scalar;

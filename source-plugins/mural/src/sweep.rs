@@ -12,7 +12,7 @@ use chrono::{SecondsFormat, TimeDelta};
 use headwater_contracts::{
     Echo, Next, OwnRequests, PageEnd, ReadError, Record, Rejection, Request, Scan, Span, Timestamp, Unreadable,
 };
-use headwater_source_kit::Visited;
+use headwater_source_kit::{Visited, cursor, envelope};
 use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -218,16 +218,6 @@ impl Sweep {
     }
 }
 
-/// The token of the next page, if there is one.
-fn token(envelope: &[u8]) -> Result<Option<String>, ReadError> {
-    let page = headwater_source_kit::envelope(envelope, "data", "check `endpoint`")?;
-    match page.get("nextToken") {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(token)) => Ok(Some(token.clone()).filter(|token| !token.is_empty())),
-        Some(_) => Err(ReadError::Malformed("`nextToken` is no string: the page cannot be followed".to_owned())),
-    }
-}
-
 impl Scan for Sweep {
     /// Early sweeps claim nothing: events of their range are still to appear.
     fn span(&self) -> Span {
@@ -281,7 +271,8 @@ impl Scan for Sweep {
     }
 
     fn page(&mut self, end: &PageEnd<'_>) -> Result<Next, ReadError> {
-        let next = match token(end.envelope) {
+        let page = envelope(end.envelope, "data", "check `endpoint`");
+        let next = match page.and_then(|page| cursor(&page, "nextToken")) {
             Ok(next) => next,
             Err(error) => {
                 self.restart_chain();
