@@ -1,12 +1,17 @@
 //! One window of time, closed at both ends, read so that no page border can lose an event.
 //!
 //! Pages of this API are cut out of a live table whose order among equal times is arbitrary, so the second page of a window
-//! proves nothing. An answer with as many entries as its `total` is the whole window. One with fewer is good for nothing but
-//! its entries, also if it looks sorted: a server that ignores `direction`, or sorts by something else, may look so by
-//! chance. The window is then read in pieces that should each fit a page.
+//! proves nothing. Three ways to read without one:
 //!
-//! A single unit of time with more entries than fit a page is *dense*: it is read page by page, again and again, until the
-//! distinct entries seen are as many as `total` says in two answers, while `total` stays the same.
+//! 1. An answer with as many entries as its `total` is the whole window.
+//! 2. One with fewer, sorted, should hold everything before its last time. The next question begins there, and its `total`
+//!    is the proof: it is less by as many entries as were shown before, or the page is read again. A server that ignores
+//!    `direction`, or sorts by something else and looks sorted by chance, is found out so.
+//! 3. Where that does not come out, or a page is not sorted, the window is read in pieces that should each fit a page.
+//!
+//! A single unit of time with more entries than fit a page is *dense*: it is read page by page, until the distinct entries
+//! seen are as many as `total` says, and then once more from the beginning until all of them have been seen again. What
+//! was there all the time cannot have been missed then: in its place something was counted that has gone since.
 
 use crate::{echo::AUDIT, record::Entry, source::Settings, state::Owner, state::State, trim, unit::Unit};
 use chrono::{SecondsFormat, TimeDelta};
@@ -36,6 +41,9 @@ const HEAVY: usize = 64 << 10;
 
 /// Most answers in a dense unit for each page that it takes, before that is called hopeless.
 const TRIES: u64 = 60;
+
+/// After so many pages a window ends early, if it has got somewhere: progress that a crash does not undo.
+const LONG: u32 = 100;
 
 /// Most pieces that a window is divided into at once.
 const PIECES_MAX: i64 = 64;
@@ -76,10 +84,8 @@ struct Shared {
 struct Dense {
     /// Entries of the question asked, by identity.
     seen: HashSet<Identity>,
-    /// `total` of all answers that `seen` is from.
-    total: Option<u64>,
-    /// All have been seen, in an answer before.
-    whole: bool,
+    /// As many as `total` said, when it said so. All of them have to be seen again.
+    counted: Option<HashSet<Identity>>,
     /// Entries of this pass.
     passed: u64,
     page: u64,
@@ -87,10 +93,31 @@ struct Dense {
     answers: u64,
 }
 
+/// A sorted page that is not proved yet.
+struct Trail {
+    /// Its times, ascending.
+    units: Vec<Timestamp>,
+    total: u64,
+}
+
+impl Trail {
+    /// Whether it showed everything before `since`, as the next page says, which began there and was to end where this one was.
+    fn proved(&self, since: Timestamp, next: &Shown, total: u64) -> bool {
+        let before = self.units.partition_point(|unit| *unit < since);
+        // The bound may include its own time or not: the next page shows which.
+        let upto = self.units.partition_point(|unit| *unit <= since);
+        let shown = if next.units.first() == Some(&since) { before } else { upto };
+        !next.unsorted && total + shown as u64 == self.total
+    }
+}
+
 /// What the page being read shows.
 #[derive(Default)]
 struct Shown {
     identities: Vec<Identity>,
+    units: Vec<Timestamp>,
+    /// Times do not ascend, or one cannot be read.
+    unsorted: bool,
     /// A time that the question cannot have for an answer.
     stray: Option<Timestamp>,
     /// Bytes of the largest own record.
@@ -105,6 +132,12 @@ pub(crate) struct Window {
     shared: Arc<Mutex<Shared>>,
     /// Everything before this has been read.
     from: Timestamp,
+    /// Where the question asked begins: after `from` while a page waits for its proof.
+    at: Timestamp,
+    trail: Option<Trail>,
+    /// The page was read again because the proof failed.
+    doubted: bool,
+    pages: u32,
     /// End of the question asked.
     until: Timestamp,
     /// First second or millisecond of the question asked.
@@ -136,6 +169,10 @@ impl Window {
             settings,
             shared,
             from,
+            at: from,
+            trail: None,
+            doubted: false,
+            pages: 0,
             until: job.high,
             since: from,
             page_size,
@@ -181,10 +218,24 @@ impl Window {
     /// Goes on at `from`, with the window as it was.
     fn go_on(&mut self, from: Timestamp) -> Next {
         self.from = from;
+        self.at = from;
         self.dense = None;
         if from >= self.job.high {
             return self.finish(self.job.high);
         }
+        Next::More
+    }
+
+    /// The page is sorted up to `last`: what comes after it, which also proves it.
+    fn follow(&mut self, last: Timestamp, total: u64) -> Next {
+        self.pages += 1;
+        // Far enough that the next window, which begins by the overlap earlier, gets further.
+        let somewhere = self.job.low + self.settings.cadence.overlap.0 * 2 + self.job.unit.one() * 2;
+        if self.pages >= LONG && self.from > somewhere && matches!(self.job.duty, Duty::Tail { .. }) {
+            return self.finish(self.from);
+        }
+        self.trail = Some(Trail { units: std::mem::take(&mut self.shown.units), total });
+        self.at = last.min(self.job.high);
         Next::More
     }
 
@@ -224,21 +275,14 @@ impl Window {
         let Some(dense) = &mut self.dense else { return Ok(Next::More) };
         dense.answers += 1;
         let whole_answer = dense.page == 1 && total <= records;
-        if dense.total != Some(total) {
-            // The table has changed: what was seen may be gone, and what is there may not have been seen.
-            let Dense { page_size, answers, .. } = *dense;
-            *dense = Dense { page: 1, page_size, answers, total: Some(total), ..Dense::default() };
-        }
-        let known = dense.seen.len();
         dense.seen.extend(self.shown.identities.drain(..));
-        let (seen, grown) = (dense.seen.len() as u64, dense.seen.len() > known);
-        if whole_answer || (dense.whole && !grown && seen == total) {
+        let seen = dense.seen.len() as u64;
+        if whole_answer || dense.counted.as_ref().is_some_and(|counted| counted.is_subset(&dense.seen)) {
             return Ok(self.go_on(until));
         }
-        dense.whole = seen == total;
-        if seen > total {
-            // Entries came and went in equal numbers.
-            dense.seen.clear();
+        let counted = seen >= total;
+        if counted {
+            dense.counted = Some(std::mem::take(&mut dense.seen));
         }
         let pages = total / records.max(1) + 2;
         if dense.answers > TRIES * pages {
@@ -249,7 +293,7 @@ impl Window {
             )));
         }
         dense.passed += records;
-        if dense.whole || records == 0 || dense.passed >= total {
+        if counted || records == 0 || dense.passed >= total {
             dense.passed = 0;
             dense.page = 1;
         } else {
@@ -314,7 +358,7 @@ impl Scan for Window {
         // A dense unit is read with its neighbour: should the next question's bound include it, it is not met again.
         self.until = if self.dense.is_some() { (self.from + one * 2).min(self.job.high) } else { self.job.high };
         // Either bound may include or exclude its own time.
-        self.since = self.from - one;
+        self.since = self.at - one;
         let (page, page_size) = self.dense.as_ref().map_or((1, self.page_size), |dense| (dense.page, dense.page_size));
         let unit = self.job.unit;
         self.settings
@@ -333,15 +377,21 @@ impl Scan for Window {
             Err(unreadable) => {
                 // It counts in `total` all the same.
                 self.shown.identities.push(Identity::of(&[raw]));
+                self.shown.unsorted = true;
                 return Err(unreadable);
             }
         };
         let (time, identity) = (entry.time(), entry.identity());
         self.shown.identities.push(identity);
-        if let Some(unit) = time.map(|time| self.job.unit.floor(time))
-            && (unit < self.since || unit > self.until)
-        {
-            self.shown.stray.get_or_insert(unit);
+        match time.map(|time| self.job.unit.floor(time)) {
+            Some(unit) => {
+                self.shown.unsorted |= self.shown.units.last().is_some_and(|last| unit < *last);
+                self.shown.units.push(unit);
+                if unit < self.since || unit > self.until {
+                    self.shown.stray.get_or_insert(unit);
+                }
+            }
+            None => self.shown.unsorted = true,
         }
         // Neighbours belong to the windows of their own time. What has no readable time belongs to whoever meets it first.
         let wanted = time.is_none_or(|time| self.job.low <= time && time < self.job.high);
@@ -374,13 +424,32 @@ impl Scan for Window {
         if self.dense.is_some() {
             return self.dense_page(total, end.records);
         }
+        if let Some(trail) = self.trail.take() {
+            if trail.proved(self.since, &self.shown, total) {
+                self.from = self.at;
+                self.doubted = false;
+            } else {
+                self.at = self.from;
+                // Something may have appeared between the two answers.
+                return Ok(if std::mem::replace(&mut self.doubted, true) {
+                    self.divide(trail.total, trail.units.len() as u64)
+                } else {
+                    Next::More
+                });
+            }
+        }
         if total <= end.records {
             return Ok(self.finish(self.job.high));
         }
         if end.records == 0 {
             return Ok(Next::Restart(format!("the server counts {total} entries and shows none")));
         }
-        Ok(self.divide(total, end.records))
+        match self.shown.units.last() {
+            Some(&last) if !self.shown.unsorted && last > self.from => Ok(self.follow(last, total)),
+            // All of it at once: neighbours, or the first unit itself.
+            Some(_) if !self.shown.unsorted => Ok(self.go_dense(total)),
+            _ => Ok(self.divide(total, end.records)),
+        }
     }
 
     fn rejected(&mut self, rejection: &Rejection) -> Result<Next, ReadError> {
