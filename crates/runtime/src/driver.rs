@@ -16,16 +16,16 @@ use crate::{
     status::{Line, Phase},
 };
 use headwater_contracts::{
-    Clock, Coverage, Next, Origin, OwnRequest, OwnRequests, Period, ReadError, Retry, Scan, Source, Span, StartAt,
-    StreamView, Tally, Timestamp,
+    Clock, Coverage, Next, Origin, OwnRequests, Period, ReadError, Retry, Scan, Source, Span, StartAt, StreamView,
+    Tally, Timestamp,
 };
 use headwater_ledger::{Commit, Ledger, LedgerError, StreamKey, StreamRecord};
 use serde_json::Value;
 use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
-/// Most events in one batch. Small, so that few large batches of parsed events exist at once.
-pub(crate) const BATCH_EVENTS: usize = 100;
+/// Most events in one batch.
+pub(crate) const BATCH_EVENTS: usize = 250;
 /// Most raw bytes in one batch.
 const BATCH_BYTES: usize = 256 << 10;
 /// First wait after an answer that a person must act on: it will not get better by asking soon.
@@ -87,8 +87,9 @@ impl From<Closed> for Halt {
 struct Reading {
     coverage: Coverage,
     sent: OwnRequests,
-    /// Requests, with our monotonic time of sending, that no answer with a `Date` has followed yet.
-    undated: Vec<(OwnRequest, Duration)>,
+    undated: Vec<announce::Undated>,
+    /// Records that do not fill a batch yet.
+    held: sort::Held,
     /// Read and suppressed since the last balance.
     tally: Tally,
     /// What the lane had settled at the last balance.
@@ -112,6 +113,7 @@ impl Reading {
             coverage: Coverage::default(),
             sent: OwnRequests::default(),
             undated: Vec::new(),
+            held: sort::Held::default(),
             tally: Tally::default(),
             settled_before: 0,
             first: true,
@@ -220,9 +222,7 @@ impl Driver {
                 let failed = match self.page(scan.as_mut(), reading).await? {
                     Ok(Next::More) => {
                         reading.backoff.reset();
-                        if let state @ Some(_) = scan.state() {
-                            self.lane.push(Work { state, ..Work::default() }).await?;
-                        }
+                        reading.held.state = scan.state().or(reading.held.state.take());
                         continue;
                     }
                     Ok(Next::Complete) => {
@@ -259,6 +259,7 @@ impl Driver {
 
     /// Everything of a scan has been read: waits until it is settled, checks the books, marks the range.
     async fn complete(&self, span: Span, state: Option<Value>, reading: &mut Reading) -> Result<(), Halt> {
+        self.hand_over(reading).await?;
         let settled = self.lane.drain().await?;
         let newly = settled - reading.settled_before;
         let Tally { read, suppressed, .. } = reading.tally;
@@ -305,6 +306,7 @@ impl Driver {
         let until = self.clock.now() + wait;
         tracing::warn!(source = %self.key.source, stream = %self.key.stream, "{error}; asking again in {wait:.1?}");
         self.line.phase(Phase::BackingOff { reason: error.to_string(), until });
+        self.hand_over(reading).await?;
         self.wait(wait).await
     }
 

@@ -3,11 +3,21 @@
 use super::{Driver, Halt, Reading};
 use headwater_contracts::{Identity, OwnRequest, Request, Timestamp};
 use headwater_ledger::Filed;
+use std::time::Duration;
 
 /// How far our idea of the server's clock may be off before it is worth a write: `Date` has whole seconds.
 const CLOCK_DOUBT: chrono::TimeDelta = chrono::TimeDelta::seconds(2);
 /// Most requests remembered for that: a server that never sends a `Date` must not fill memory.
 const UNDATED_MAX: usize = 1000;
+
+/// A request that no answer with a `Date` has followed yet.
+pub(super) struct Undated {
+    pub(super) own: OwnRequest,
+    /// Our monotonic time of sending.
+    pub(super) sent: Duration,
+    /// A login: the component's other streams know of it as well.
+    pub(super) login: bool,
+}
 
 impl Driver {
     /// Keeps to the budget, writes the request into the ledger if it is to be remembered, and returns what was written.
@@ -19,9 +29,9 @@ impl Driver {
     ) -> Result<OwnRequest, Halt> {
         if let Some(last) = reading.last_request {
             let wait = (last + self.min_interval.0 - self.server_now()).to_std().unwrap_or_default();
-            self.wait(wait.min(self.min_interval.to_std())).await?;
+            self.pause(wait.min(self.min_interval.to_std()), reading).await?;
         }
-        self.wait(self.budget.take(self.clock.monotonic())).await?;
+        self.pause(self.budget.take(self.clock.monotonic()), reading).await?;
         let id = format!("{:032x}", rand::random::<u128>());
         let own = OwnRequest {
             user_agent: format!("{}; req {id})", self.agent),
@@ -38,22 +48,33 @@ impl Driver {
         let copy = own.clone();
         self.with_ledger(move |ledger, key| ledger.record_request(key, &copy)).await?;
         if reading.undated.len() < UNDATED_MAX {
-            reading.undated.push((own.clone(), self.clock.monotonic()));
+            reading.undated.push(Undated { own: own.clone(), sent: self.clock.monotonic(), login: false });
         }
         reading.sent.insert(own.clone());
         Ok(own)
     }
 
+    /// Waits; what has been read is on its way meanwhile.
+    async fn pause(&self, duration: Duration, reading: &mut Reading) -> Result<(), Halt> {
+        if !duration.is_zero() {
+            self.hand_over(reading).await?;
+        }
+        self.wait(duration).await
+    }
+
     /// Writes down anew when requests were sent, if the server's clock turns out to be another than was thought: their
     /// echoes will bear the server's time. Also those that were never answered, and may have been heard all the same.
     pub(super) async fn correct(&self, reading: &mut Reading) -> Result<(), Halt> {
-        for (mut own, sent) in std::mem::take(&mut reading.undated) {
+        for Undated { mut own, sent, login } in std::mem::take(&mut reading.undated) {
             let by_server = self.server.at(sent);
             // Its echo may have come already, in an answer that broke off.
             let waits = reading.sent.by_user_agent(&own.user_agent).is_some();
             if waits && (by_server - own.sent).abs() > CLOCK_DOUBT {
                 own.sent = by_server;
                 reading.sent.insert(own.clone());
+                if login {
+                    self.tell_other_streams(&own).await?;
+                }
                 self.with_ledger(move |ledger, key| ledger.record_request(key, &own)).await?;
             }
         }

@@ -1,8 +1,8 @@
 //! Logging in, where a source's requests need a token.
 
-use super::{Driver, Halt, Reading};
+use super::{Driver, Halt, Reading, announce::Undated};
 use crate::token::{Need, Tokens};
-use headwater_contracts::{ReadError, Rejection};
+use headwater_contracts::{OwnRequest, ReadError, Rejection};
 use headwater_ledger::StreamKey;
 
 impl Driver {
@@ -11,11 +11,6 @@ impl Driver {
     pub(super) async fn log_in(&self, reading: &mut Reading) -> Result<Result<(), ReadError>, Halt> {
         let Some(tokens) = self.http.tokens() else { return Ok(Ok(())) };
         let _turn = self.unless_halted(tokens.turn()).await?;
-        // What other streams have logged in with may show in the log of this one.
-        for (own, sent) in tokens.made_since(&mut reading.logins_seen) {
-            reading.sent.insert(own.clone());
-            reading.undated.push((own, sent));
-        }
         match tokens.need(self.clock.monotonic()) {
             Need::Nothing => return Ok(Ok(())),
             Need::Wait(problem) => return Ok(Err(problem)),
@@ -34,10 +29,18 @@ impl Driver {
         })
     }
 
-    /// Fetches a token; answers with what went wrong, if anything did.
-    async fn fetch_token(&self, tokens: &Tokens, reading: &mut Reading) -> Result<Option<ReadError>, Halt> {
-        let own = self.announce(&tokens.login().request(), true, reading).await?;
-        // The record of this login may appear in any of the component's logs, whichever stream sends it.
+    /// What other streams have logged in with may show in the log of this one.
+    pub(super) fn hear_of_logins(&self, reading: &mut Reading) {
+        let Some(tokens) = self.http.tokens() else { return };
+        for (own, sent) in tokens.made_since(&mut reading.logins_seen) {
+            reading.sent.insert(own.clone());
+            reading.undated.push(Undated { own, sent, login: true });
+        }
+    }
+
+    /// The record of a login may appear in any of the component's logs, whichever stream sends it: all have to know of it,
+    /// also after a crash.
+    pub(super) async fn tell_other_streams(&self, own: &OwnRequest) -> Result<(), Halt> {
         let start = self.start_at.resolve(self.server_now());
         let own_stream = self.key.stream.clone();
         for stream in self.source.streams().into_iter().filter(|stream| *stream != own_stream) {
@@ -48,6 +51,13 @@ impl Driver {
             })
             .await?;
         }
+        Ok(())
+    }
+
+    /// Fetches a token; answers with what went wrong, if anything did.
+    async fn fetch_token(&self, tokens: &Tokens, reading: &mut Reading) -> Result<Option<ReadError>, Halt> {
+        let own = self.announce(&tokens.login().request(), true, reading).await?;
+        self.tell_other_streams(&own).await?;
         tokens.note(own.clone(), self.clock.monotonic());
         let answered = self.unless_halted(self.http.log_in(tokens.login(), &own.user_agent, self.server_now())).await?;
         self.line.update(|line| line.requests += 1);
@@ -58,6 +68,7 @@ impl Driver {
         let status = answer.status;
         metrics::counter!("headwater_logins_total", "source" => self.key.source.clone(), "status" => status.to_string())
             .increment(1);
+        self.hear_of_logins(reading);
         if let Some(date) = answer.date
             && self.server.observe(date)
         {

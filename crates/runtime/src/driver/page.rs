@@ -1,6 +1,6 @@
 //! One page: request, answer, and the body through the splitter.
 
-use super::{BATCH_BYTES, BATCH_EVENTS, Driver, Halt, Reading, sort::Pending};
+use super::{Driver, Halt, Reading, sort::Pending};
 use crate::{
     http::Answer,
     splitter::{Page, SplitError, Splitter},
@@ -34,6 +34,7 @@ impl Driver {
             .increment(1);
         metrics::histogram!("headwater_request_seconds", "source" => self.key.source.clone())
             .record(self.clock.monotonic().saturating_sub(sent).as_secs_f64());
+        self.hear_of_logins(reading);
         if let Some(date) = answer.date
             && self.server.observe(date)
         {
@@ -66,8 +67,6 @@ impl Driver {
     ) -> Result<Result<Page, ReadError>, Halt> {
         let whole = scan.whole();
         let mut splitter = if whole { Splitter::whole() } else { Splitter::new(scan.elements()) };
-        let mut pending = Vec::new();
-        let (mut count, mut bytes) = (0, 0);
         let html = !whole && answer.content_type.contains("text/html");
         let broken = loop {
             let chunk =
@@ -83,7 +82,7 @@ impl Driver {
             // In slices, so that a large chunk does not become a large heap of records.
             let mut broken = None;
             for slice in chunk.chunks(32 << 10) {
-                let sent = &mut reading.sent;
+                let Reading { sent, held, .. } = &mut *reading;
                 let pushed = splitter.push(slice, &mut |raw| {
                     let record = scan.record(raw, sent);
                     if let Ok(Record { echo: Echo::Own(id), wanted: true, identity, time, .. }) = &record
@@ -91,19 +90,16 @@ impl Driver {
                     {
                         sent.consume(id);
                     }
-                    count += 1;
                     let trimmed = if record.is_ok() { scan.trimmed(raw) } else { None };
                     let raw = trimmed.map_or_else(|| Bytes::copy_from_slice(raw), Bytes::from);
-                    bytes += raw.len();
-                    pending.push(Pending { raw, record });
+                    held.push(Pending { raw, record });
                 });
                 if let Err(error) = pushed {
                     broken = Some(error);
                     break;
                 }
-                if count >= BATCH_EVENTS || bytes >= BATCH_BYTES {
-                    (count, bytes) = (0, 0);
-                    self.hand_over(reading, std::mem::take(&mut pending)).await?;
+                if reading.held.is_full() {
+                    self.hand_over(reading).await?;
                     self.line.phase(Phase::Reading { scan: scan.describe(), progress: scan.progress() });
                 }
             }
@@ -112,7 +108,6 @@ impl Driver {
             }
         };
         // Records of a page that breaks off later are records all the same.
-        self.hand_over(reading, pending).await?;
         Ok(match broken {
             Some(error) => Err(error),
             None => splitter.finish().map_err(|error| match error {

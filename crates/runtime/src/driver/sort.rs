@@ -1,6 +1,6 @@
 //! From records to a lane's work: duplicates suppressed, lateness told, what is no record set aside.
 
-use super::{BATCH_EVENTS, Driver, Halt, Reading};
+use super::{BATCH_BYTES, BATCH_EVENTS, Driver, Halt, Reading};
 use crate::{
     dead_letter::DeadLetter,
     lane::{Work, filed},
@@ -8,6 +8,7 @@ use crate::{
 use bytes::Bytes;
 use headwater_contracts::{Coverage, Echo, Event, Identity, OwnQueryPolicy, Record, Tally, Timestamp, Unreadable};
 use headwater_ledger::Filed;
+use serde_json::Value;
 use std::collections::VecDeque;
 
 /// A record between the splitter and the ledger's answer whether it is new.
@@ -16,16 +17,43 @@ pub(super) struct Pending {
     pub(super) record: Result<Record, Unreadable>,
 }
 
+/// Records between pages, until they fill a batch or the reading waits: small pages make no small batches.
+#[derive(Default)]
+pub(super) struct Held {
+    records: Vec<Pending>,
+    bytes: usize,
+    /// The plugin's state, of a page that has been read to its end.
+    pub(super) state: Option<Value>,
+}
+
+impl Held {
+    pub(super) fn push(&mut self, pending: Pending) {
+        self.bytes += pending.raw.len();
+        self.records.push(pending);
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.records.len() >= BATCH_EVENTS || self.bytes >= BATCH_BYTES
+    }
+}
+
 impl Driver {
     /// Sorts out duplicates and hands the rest to the lane in batches.
-    pub(super) async fn hand_over(&self, reading: &mut Reading, pending: Vec<Pending>) -> Result<(), Halt> {
-        let mut pending = VecDeque::from(pending);
+    pub(super) async fn hand_over(&self, reading: &mut Reading) -> Result<(), Halt> {
+        let Held { records, state, .. } = std::mem::take(&mut reading.held);
+        if records.is_empty() && state.is_some() {
+            self.lane.push(Work { state, ..Work::default() }).await?;
+            return Ok(());
+        }
+        let mut pending = VecDeque::from(records);
         while !pending.is_empty() {
             let batch: Vec<Pending> = pending.drain(..pending.len().min(BATCH_EVENTS)).collect();
             let work = self.sort_out(reading, batch).await?;
             reading.tally.add(&work.tally);
             let forget_before = Some(self.source.horizon(self.server_now()));
-            self.lane.push(Work { forget_before, ..work }).await?;
+            // The state speaks of all of them.
+            let state = if pending.is_empty() { state.clone() } else { None };
+            self.lane.push(Work { state, forget_before, ..work }).await?;
         }
         Ok(())
     }
