@@ -38,10 +38,10 @@ pub(crate) fn run(args: &RunArgs, log_format: LogFormat) -> Result<(), Failure> 
     // Before anything counts.
     let metrics = api.as_ref().and_then(|_| api::install_metrics());
     // Few threads: what one allocates and another frees stays with the first, so memory grows with their number. Each
-    // sink may hold one in a write; transforms and the ledger share the others.
+    // sink may hold one in a write; transforms and the ledger share the others. The workers only read and hand on.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .worker_threads(cores().min(4))
+        .worker_threads((cores() / 2).clamp(1, 4))
         .max_blocking_threads(cores().min(8) + assembled.pipeline.sinks.len() + 1)
         .build()?;
     let board = Board::default();

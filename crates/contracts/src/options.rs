@@ -339,13 +339,14 @@ pub struct BatchOptions {
     pub max_events: usize,
     /// Most raw bytes in one delivery. Default: `1MiB`.
     pub max_bytes: ByteSize,
-    /// Longest wait for more events once there is one. Default: `0s`: send what is there.
+    /// Longest wait for more events once there is one. Default: `1s`. What is there goes at once when
+    /// reading waits for it.
     pub timeout: Period,
 }
 
 impl Default for BatchOptions {
     fn default() -> Self {
-        Self { max_events: 1000, max_bytes: ByteSize::mib(1), timeout: Period::seconds(0) }
+        Self { max_events: 1000, max_bytes: ByteSize::mib(1), timeout: Period::seconds(1) }
     }
 }
 

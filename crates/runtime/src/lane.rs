@@ -7,6 +7,7 @@ use crate::{
     dead_letter::{DeadLetter, DeadLetters},
     failure::Failure,
     hurry::Hurry,
+    pressure::Pressure,
     settle::settle,
     sink_driver::Job,
     status::Line,
@@ -91,7 +92,7 @@ pub(crate) struct LaneContext {
 pub(crate) struct Lane {
     work: mpsc::Sender<(Work, OwnedSemaphorePermit)>,
     permits: Arc<Semaphore>,
-    hurry: Hurry,
+    pressure: Pressure,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -128,13 +129,13 @@ impl Lane {
         let (work, works) = mpsc::channel(IN_FLIGHT);
         let (to_dispatch, dispatches) = mpsc::channel(IN_FLIGHT);
         let (to_settle, settles) = mpsc::channel(IN_FLIGHT);
-        let hurry = context.hurry.clone();
+        let pressure = Pressure::new(context.hurry.clone(), IN_FLIGHT / 2);
         let tasks = vec![
             tokio::spawn(transform(context.clone(), works, to_dispatch)),
-            tokio::spawn(dispatch(context.clone(), dispatches, to_settle)),
+            tokio::spawn(dispatch(context.clone(), pressure.clone(), dispatches, to_settle)),
             tokio::spawn(settle(context, settles)),
         ];
-        Self { work, permits: Arc::new(Semaphore::new(IN_FLIGHT)), hurry, tasks }
+        Self { work, permits: Arc::new(Semaphore::new(IN_FLIGHT)), pressure, tasks }
     }
 
     /// Hands over work; waits while the lane is full. That wait is all the backpressure there is.
@@ -142,16 +143,17 @@ impl Lane {
         let permit = match self.permits.clone().try_acquire_owned() {
             Ok(permit) => permit,
             Err(_) => {
-                let _waiting = self.hurry.raise();
+                let _waiting = self.pressure.wait();
                 self.permits.clone().acquire_owned().await.map_err(|_| Closed)?
             }
         };
+        self.pressure.enters();
         self.work.send((work, permit)).await.map_err(|_| Closed)
     }
 
     /// Waits until everything handed over is committed. Returns the number of events this lane has settled so far.
     pub(crate) async fn drain(&self) -> Result<u64, Closed> {
-        let _waiting = self.hurry.raise();
+        let _waiting = self.pressure.wait();
         let (done, settled) = oneshot::channel();
         self.push(Work { done: Some(done), ..Work::default() }).await?;
         settled.await.map_err(|_| Closed)
@@ -185,6 +187,7 @@ async fn transform(
 
 async fn dispatch(
     context: LaneContext,
+    pressure: Pressure,
     mut works: mpsc::Receiver<(JoinHandle<Routed>, Rest)>,
     next: mpsc::Sender<Dispatched>,
 ) {
@@ -206,6 +209,7 @@ async fn dispatch(
                 acks.push((index, answer));
             }
         }
+        pressure.arrives();
         let dispatched = Dispatched { accounts: routed.accounts, letters: routed.letters, acks, rest };
         if next.send(dispatched).await.is_err() {
             return;

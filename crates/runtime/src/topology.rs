@@ -7,7 +7,7 @@ use headwater_contracts::{
     BuiltSource, Emit, Encode, Event, Outcome, Port, Sink, SinkOptions, SourceOptions, Transform,
 };
 use serde_json::json;
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, ops::Range, sync::Arc};
 
 /// A source component.
 pub struct SourceSpec {
@@ -171,7 +171,8 @@ impl Wiring {
             wiring: self,
             pending: self.stages.iter().map(|_| Vec::new()).collect(),
             stage: 0,
-            record: Vec::new(),
+            records: Vec::new(),
+            marks: Vec::new(),
             routed: Routed {
                 sinks: self.sink_names.iter().map(|_| Vec::new()).collect(),
                 accounts: vec![Account::default(); size],
@@ -183,15 +184,17 @@ impl Wiring {
             flow.bury(letter);
         }
         let readers = self.sources.get(source).map_or(&[][..], Vec::as_slice);
-        for event in events {
-            flow.hand_out(readers, event);
-        }
-        for (index, stage) in self.stages.iter().enumerate() {
-            let events = std::mem::take(&mut flow.pending[index]);
-            if !events.is_empty() {
-                flow.stage = index;
-                stage.transform.run(events, &mut flow);
+        let mut events = events.into_iter().peekable();
+        while events.peek().is_some() {
+            events.by_ref().take(AT_ONCE).for_each(|event| flow.hand_out(readers, event));
+            for (index, stage) in self.stages.iter().enumerate() {
+                let events = std::mem::take(&mut flow.pending[index]);
+                if !events.is_empty() {
+                    flow.stage = index;
+                    stage.transform.run(events, &mut flow);
+                }
             }
+            flow.bind_records();
         }
         let mut routed = flow.routed;
         if routed.fatal.is_none() && routed.accounts.iter().any(|account| account.outcome().is_none()) {
@@ -201,13 +204,18 @@ impl Wiring {
     }
 }
 
+/// Events of a batch that go through the stages together: parsed, they take many times their bytes.
+const AT_ONCE: usize = 50;
+
 /// A batch on its way through the stages.
 struct Flow<'a> {
     wiring: &'a Wiring,
     pending: Vec<Vec<Event>>,
     stage: usize,
-    /// Room for one encoded event.
-    record: Vec<u8>,
+    /// Records of the events encoded last, one after the other: they are allocated and freed together.
+    records: Vec<u8>,
+    /// Whose they are: sink, position among its events, bytes.
+    marks: Vec<(usize, usize, Range<usize>)>,
     routed: Routed,
 }
 
@@ -219,24 +227,41 @@ impl Flow<'_> {
     fn hand_out(&mut self, targets: &[Target], event: Event) {
         let Some((last, others)) = targets.split_last() else { return };
         for target in others {
-            match self.encoded(*target, &event) {
-                Some(record) => self.deliver(*target, bearing(record, &event)),
-                None => self.deliver(*target, event.clone()),
+            if self.encode(*target, &event) {
+                self.deliver(*target, without_value(&event));
+            } else {
+                self.deliver(*target, event.clone());
             }
         }
-        match self.encoded(*last, &event) {
-            Some(record) => self.deliver(*last, Event { encoded: Some(record), value: None, metadata: None, ..event }),
-            None => self.deliver(*last, event),
+        if self.encode(*last, &event) {
+            self.deliver(*last, Event { value: None, metadata: None, ..event });
+        } else {
+            self.deliver(*last, event);
         }
     }
 
-    /// The event's record, if the target is a sink that encodes and can encode it. If it cannot, the sink will say so.
-    fn encoded(&mut self, target: Target, event: &Event) -> Option<Bytes> {
-        let Target::Sink(index) = target else { return None };
-        let encoder = self.wiring.encoders[index].as_ref()?;
-        self.record.clear();
-        encoder.encode(event, &mut self.record).ok()?;
-        Some(Bytes::copy_from_slice(&self.record))
+    /// Encodes the event that is about to be delivered, if the target is a sink that encodes and can encode it. If it
+    /// cannot, the sink will say so.
+    fn encode(&mut self, target: Target, event: &Event) -> bool {
+        let Target::Sink(index) = target else { return false };
+        let Some(encoder) = self.wiring.encoders[index].as_ref() else { return false };
+        let start = self.records.len();
+        let done = encoder.encode(event, &mut self.records).is_ok();
+        if done {
+            self.marks.push((index, self.routed.sinks[index].len(), start..self.records.len()));
+        } else {
+            self.records.truncate(start);
+        }
+        done
+    }
+
+    /// Gives the events encoded since the last call their records.
+    fn bind_records(&mut self) {
+        let room = Vec::with_capacity(self.records.len());
+        let records = Bytes::from(std::mem::replace(&mut self.records, room));
+        for (sink, position, range) in self.marks.drain(..) {
+            self.routed.sinks[sink][position].encoded = Some(records.slice(range));
+        }
     }
 
     fn deliver(&mut self, target: Target, event: Event) {
@@ -262,13 +287,13 @@ impl Flow<'_> {
     }
 }
 
-/// A copy of the event without its value, with a record in its place.
-fn bearing(record: Bytes, event: &Event) -> Event {
+/// A copy of the event for a sink that has its record.
+fn without_value(event: &Event) -> Event {
     Event {
         origin: event.origin.clone(),
         id: event.id.clone(),
         raw: event.raw.clone(),
-        encoded: Some(record),
+        encoded: None,
         value: None,
         metadata: None,
         ..*event

@@ -17,7 +17,7 @@ pub fn line(event: &Event, out: &mut Vec<u8>) -> Result<(), String> {
 /// Appends a JSON text as it is, or without the blanks between its tokens if a line break is among them. Strings,
 /// numbers, key order and repeated keys stay as the provider wrote them.
 pub fn on_one_line(json: &[u8], out: &mut Vec<u8>) {
-    if !json.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
+    if memchr::memchr2(b'\n', b'\r', json).is_none() {
         out.extend_from_slice(json);
         return;
     }

@@ -15,6 +15,7 @@ use headwater_contracts::{OwnRequest, Timestamp};
 use redb::{
     Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction,
 };
+use std::collections::HashSet;
 
 /// The layout above. A file of a higher format is refused.
 pub(crate) const FORMAT: u64 = 1;
@@ -29,6 +30,10 @@ const CALLS: TableDefinition<(u32, i64, &str), ()> = TableDefinition::new("calls
 /// commit stays bounded, and a backlog shrinks all the same.
 const FORGET_BASE: usize = 1000;
 const FORGET_FACTOR: usize = 4;
+
+/// Settled identities of the same time as a batch, per event of the batch, that are looked through in one go; where there
+/// are more, each event is looked up by itself.
+const LOOK_AROUND: usize = 2;
 
 fn begin(db: &Database) -> Result<WriteTransaction, Failure> {
     // redb's defaults are what is wanted: `commit` returns after fsync (`Immediate`), in one phase, without quick
@@ -164,7 +169,17 @@ pub(crate) fn number(db: &Database, stream: &StreamKey) -> Result<Option<u32>, F
 pub(crate) fn known(db: &Database, number: u32, identities: &[Filed]) -> Result<Vec<bool>, Failure> {
     let read = db.begin_read()?;
     let table: ReadOnlyTable<&[u8; 28], ()> = read.open_table(IDENTITIES)?;
-    identities.iter().map(|filed| Ok(table.get(&key(number, filed.time, filed.identity.0))?.is_some())).collect()
+    let keys: Vec<_> = identities.iter().map(|filed| key(number, filed.time, filed.identity.0)).collect();
+    let (Some(first), Some(last)) = (keys.iter().min(), keys.iter().max()) else { return Ok(Vec::new()) };
+    // Events come in order of time: where nothing of their time is settled, one look answers for all.
+    let mut settled = HashSet::new();
+    for entry in table.range::<&[u8; 28]>(first..=last)? {
+        if settled.len() == keys.len() * LOOK_AROUND {
+            return keys.iter().map(|key| Ok(table.get(key)?.is_some())).collect();
+        }
+        settled.insert(*entry?.0.value());
+    }
+    Ok(keys.iter().map(|key| settled.contains(key)).collect())
 }
 
 /// Writes an own request down.
