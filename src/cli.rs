@@ -47,6 +47,19 @@ pub(crate) enum Command {
         #[arg(default_value = "pipeline.yaml")]
         config: Vec<PathBuf>,
     },
+    /// Reach every source's endpoint and say what is right and wrong: credential, permissions, clocks, retention. Reads the
+    /// last hour, delivers nothing, keeps nothing.
+    Check {
+        /// Files, or folders of `*.yaml`.
+        #[arg(default_value = "pipeline.yaml")]
+        config: Vec<PathBuf>,
+        /// How long it may take; what has answered by then counts as reached.
+        #[arg(long, default_value = "60s", value_parser = period)]
+        timeout: Duration,
+        /// Check the built-in simulators instead: no credentials.
+        #[arg(long)]
+        simulate: bool,
+    },
     /// Draw the pipeline.
     Graph {
         /// Files, or folders of `*.yaml`.
@@ -173,6 +186,45 @@ pub(crate) enum LedgerCommand {
         #[arg(long, value_enum, default_value = "text")]
         format: LedgerFormat,
     },
+    /// Read the providers' logs again, deliver nothing, and compare: is everything that they show settled? Exit code 1 if
+    /// anything of a covered range is missing.
+    Verify(AgainArgs),
+    /// Read a range again, and deliver what has not been settled.
+    Rescan(AgainArgs),
+    /// Forget what is known of a source's streams: its next run is a first one.
+    Reset {
+        /// The source, by its name in the configuration.
+        source: String,
+        /// Only this stream.
+        #[arg(long)]
+        stream: Option<String>,
+        /// Files, or folders of `*.yaml`.
+        #[arg(long, short, default_value = "pipeline.yaml")]
+        config: Vec<PathBuf>,
+    },
+    /// Print all that is known as NDJSON: each stream's record, then the identities of its settled events.
+    Export {
+        /// Files, or folders of `*.yaml`.
+        #[arg(long, short, default_value = "pipeline.yaml")]
+        config: Vec<PathBuf>,
+    },
+}
+
+/// What is read again.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AgainArgs {
+    /// The sources, by their names in the configuration; all if none is named.
+    pub(crate) sources: Vec<String>,
+    /// From when: an age such as `36h`, or a time such as `2026-01-31T00:00:00Z`. Without it, `verify` begins with what was
+    /// covered first, `rescan` a day ago.
+    #[arg(long, value_parser = moment)]
+    pub(crate) from: Option<StartAt>,
+    /// Until when, likewise; or `now`.
+    #[arg(long, default_value = "now", value_parser = moment)]
+    pub(crate) to: StartAt,
+    /// Files, or folders of `*.yaml`.
+    #[arg(long, short, default_value = "pipeline.yaml")]
+    pub(crate) config: Vec<PathBuf>,
 }
 
 /// How the ledger is printed.

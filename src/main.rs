@@ -73,12 +73,21 @@ fn main() -> ExitCode {
         Command::Run(args) => commands::run(args, cli.log_format),
         Command::Validate { config } => commands::validate(config),
         Command::Test { config } => commands::test(config),
+        Command::Check { config, timeout, simulate } => commands::check(config, *timeout, *simulate),
         Command::Graph { config, format } => commands::graph(config, *format),
         Command::Simulate { providers, port, scenario } => commands::simulate(providers, *port, scenario),
         Command::Schema => commands::schema(),
         Command::Vrl { program, input, metadata, config } => commands::vrl(program, input, metadata.as_deref(), config),
         Command::Query(args) => commands::query(args, cli.log_format),
-        Command::Ledger { command: LedgerCommand::Show { config, format } } => commands::show_ledger(config, *format),
+        Command::Ledger { command } => match command {
+            LedgerCommand::Show { config, format } => commands::show_ledger(config, *format),
+            LedgerCommand::Verify(args) => commands::verify(args, cli.log_format),
+            LedgerCommand::Rescan(args) => commands::rescan(args, cli.log_format),
+            LedgerCommand::Reset { source, stream, config } => {
+                commands::reset_ledger(config, source, stream.as_deref())
+            }
+            LedgerCommand::Export { config } => commands::export_ledger(config),
+        },
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

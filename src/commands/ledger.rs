@@ -6,41 +6,19 @@ use crate::{
     cli::LedgerFormat,
     table::table,
 };
-use headwater_config::State;
 use headwater_contracts::Timestamp;
-use headwater_ledger::{FileLedger, Ledger};
-use serde_json::json;
-use std::path::PathBuf;
+use headwater_ledger::{FileLedger, Filed, Ledger, StreamKey, StreamRecord};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 
 /// Prints, per stream, coverage, counts, and what is kept.
 pub(crate) fn show_ledger(config: &[PathBuf], format: LedgerFormat) -> Result<(), Failure> {
-    let State::File { path } = assemble(config, Purpose::Inspect)?.pipeline.state else {
-        return Err(super::run::no_kafka_state());
-    };
-    if !path.exists() {
-        return Err(Failure::run(format!(
-            "there is no ledger in `{}` yet: nothing has run with this state",
-            path.display()
-        )));
-    }
-    let streams = FileLedger::open(&path).and_then(|ledger| ledger.streams()).map_err(Failure::run)?;
-    let at = |ms: i64| {
-        Timestamp::from_timestamp_millis(ms).map_or_else(|| ms.to_string(), |t| t.format("%FT%T%.3fZ").to_string())
-    };
+    let streams = of_pipeline(config)?.streams().map_err(Failure::run)?;
     let mut out = String::new();
     match format {
         LedgerFormat::Json => {
             for (key, record, identities) in streams {
-                let line = json!({
-                    "source": key.source, "stream": key.stream, "start": record.start, "identities": identities,
-                    "coverage": record.coverage.ranges().iter().map(|range| json!({
-                        "from": at(range.span.from), "to": at(range.span.to), "events": range.events,
-                    })).collect::<Vec<_>>(),
-                    "read": record.tally.read, "delivered": record.tally.delivered, "dropped": record.tally.dropped,
-                    "suppressed": record.tally.suppressed, "dead_lettered": record.tally.dead_lettered,
-                    "late": record.tally.late, "unmatched_own_requests": record.own_requests.len(), "state": record.state,
-                });
-                out.push_str(&line.to_string());
+                out.push_str(&stream_line(&key, &record, identities).to_string());
                 out.push('\n');
             }
         }
@@ -75,4 +53,88 @@ pub(crate) fn show_ledger(config: &[PathBuf], format: LedgerFormat) -> Result<()
         }
     }
     super::print(&out)
+}
+
+/// Forgets a source's streams, or one of them.
+pub(crate) fn reset_ledger(config: &[PathBuf], source: &str, stream: Option<&str>) -> Result<(), Failure> {
+    let ledger = of_pipeline(config)?;
+    let all = ledger.streams().map_err(Failure::run)?;
+    let is_meant = |key: &StreamKey| key.source == source && stream.is_none_or(|stream| stream == key.stream);
+    let meant: Vec<&StreamKey> = all.iter().map(|(key, ..)| key).filter(|key| is_meant(key)).collect();
+    if meant.is_empty() {
+        let known: Vec<String> = all.iter().map(|(key, ..)| format!("{}/{}", key.source, key.stream)).collect();
+        let stream = stream.map_or_else(String::new, |stream| format!("/{stream}"));
+        return Err(Failure::usage(format!(
+            "the ledger has no stream `{source}{stream}`; it has: {}",
+            if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+        )));
+    }
+    for key in meant {
+        ledger.forget(key).map_err(Failure::run)?;
+        super::remark(format!(
+            "forgot {}/{}: the next run reads it from `start_at`, and delivers again what it delivered before",
+            key.source, key.stream
+        ));
+    }
+    Ok(())
+}
+
+/// Prints everything: per stream its record, then its identities, as NDJSON.
+pub(crate) fn export_ledger(config: &[PathBuf]) -> Result<(), Failure> {
+    let ledger = of_pipeline(config)?;
+    for (key, record, identities) in ledger.streams().map_err(Failure::run)? {
+        let mut out = stream_line(&key, &record, identities).to_string() + "\n";
+        let mut printed = Ok(());
+        let write = |filed: Filed| {
+            let time = (filed.time != 0).then(|| at(filed.time));
+            let line = json!({
+                "source": key.source, "stream": key.stream, "identity": filed.identity.to_string(), "time": time,
+            });
+            out.push_str(&line.to_string());
+            out.push('\n');
+            if out.len() >= EXPORT_BYTES && printed.is_ok() {
+                printed = super::print(std::mem::take(&mut out));
+            }
+        };
+        ledger.identities(&key, write).map_err(Failure::run)?;
+        printed?;
+        super::print(&out)?;
+    }
+    Ok(())
+}
+
+/// What is printed at once.
+const EXPORT_BYTES: usize = 64 << 10;
+
+/// The ledger of a configuration; its secrets are not read.
+fn of_pipeline(config: &[PathBuf]) -> Result<FileLedger, Failure> {
+    let assembled = assemble(config, Purpose::Inspect)?;
+    open_existing(super::run::file_state(&assembled.pipeline)?)
+}
+
+/// Opens a ledger that must be there.
+pub(super) fn open_existing(path: &Path) -> Result<FileLedger, Failure> {
+    if !path.exists() {
+        return Err(Failure::run(format!(
+            "there is no ledger in `{}` yet: nothing has run with this state",
+            path.display()
+        )));
+    }
+    FileLedger::open(path).map_err(Failure::run)
+}
+
+fn at(ms: i64) -> String {
+    Timestamp::from_timestamp_millis(ms).map_or_else(|| ms.to_string(), |t| t.format("%FT%T%.3fZ").to_string())
+}
+
+fn stream_line(key: &StreamKey, record: &StreamRecord, identities: u64) -> Value {
+    json!({
+        "source": key.source, "stream": key.stream, "start": record.start, "identities": identities,
+        "coverage": record.coverage.ranges().iter().map(|range| json!({
+            "from": at(range.span.from), "to": at(range.span.to), "events": range.events,
+        })).collect::<Vec<_>>(),
+        "read": record.tally.read, "delivered": record.tally.delivered, "dropped": record.tally.dropped,
+        "suppressed": record.tally.suppressed, "dead_lettered": record.tally.dead_lettered,
+        "late": record.tally.late, "unmatched_own_requests": record.own_requests.len(), "state": record.state,
+    })
 }

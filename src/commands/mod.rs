@@ -1,5 +1,7 @@
 //! One file per command.
 
+mod again;
+mod check;
 mod graph;
 mod ledger;
 mod query;
@@ -10,8 +12,10 @@ mod test;
 mod validate;
 mod vrl;
 
+pub(crate) use again::{rescan, verify};
+pub(crate) use check::check;
 pub(crate) use graph::graph;
-pub(crate) use ledger::show_ledger;
+pub(crate) use ledger::{export_ledger, reset_ledger, show_ledger};
 pub(crate) use query::query;
 pub(crate) use run::run;
 pub(crate) use schema::schema;

@@ -7,7 +7,7 @@ use crate::{
     reload::{Reload, files},
     simulation, terminal,
 };
-use headwater_config::{Api, State};
+use headwater_config::{Api, Pipeline, State};
 use headwater_ledger::{FileLedger, Ledger};
 use headwater_runtime::{Board, Ending, RunOptions, SystemClock, api, run as run_pipeline};
 use std::{
@@ -25,10 +25,7 @@ pub(crate) fn run(args: &RunArgs, log_format: LogFormat) -> Result<(), Failure> 
     let purpose = if args.simulate { Purpose::Simulate } else { Purpose::Run };
     let assembled = assemble(&args.config, purpose)?;
     let api = assembled.pipeline.api.clone().filter(|_| !args.simulate);
-    let state = match &assembled.pipeline.state {
-        State::File { path } => path.clone(),
-        State::Kafka(_) => return Err(no_kafka_state()),
-    };
+    let state = file_state(&assembled.pipeline)?.clone();
     // A demonstration leaves nothing behind, and shows the same again next time.
     let scratch = if args.simulate { Some(Scratch::new()?) } else { None };
     let state = scratch.as_ref().map_or(state, |scratch| scratch.0.join("state"));
@@ -171,10 +168,14 @@ pub(crate) async fn interrupted() {
     }
 }
 
-pub(crate) fn no_kafka_state() -> Failure {
-    Failure::config(
-        "error: `state: { type: kafka }` is not in this release; use `state: { type: file, path: ./state }`",
-    )
+/// The folder of the pipeline's ledger.
+pub(crate) fn file_state(pipeline: &Pipeline) -> Result<&PathBuf, Failure> {
+    match &pipeline.state {
+        State::File { path } => Ok(path),
+        State::Kafka(_) => Err(Failure::config(
+            "error: `state: { type: kafka }` is not in this release; use `state: { type: file, path: ./state }`",
+        )),
+    }
 }
 
 /// A folder that goes with the process.

@@ -104,6 +104,10 @@ impl Source for Wrong {
         plan
     }
 
+    fn retention(&self) -> chrono::TimeDelta {
+        self.inner.retention()
+    }
+
     fn horizon(&self, now: Timestamp) -> Timestamp {
         self.inner.horizon(now)
     }

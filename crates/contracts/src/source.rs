@@ -68,6 +68,9 @@ pub trait Source: Send + Sync + 'static {
     /// Identities of events older than this may be forgotten: no scan will meet them again.
     fn horizon(&self, now: Timestamp) -> Timestamp;
 
+    /// How long the provider keeps a record, as far as is known.
+    fn retention(&self) -> chrono::Duration;
+
     /// How far back [`StreamView::calls`] must reach.
     fn budget_window(&self) -> chrono::Duration {
         chrono::Duration::zero()

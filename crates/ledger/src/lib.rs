@@ -8,10 +8,12 @@
 //! | [`FileLedger`] | production: one file, survives crashes, full disks and torn writes |
 //! | [`MemoryLedger`] | reads that leave no trace, and tests |
 
+mod again;
 mod file;
 mod memory;
 mod record;
 
+pub use again::{Again, Found, Purpose};
 pub use file::FileLedger;
 pub use memory::MemoryLedger;
 

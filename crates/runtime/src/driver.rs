@@ -3,6 +3,7 @@
 mod announce;
 mod login;
 mod page;
+mod retention;
 mod sort;
 
 use crate::{
@@ -103,6 +104,10 @@ struct Reading {
     backoff: Backoff,
     /// Scans started again since the last one that got somewhere.
     restarts: u32,
+    /// Where the stream's first run began.
+    start: Option<Timestamp>,
+    /// When the last warning was logged.
+    told_of_retention: Option<Timestamp>,
     /// Remarks that have been logged.
     notes: HashSet<String>,
 }
@@ -121,6 +126,8 @@ impl Reading {
             logins_seen: 0,
             backoff: Backoff::new(retry),
             restarts: 0,
+            start: None,
+            told_of_retention: None,
             notes: HashSet::new(),
         }
     }
@@ -129,6 +136,7 @@ impl Reading {
     /// before they have there, so only the first look brings requests.
     fn catch_up(&mut self, record: &StreamRecord) {
         self.coverage = record.coverage.clone();
+        self.start = Some(record.start);
         if self.last_request.is_none() {
             record.own_requests.iter().cloned().for_each(|request| self.sent.insert(request));
             self.last_request = record.calls.last().copied();
@@ -168,6 +176,7 @@ impl Driver {
         loop {
             let record = self.with_ledger(move |ledger, key| ledger.load(key, start)).await?;
             reading.catch_up(&record);
+            self.watch_retention(&mut reading);
             let plan = self.plan(&record, reading.first);
             for gap in plan.gaps {
                 self.report_gap(&gap);
@@ -289,6 +298,7 @@ impl Driver {
         metrics::counter!("headwater_read_errors_total", "source" => self.key.source.clone(), "class" => error.class())
             .increment(1);
         self.line.update(|line| line.failures += 1);
+        self.watch_retention(reading);
         if let Some(limit) = self.ending.give_up_after {
             let asks_long =
                 matches!(error, ReadError::Throttled { retry_after: Some(asked), .. } if *asked > LONG_WAIT);

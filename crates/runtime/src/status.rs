@@ -52,6 +52,10 @@ pub struct StreamStatus {
     pub requests: u64,
     /// Requests that failed in this run.
     pub failures: u64,
+    /// How far the server's clock is ahead of this machine's, by its last answer; to the second.
+    pub clock_ahead: Option<chrono::TimeDelta>,
+    /// How long until the provider deletes what has not been read.
+    pub retention_left: Option<chrono::TimeDelta>,
     /// Ranges lost for good before they were read, in words.
     pub gaps: Vec<String>,
 }

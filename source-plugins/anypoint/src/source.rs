@@ -189,6 +189,10 @@ impl Source for Anypoint {
         plan
     }
 
+    fn retention(&self) -> TimeDelta {
+        self.settings.retention
+    }
+
     fn horizon(&self, now: Timestamp) -> Timestamp {
         let needed = self.needed.lock().unwrap_or_else(PoisonError::into_inner);
         needed.values().min().copied().unwrap_or(now - self.settings.retention - TimeDelta::days(2))

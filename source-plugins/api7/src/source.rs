@@ -232,6 +232,10 @@ impl Source for Api7 {
         plan
     }
 
+    fn retention(&self) -> TimeDelta {
+        self.settings.retention
+    }
+
     fn horizon(&self, now: Timestamp) -> Timestamp {
         now - self.settings.reach() - TimeDelta::days(2)
     }

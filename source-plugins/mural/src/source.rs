@@ -15,6 +15,9 @@ use std::{collections::BTreeSet, sync::Arc};
 /// See [`Settings::reach`].
 const MARGIN: TimeDelta = TimeDelta::hours(1);
 
+/// How long Mural answers for, and so, as far as is known, how long it keeps events.
+const RETENTION: TimeDelta = TimeDelta::days(30);
+
 /// The options that planning and sweeping need.
 #[derive(Debug)]
 pub(crate) struct Settings {
@@ -178,6 +181,10 @@ impl Source for Mural {
             None => plan.wake = Some(wake.map_or(next_poll, |wake| wake.min(next_poll))),
         }
         plan
+    }
+
+    fn retention(&self) -> TimeDelta {
+        RETENTION
     }
 
     fn horizon(&self, now: Timestamp) -> Timestamp {

@@ -133,6 +133,10 @@ impl Source for Pactflow {
         plan
     }
 
+    fn retention(&self) -> TimeDelta {
+        RETENTION
+    }
+
     fn horizon(&self, now: Timestamp) -> Timestamp {
         horizon(now)
     }

@@ -149,6 +149,10 @@ impl Source for SolaceCloud {
     }
 
     /// Two days more than the provider promises to keep, so that reading again from its oldest event stays exact.
+    fn retention(&self) -> TimeDelta {
+        self.settings.retention
+    }
+
     fn horizon(&self, now: Timestamp) -> Timestamp {
         now - self.settings.retention - TimeDelta::days(2)
     }

@@ -43,6 +43,10 @@ impl Source for Nothing {
     fn plan(&self, _: &StreamView<'_>) -> Plan {
         Plan::default()
     }
+    fn retention(&self) -> chrono::TimeDelta {
+        chrono::TimeDelta::days(90)
+    }
+
     fn horizon(&self, now: Timestamp) -> Timestamp {
         now
     }

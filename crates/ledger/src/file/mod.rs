@@ -51,6 +51,24 @@ impl FileLedger {
         Self { store, numbers: Mutex::default(), doubts: Mutex::default() }
     }
 
+    /// Calls `visit` for each identity kept of a stream, by ascending time. An unknown stream has none.
+    ///
+    /// # Errors
+    /// If the file cannot be read; what was visited before is right.
+    pub fn identities(&self, stream: &StreamKey, mut visit: impl FnMut(Filed)) -> Result<(), LedgerError> {
+        let Some(number) = self.number(stream)? else { return Ok(()) };
+        self.store.run("read", |db| tables::identities(db, number, &mut visit))
+    }
+
+    /// Forgets a stream, with all that is known of it: its next run is a first one. `false` if there is no such stream.
+    ///
+    /// # Errors
+    /// If the file cannot be written; then nothing is forgotten.
+    pub fn forget(&self, stream: &StreamKey) -> Result<bool, LedgerError> {
+        self.numbers.lock().unwrap_or_else(PoisonError::into_inner).remove(stream);
+        self.store.run("write", |db| tables::forget_stream(db, stream))
+    }
+
     /// The stream's number; `None` if it was never loaded.
     fn number(&self, stream: &StreamKey) -> Result<Option<u32>, LedgerError> {
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);

@@ -11,7 +11,7 @@
 use super::failure::Failure;
 use crate::record::Row;
 use crate::{Commit, Filed, StreamKey, StreamRecord};
-use headwater_contracts::{OwnRequest, Timestamp};
+use headwater_contracts::{Identity, OwnRequest, Timestamp};
 use redb::{
     Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction,
 };
@@ -180,6 +180,34 @@ pub(crate) fn known(db: &Database, number: u32, identities: &[Filed]) -> Result<
         settled.insert(*entry?.0.value());
     }
     Ok(keys.iter().map(|key| settled.contains(key)).collect())
+}
+
+/// Shows each identity of the stream of this number, by ascending time.
+pub(crate) fn identities(db: &Database, number: u32, visit: &mut dyn FnMut(Filed)) -> Result<(), Failure> {
+    let table: ReadOnlyTable<&[u8; 28], ()> = db.begin_read()?.open_table(IDENTITIES)?;
+    for entry in table.range::<&[u8; 28]>(&key(number, i64::MIN, [0; 16])..=&key(number, i64::MAX, [u8::MAX; 16]))? {
+        let entry = entry?;
+        let [_, _, _, _, time @ ..] = entry.0.value();
+        let (time, identity) = time.split_at(8);
+        let (Ok(time), Ok(identity)) = (<[u8; 8]>::try_from(time), <[u8; 16]>::try_from(identity)) else { continue };
+        visit(Filed { time: i64::from_be_bytes(time) ^ i64::MIN, identity: Identity(identity) });
+    }
+    Ok(())
+}
+
+/// Takes a stream out of every table. Its number is not given to another.
+pub(crate) fn forget_stream(db: &Database, stream: &StreamKey) -> Result<bool, Failure> {
+    let write = begin(db)?;
+    let row = row(stream, &write.open_table(STREAMS)?)?;
+    let Some(number) = row.map(|row| row.number) else { return Ok(false) };
+    let next = number.saturating_add(1);
+    write.open_table(STREAMS)?.remove((stream.source.as_str(), stream.stream.as_str()))?;
+    let (first, last) = (key(number, i64::MIN, [0; 16]), key(number, i64::MAX, [u8::MAX; 16]));
+    write.open_table(IDENTITIES)?.retain_in::<&[u8; 28], _>(&first..=&last, |_, ()| false)?;
+    write.open_table(OWN_REQUESTS)?.retain_in((number, "")..(next, ""), |_, _| false)?;
+    write.open_table(CALLS)?.retain_in((number, i64::MIN, "")..(next, i64::MIN, ""), |_, ()| false)?;
+    write.commit()?;
+    Ok(true)
 }
 
 /// Writes an own request down.

@@ -38,6 +38,7 @@ impl Driver {
         if let Some(date) = answer.date
             && self.server.observe(date)
         {
+            self.line.update(|line| line.clock_ahead = Some(date - self.clock.now()));
             self.correct(reading).await?;
         }
         if let Some((number, tokens)) = token

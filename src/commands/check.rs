@@ -1,0 +1,143 @@
+//! `headwater check`: what each source's endpoint says to a first question.
+
+use super::run::{interrupted, show};
+use crate::{
+    Failure,
+    assemble::{Purpose, assemble, topology},
+    simulation,
+    table::table,
+    terminal,
+};
+use headwater_config::DeadLetter;
+use headwater_contracts::{Period, SinkConfig, SinkOptions, StartAt};
+use headwater_ledger::MemoryLedger;
+use headwater_runtime::{
+    Board, DeadLetterTarget, Ending, Phase, RunOptions, SinkSpec, SourceSpec, StreamStatus, SystemClock, Topology,
+    run as run_pipeline,
+};
+use headwater_sink_blackhole::BlackholeConfig;
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use tokio::sync::watch;
+
+/// Events of this age are asked for: enough to see that reading works, little enough to be quick.
+const LOOK_BACK: Period = Period::hours(1);
+/// Failures in a row after which a stream is given up; at once if access is denied.
+const GIVE_UP_AFTER: u32 = 3;
+/// A clock that is further off is worth a remark, seconds: `Date` has whole ones, and answers take a while.
+const CLOCK_OFF_S: i64 = 5;
+
+/// Asks every source's log for the last hour and prints what came of it.
+pub(crate) fn check(config: &[PathBuf], timeout: Duration, simulate: bool) -> Result<(), Failure> {
+    let purpose = if simulate { Purpose::Simulate } else { Purpose::Run };
+    let mut assembled = assemble(config, purpose)?;
+    // Nothing is delivered, nothing is kept.
+    assembled.pipeline.sinks.clear();
+    assembled.transforms.clear();
+    assembled.pipeline.dead_letter = DeadLetter::Sink(String::new());
+    let mut topology = topology(assembled, None)?;
+    topology.dead_letters = DeadLetterTarget::Sink(NOWHERE.into());
+    topology.sinks.push(nowhere(&topology.sources)?);
+    let retention: BTreeMap<String, Period> =
+        topology.sources.iter().map(|source| (source.name.clone(), Period(source.built.source.retention()))).collect();
+    let board = Board::default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build()?;
+    let outcome = runtime.block_on(async {
+        let _simulators = if simulate { simulation::point_at_simulators(&mut topology.sources)? } else { Vec::new() };
+        for source in &mut topology.sources {
+            source.options.start_at = Some(StartAt::Ago(LOOK_BACK));
+        }
+        ask(topology, &board, timeout).await
+    });
+    terminal::clear();
+    outcome?;
+    report(&board.snapshot(), &retention)
+}
+
+/// The sink's name.
+const NOWHERE: &str = "nowhere";
+
+/// A sink for all sources where nothing goes.
+pub(super) fn nowhere(sources: &[SourceSpec]) -> Result<SinkSpec, Failure> {
+    let sink = BlackholeConfig::default().build().map_err(Failure::run)?;
+    let inputs = sources.iter().map(|source| source.name.clone()).collect();
+    Ok(SinkSpec { name: NOWHERE.into(), inputs, sink, options: SinkOptions::default() })
+}
+
+/// Reads until all streams are caught up, given up, or out of time.
+async fn ask(topology: Topology, board: &Board, timeout: Duration) -> Result<(), Failure> {
+    let (stop_sender, stop) = watch::channel(false);
+    let ending = Ending { once: true, give_up_after: Some(GIVE_UP_AFTER) };
+    let options = RunOptions { ending, grace: Duration::from_secs(1), stop, board: board.clone() };
+    let in_time = async {
+        tokio::time::sleep(timeout).await;
+        let _ = stop_sender.send(true);
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        // Streams that were given up say why on the board.
+        _ = run_pipeline(topology, Arc::new(MemoryLedger::new()), Arc::new(SystemClock), options) => Ok(()),
+        never = show(board.clone(), crate::cli::LogFormat::Text) => match never {},
+        () = interrupted() => Err(Failure::run("interrupted")),
+        () = in_time => Ok(()),
+    }
+}
+
+fn report(streams: &[StreamStatus], retention: &BTreeMap<String, Period>) -> Result<(), Failure> {
+    let rows: Vec<Vec<String>> = streams
+        .iter()
+        .map(|stream| {
+            let good = verdict(stream).is_ok();
+            vec![
+                format!("{}/{}", stream.source, stream.stream),
+                if good { "ok" } else { "failed" }.to_owned(),
+                stream.requests.to_string(),
+                stream.tally.read.to_string(),
+                stream.clock_ahead.map_or_else(|| "unknown".to_owned(), |ahead| format!("{:+} s", ahead.num_seconds())),
+                retention.get(&stream.source).map(ToString::to_string).unwrap_or_default(),
+            ]
+        })
+        .collect();
+    let heads = ["stream", "result", "requests", "records of the last hour", "server's clock", "kept for"];
+    super::print(table(&heads, &rows))?;
+    let mut failed = 0;
+    for stream in streams {
+        let name = format!("{}/{}", stream.source, stream.stream);
+        if let Err(reason) = verdict(stream) {
+            failed += 1;
+            super::print(format!("\n{name}: {reason}\n"))?;
+        }
+        if let Some(ahead) = stream.clock_ahead.filter(|ahead| ahead.num_seconds().abs() > CLOCK_OFF_S) {
+            super::print(format!(
+                "\n{name}: the server's clock and this machine's differ by {} s; reading goes by the server's, yet one of the two is wrong: check NTP here\n",
+                ahead.num_seconds().abs()
+            ))?;
+        }
+    }
+    if failed > 0 {
+        return Err(Failure::run(format!("{failed} of {} streams cannot be read", streams.len())));
+    }
+    Ok(())
+}
+
+/// Whether the stream can be read; else why not, and what to do.
+fn verdict(stream: &StreamStatus) -> Result<(), String> {
+    match &stream.phase {
+        Phase::Failed { reason } | Phase::BackingOff { reason, .. } => Err(reason.clone()),
+        _ if stream.requests == 0 => Err("no answer in time; try a longer `--timeout`".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_good_once_it_has_answered() {
+        let reading = Phase::Reading { scan: "x".into(), progress: None };
+        let status = |phase: Phase, requests| StreamStatus { phase, requests, ..StreamStatus::default() };
+        assert!(verdict(&status(reading.clone(), 1)).is_ok() && verdict(&status(Phase::Done, 1)).is_ok());
+        assert!(verdict(&status(reading, 0)).unwrap_err().contains("--timeout"));
+        assert_eq!(verdict(&status(Phase::Failed { reason: "401".into() }, 1)), Err("401".into()));
+    }
+}

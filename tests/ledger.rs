@@ -1,0 +1,154 @@
+//! `headwater ledger` and `check`, by the real binary: proof that nothing is missing, and the way to get what is.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use chrono::TimeDelta;
+use headwater_contracts::Clock;
+use headwater_runtime::SystemClock;
+use headwater_simulator::{Provider, Scenario, Simulator};
+use headwater_testkit::clock::TestClock;
+use serde_json::Value;
+use std::{collections::BTreeMap, fs, path::Path, process::Output, sync::Arc};
+use support::{run, stderr, stdout};
+
+/// A simulator whose clock the test holds, with one event of an hour ago that appears in ten minutes.
+fn simulator(provider: Provider) -> (Simulator, TestClock) {
+    let clock = TestClock::at(SystemClock.now());
+    let scenario = Scenario::new().seed(7).history(3, 300).late(3600, 600);
+    (Simulator::start(provider, scenario, Arc::new(clock.clone())).unwrap(), clock)
+}
+
+fn folder(simulator: &Simulator, provider: Provider, credential: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let calls = if provider == Provider::SolaceCloud { ", min_call_interval: 0s" } else { "" };
+    let pipeline = format!(
+        "state: {{ type: file, path: state }}\n\
+         sources:\n  in: {{ type: {provider}, endpoint: \"{}\", token: \"{credential}\", start_at: 2d, rate_limit: {{ requests: 1000000, per: 1s }}, retry: {{ initial: 10ms, max: 50ms }}{calls} }}\n\
+         sinks:\n  out: {{ type: file, path: out.ndjson, inputs: [in] }}\n",
+        simulator.url(),
+    );
+    fs::write(dir.path().join("pipeline.yaml"), pipeline).unwrap();
+    dir
+}
+
+fn code(output: &Output, code: i32) {
+    assert_eq!(output.status.code(), Some(code), "stdout: {}\nstderr: {}", stdout(output), stderr(output));
+}
+
+/// How often each event was delivered, by id.
+fn delivered(dir: &Path) -> BTreeMap<String, usize> {
+    let mut copies = BTreeMap::new();
+    for line in fs::read_to_string(dir.join("out.ndjson")).unwrap().lines() {
+        let event: Value = serde_json::from_str(line).unwrap();
+        *copies.entry(event["id"].as_str().unwrap().to_owned()).or_default() += 1;
+    }
+    copies
+}
+
+/// The row of the only stream: cells of the table that `verify` prints.
+fn row(output: &Output) -> Vec<String> {
+    let text = stdout(output);
+    let row = text.lines().find(|line| line.starts_with("in/")).expect("a row");
+    row.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect()
+}
+
+#[test]
+fn what_is_missing_is_found_and_a_rescan_delivers_it_and_nothing_else() {
+    for provider in [Provider::Api7, Provider::SolaceCloud] {
+        let (simulator, clock) = simulator(provider);
+        let dir = folder(&simulator, provider, simulator.credential());
+        code(&run(dir.path(), &["run", "--once"]), 0);
+        let first = delivered(dir.path());
+
+        let verified = run(dir.path(), &["ledger", "verify"]);
+        code(&verified, 0);
+        let whole = row(&verified);
+        assert!(whole[3].parse::<usize>().unwrap() > 100, "{whole:?}");
+        assert_eq!((&whole[3], whole[5].as_str(), whole[6].as_str()), (&whole[4], "0", "0"), "{provider}: {whole:?}");
+        assert_eq!(delivered(dir.path()), first, "a comparison delivers nothing");
+
+        clock.advance(TimeDelta::minutes(20));
+        let verified = run(dir.path(), &["ledger", "verify", "in"]);
+        code(&verified, 1);
+        assert_eq!(row(&verified)[5], "1", "{provider}: {}", stdout(&verified));
+        assert!(stdout(&verified).contains("missing: in/") && stderr(&verified).contains("ledger rescan"));
+
+        code(&run(dir.path(), &["ledger", "rescan", "--from", "3h", "--to", "30m"]), 0);
+        let after = delivered(dir.path());
+        assert_eq!(after.len(), first.len() + 1, "{provider}");
+        assert!(after.values().all(|copies| *copies == 1), "{provider}: {after:?}");
+        code(&run(dir.path(), &["ledger", "verify"]), 0);
+
+        // The source itself goes on as if nothing had been.
+        code(&run(dir.path(), &["run", "--once"]), 0);
+        assert!(delivered(dir.path()).values().all(|copies| *copies == 1), "{provider}");
+    }
+}
+
+#[test]
+fn an_export_holds_every_identity_and_a_reset_forgets_them() {
+    let (simulator, _clock) = simulator(Provider::SolaceCloud);
+    let dir = folder(&simulator, Provider::SolaceCloud, simulator.credential());
+    code(&run(dir.path(), &["run", "--once"]), 0);
+    let exported = run(dir.path(), &["ledger", "export"]);
+    code(&exported, 0);
+    let lines: Vec<Value> = stdout(&exported).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events = delivered(dir.path()).len();
+    assert_eq!(lines[0]["identities"], events);
+    assert_eq!(lines[1..].len(), events);
+    assert!(lines[1..].iter().all(|line| line["source"] == "in" && line["identity"].as_str().unwrap().len() == 32));
+
+    let unknown = run(dir.path(), &["ledger", "reset", "inn"]);
+    code(&unknown, 2);
+    assert!(stderr(&unknown).contains("it has: in/"), "{}", stderr(&unknown));
+    code(&run(dir.path(), &["ledger", "reset", "in"]), 0);
+    assert_eq!(stdout(&run(dir.path(), &["ledger", "export"])), "");
+    code(&run(dir.path(), &["run", "--once"]), 0);
+    assert!(delivered(dir.path()).values().all(|copies| *copies == 2), "a first run delivers everything");
+}
+
+#[test]
+fn what_cannot_be_done_is_said() {
+    let (simulator, _clock) = simulator(Provider::SolaceCloud);
+    let dir = folder(&simulator, Provider::SolaceCloud, simulator.credential());
+    let early = run(dir.path(), &["ledger", "verify"]);
+    code(&early, 1);
+    assert!(stderr(&early).contains("no ledger"), "{}", stderr(&early));
+    code(&run(dir.path(), &["run", "--once"]), 0);
+    for (args, text) in [
+        (&["ledger", "rescan", "other"][..], "no source `other`"),
+        (&["ledger", "rescan", "--from", "2000d"], "has been forgotten"),
+        (&["ledger", "rescan", "--from", "1h", "--to", "2h"], "is not before"),
+    ] {
+        let refused = run(dir.path(), args);
+        code(&refused, 2);
+        assert!(stderr(&refused).contains(text), "{args:?}: {}", stderr(&refused));
+    }
+}
+
+#[test]
+fn check_tells_good_credentials_from_bad_ones_and_shows_the_clocks() {
+    let (simulator, clock) = simulator(Provider::Api7);
+    let good = run(folder(&simulator, Provider::Api7, simulator.credential()).path(), &["check"]);
+    code(&good, 0);
+    assert!(stdout(&good).contains("ok"), "{}", stdout(&good));
+    clock.advance(TimeDelta::minutes(20));
+    let bad = run(folder(&simulator, Provider::Api7, "wrong").path(), &["check"]);
+    code(&bad, 1);
+    assert!(stdout(&bad).contains("failed") && stdout(&bad).contains("`token` must be"), "{}", stdout(&bad));
+    assert!(stdout(&bad).contains("check NTP"), "{}", stdout(&bad));
+}
+
+#[test]
+fn check_needs_no_credentials_on_simulators() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("pipeline.yaml"), dir.path().join("pipeline.yaml")).unwrap();
+    let done = run(dir.path(), &["check", "--simulate"]);
+    code(&done, 0);
+    let text = stdout(&done);
+    for source in ["anypoint", "api7", "mural", "pactflow", "solace"] {
+        let row = text.lines().find(|line| line.starts_with(&format!("{source}/"))).expect("a row");
+        assert!(row.contains("  ok  "), "{text}");
+    }
+}
