@@ -26,7 +26,7 @@ use tokio::{
 };
 
 /// Batches of one stream between reading and acknowledgement. With [`crate::driver::BATCH_EVENTS`] this bounds memory.
-const IN_FLIGHT: usize = 8;
+const IN_FLIGHT: usize = 4;
 
 /// Something to settle.
 #[derive(Default)]

@@ -20,7 +20,7 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 
 /// Settled events that are worth a commit: beyond it, the commit's fixed cost is small beside that of its events.
-const COMMIT_EVENTS: usize = 1000;
+const COMMIT_EVENTS: usize = 500;
 
 /// How long to wait before asking a full disk again.
 pub(crate) const FULL_DISK_WAIT: Duration = Duration::from_secs(5);

@@ -257,8 +257,9 @@ impl Flow<'_> {
 
     /// Gives the events encoded since the last call their records.
     fn bind_records(&mut self) {
-        let room = Vec::with_capacity(self.records.len());
-        let records = Bytes::from(std::mem::replace(&mut self.records, room));
+        // A copy of just the size: these wait for the sink, and room for more would wait with them.
+        let records = Bytes::copy_from_slice(&self.records);
+        self.records.clear();
         for (sink, position, range) in self.marks.drain(..) {
             self.routed.sinks[sink][position].encoded = Some(records.slice(range));
         }

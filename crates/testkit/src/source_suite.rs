@@ -18,9 +18,9 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-/// Most events that one kill can send a second time: those between delivery and commit. At most 1,249 wait for a commit
-/// (it is due at 1,000, and a batch has 250), and eight batches of 250 wait for their acknowledgement.
-pub const EVENTS_PER_KILL: usize = 3250;
+/// Most events that one kill can send a second time: those between delivery and commit. At most 699 wait for a commit
+/// (it is due at 500, and a batch has 200), and four batches of 200 wait for their acknowledgement.
+pub const EVENTS_PER_KILL: usize = 1500;
 
 /// What a run can be put through, as [`Verdict::census`] counts it.
 pub const TROUBLES: &[&str] = &[

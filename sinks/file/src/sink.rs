@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use headwater_contracts::{
     ByteSize, ConfigError, Delivery, Encode, Event, Period, Sink, SinkConfig, SinkError, Timestamp,
 };
-use headwater_sink_kit::{Background, csv_record, write_records};
+use headwater_sink_kit::{Background, csv_record, records};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::{
@@ -101,7 +101,7 @@ impl FileConfig {
             every: self.rotate.every.map(|every| every.0),
         };
         let log = Background::new(Log::new(format, rotate));
-        Ok(FileSink { path, encoder: Arc::new(encoder), log, room: Vec::new(), now: Arc::new(chrono::Utc::now) })
+        Ok(FileSink { path, encoder: Arc::new(encoder), log, now: Arc::new(chrono::Utc::now) })
     }
 }
 
@@ -113,16 +113,11 @@ impl SinkConfig for FileConfig {
     }
 }
 
-/// Room that is kept between deliveries, bytes.
-const ROOM_MAX: usize = 2 << 20;
-
 /// The sink.
 pub struct FileSink {
     path: Template,
     encoder: Arc<Encoder>,
-    log: Background<Log, (io::Result<()>, Vec<u8>)>,
-    /// Room for the records of a delivery, so that not each one takes new pages from the system.
-    room: Vec<u8>,
+    log: Background<Log, io::Result<()>>,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
@@ -143,17 +138,8 @@ impl Sink for FileSink {
     async fn deliver(&mut self, events: &[Event]) -> Result<Delivery, SinkError> {
         let now = (self.now)();
         let path = self.path.at(now);
-        let mut records = std::mem::take(&mut self.room);
-        let rejected = write_records(&*self.encoder, events, &mut records);
-        let written =
-            self.log.run(move |log| (log.append(&path, &records, now), records)).await.map(|(done, mut room)| {
-                room.clear();
-                if room.capacity() <= ROOM_MAX {
-                    self.room = room;
-                }
-                done
-            });
-        match written {
+        let (records, rejected) = records(&*self.encoder, events);
+        match self.log.run(move |log| log.append(&path, &records, now)).await {
             Some(Ok(())) => Ok(Delivery { rejected }),
             Some(Err(error)) => Err(failure(&error)),
             None => Err(SinkError::Fatal("the thread that writes the file has failed: this is a bug".to_owned())),
@@ -162,7 +148,7 @@ impl Sink for FileSink {
 
     /// Waits for the end of a batch whose delivery was given up; everything else is on disk already.
     async fn close(&mut self) -> Result<(), SinkError> {
-        self.log.run(|_| (Ok(()), Vec::new())).await;
+        self.log.run(|_| Ok(())).await;
         Ok(())
     }
 }
