@@ -129,10 +129,15 @@ fn shown(simulator: &Simulator) -> Vec<(Timestamp, Value)> {
     simulator.ledger().events().iter().filter(|truth| truth.visible_at <= now).filter_map(form).collect()
 }
 
+/// When it happened, as the source tells it: Solace Cloud's actions when they ended.
+fn happened(time: Timestamp, record: &Value) -> Timestamp {
+    record["endTime"].as_str().map_or(time, |end| end.parse().unwrap())
+}
+
 /// The value at a path such as `objects[0].objectName`, as a cell shows it.
 fn cell(time: Timestamp, record: &Value, path: &str) -> String {
     if path == "time" {
-        return time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+        return happened(time, record).to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
     }
     let pointer = format!("/{}", path.replace(['.', '['], "/").replace(']', ""));
     match record.pointer(&pointer) {
@@ -237,7 +242,10 @@ fn the_questions_are_listed() {
 #[test]
 fn json_is_every_event_as_it_came_and_csv_and_tables_show_columns() {
     let (simulator, dir) = pactflow();
-    let done = query(dir.path(), &["pactflow", "--since", "30d"]);
+    // Before the first reading, which is somebody else's for the next.
+    let until = simulator.now().to_rfc3339();
+    let asked = ["pactflow", "--since", "30d", "--until", &until];
+    let done = query(dir.path(), &asked);
     assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
     let truths = shown(&simulator);
     let found: Vec<Value> = stdout(&done).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -246,11 +254,11 @@ fn json_is_every_event_as_it_came_and_csv_and_tables_show_columns() {
     assert!(stderr(&done).ends_with("500 of 500 events matched\n"), "{}", stderr(&done));
 
     let columns = ["--columns", "time,uuid,payload.method"];
-    let csv = query(dir.path(), &[&["pactflow", "--since", "30d", "--format", "csv"], &columns[..]].concat());
+    let csv = query(dir.path(), &[&asked[..], &["--format", "csv"], &columns[..]].concat());
     let (headings, csv_rows) = rows(&stdout(&csv));
     assert_eq!(headings, ["time", "uuid", "payload.method"]);
     assert_eq!(csv_rows.len(), 500);
-    let table = query(dir.path(), &[&["pactflow", "--since", "30d", "--format", "table"], &columns[..]].concat());
+    let table = query(dir.path(), &[&asked[..], &["--format", "table"], &columns[..]].concat());
     let table_rows: Vec<String> =
         stdout(&table).lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>().join(",")).collect();
     assert!(table_rows.is_sorted());
@@ -314,7 +322,8 @@ fn a_mistake_in_the_question_exits_with_2_and_says_what_to_write() {
         let done = query(dir.path(), &[args, &["--simulate"]].concat());
         assert_eq!(done.status.code(), USAGE, "{args:?}:\n{}", stderr(&done));
         assert_eq!(stdout(&done), "");
-        assert_eq!(stderr(&done).matches("error: ").count(), 1, "{args:?}:\n{}", stderr(&done));
+        assert!(stderr(&done).starts_with("error"), "{args:?}:\n{}", stderr(&done));
+        assert!(!stderr(&done).contains("error: error"), "{args:?}:\n{}", stderr(&done));
         for part in said {
             assert!(stderr(&done).contains(part), "{args:?}: `{part}`:\n{}", stderr(&done));
         }
