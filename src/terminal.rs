@@ -38,14 +38,13 @@ pub(crate) async fn narrate(board: Board, format: LogFormat, every: Duration) ->
     loop {
         tokio::time::sleep(every).await;
         for status in board.snapshot() {
-            tracing::info!(
-                source = %status.source,
-                stream = %status.stream,
-                "{} requests, {} events read; {}",
-                status.requests,
-                status.tally.read,
-                doing(&status.phase)
-            );
+            // How much of one scan is done says little where there are many.
+            let doing = match status.phase {
+                Phase::Reading { scan, .. } => scan,
+                phase => doing(&phase),
+            };
+            let (source, stream, read) = (status.source, status.stream, status.tally.read);
+            tracing::info!(%source, %stream, "{} requests, {read} events read; {doing}", status.requests);
         }
     }
 }
