@@ -126,7 +126,7 @@ pub(crate) struct RunArgs {
     pub(crate) grace: Duration,
 }
 
-/// What is asked of a log.
+/// What is asked of a log. Of options that are given twice the last counts, so that a script's may be changed behind it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct QueryArgs {
     /// The source, by its name in the configuration.
@@ -135,10 +135,10 @@ pub(crate) struct QueryArgs {
     #[arg(long, short, default_value = "pipeline.yaml")]
     pub(crate) config: Vec<PathBuf>,
     /// From when: an age such as `30d`, a time such as `2026-01-31T00:00:00Z`, or `earliest`.
-    #[arg(long, default_value = "7d", value_parser = moment)]
+    #[arg(long, default_value = "7d", value_parser = moment, overrides_with = "since")]
     pub(crate) since: StartAt,
     /// Until when, likewise; or `now`.
-    #[arg(long, default_value = "now", value_parser = moment)]
+    #[arg(long, default_value = "now", value_parser = moment, overrides_with = "until")]
     pub(crate) until: StartAt,
     /// A filter that the provider applies, in place of the source's own: `actions: [LOGIN]`. May be given repeatedly.
     #[arg(long, value_name = "KEY: VALUE")]
@@ -147,13 +147,13 @@ pub(crate) struct QueryArgs {
     #[arg(long = "where", value_name = "VRL")]
     pub(crate) condition: Option<String>,
     /// Only the newest so many, oldest first.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", overrides_with = "last")]
     pub(crate) last: Option<usize>,
     /// Show the events as OCSF. Tables and CSV do by themselves, unless `--columns` says what to show.
     #[arg(long)]
     pub(crate) normalize: bool,
     /// How to show them.
-    #[arg(long, value_enum, default_value = "json")]
+    #[arg(long, value_enum, default_value = "json", overrides_with = "format")]
     pub(crate) format: QueryFormat,
     /// Paths to show in a table or CSV, such as `action,objects[0].objectName`; `time` is the event's time.
     #[arg(long, value_delimiter = ',', value_name = "PATH,..")]

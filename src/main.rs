@@ -29,22 +29,29 @@ pub(crate) mod exit {
 pub(crate) struct Failure {
     code: u8,
     message: String,
+    /// Whether the message says by itself that it is an error, and where it lies.
+    rendered: bool,
 }
 
 impl Failure {
     /// Something failed while running.
     pub(crate) fn run(message: impl ToString) -> Self {
-        Self { code: exit::FAILED, message: message.to_string() }
+        Self { code: exit::FAILED, message: message.to_string(), rendered: false }
     }
 
     /// The command line asks for something that does not exist.
     pub(crate) fn usage(message: impl ToString) -> Self {
-        Self { code: exit::USAGE, message: message.to_string() }
+        Self { code: exit::USAGE, message: message.to_string(), rendered: false }
+    }
+
+    /// A text on the command line is wrong; `message` is the rendered diagnostics.
+    pub(crate) fn argument(message: impl ToString) -> Self {
+        Self { rendered: true, ..Self::usage(message) }
     }
 
     /// The configuration is wrong; `message` is the rendered diagnostics.
     pub(crate) fn config(message: impl ToString) -> Self {
-        Self { code: exit::CONFIG, message: message.to_string() }
+        Self { code: exit::CONFIG, message: message.to_string(), rendered: true }
     }
 }
 
@@ -91,10 +98,10 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure { code, message }) => {
+        Err(Failure { code, message, rendered }) => {
             terminal::clear();
             let text = message.trim_end();
-            let _ = writeln!(io::stderr(), "{}{text}", if code == exit::CONFIG { "" } else { "error: " });
+            let _ = writeln!(io::stderr(), "{}{text}", if rendered { "" } else { "error: " });
             code.into()
         }
     }

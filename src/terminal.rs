@@ -4,6 +4,7 @@ use crate::{cli::LogFormat, table::table};
 use headwater_runtime::{Board, Phase, StreamStatus};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::{
+    convert::Infallible,
     io::{self, IsTerminal, Write},
     sync::OnceLock,
     time::Duration,
@@ -24,9 +25,33 @@ pub(crate) fn log(format: LogFormat, filter: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Shows the streams' lines until dropped; only on a terminal, and only where log lines are for people too.
+/// Whether the streams' lines are shown: only on a terminal, and only where log lines are for people too.
+fn shows_lines(format: LogFormat) -> bool {
+    io::stderr().is_terminal() && format == LogFormat::Text
+}
+
+/// Logs every so often how far each stream is, until dropped; only where its line is not shown.
+pub(crate) async fn narrate(board: Board, format: LogFormat, every: Duration) -> Infallible {
+    if shows_lines(format) {
+        return std::future::pending().await;
+    }
+    loop {
+        tokio::time::sleep(every).await;
+        for status in board.snapshot() {
+            // How much of one scan is done says little where there are many.
+            let doing = match status.phase {
+                Phase::Reading { scan, .. } => scan,
+                phase => doing(&phase),
+            };
+            let (source, stream, read) = (status.source, status.stream, status.tally.read);
+            tracing::info!(%source, %stream, "{} requests, {read} events read; {doing}", status.requests);
+        }
+    }
+}
+
+/// Shows the streams' lines until dropped.
 pub(crate) async fn show(board: Board, format: LogFormat) {
-    if !io::stderr().is_terminal() || format == LogFormat::Json {
+    if !shows_lines(format) {
         return std::future::pending().await;
     }
     let lines = LINES.get_or_init(MultiProgress::new);
@@ -54,9 +79,8 @@ pub(crate) fn clear() {
     }
 }
 
-/// One stream in one line.
-fn line(status: &StreamStatus) -> String {
-    let doing = match &status.phase {
+fn doing(phase: &Phase) -> String {
+    match phase {
         Phase::Starting => "starting".to_owned(),
         Phase::Reading { scan, progress: Some(done) } => format!("{} {scan}", bar(*done)),
         Phase::Reading { scan, progress: None } => scan.clone(),
@@ -64,7 +88,12 @@ fn line(status: &StreamStatus) -> String {
         Phase::CaughtUp { until } => format!("caught up, next look at {}", until.format("%H:%M:%S")),
         Phase::Done => "done".to_owned(),
         Phase::Failed { reason } => format!("failed: {reason}"),
-    };
+    }
+}
+
+/// One stream in one line.
+fn line(status: &StreamStatus) -> String {
+    let doing = doing(&status.phase);
     let tally = &status.tally;
     format!(
         "{:<12} {:>8} read {:>8} delivered {:>6} dropped  {doing}",

@@ -264,6 +264,8 @@ fn the_schema_takes_the_pipelines_that_the_program_takes() {
         node.unwrap().to_json()
     };
     let examples = fs::read_dir(repository("examples")).unwrap().map(|entry| entry.unwrap().file_name());
+    // The questions in `queries` ask the default pipeline.
+    let examples = examples.filter(|name| name != "queries");
     let examples = examples.map(|name| format!("examples/{}/pipeline.yaml", name.into_string().unwrap()));
     for path in examples.chain(["pipeline.yaml".to_owned()]) {
         let pipeline = json(&path);

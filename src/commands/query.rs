@@ -8,7 +8,7 @@ use crate::{
     terminal,
 };
 use async_trait::async_trait;
-use headwater_config::{LoadOptions, ProcessEnvironment, SourceFile, read_source};
+use headwater_config::{LoadOptions, NoSource, ProcessEnvironment, Question, SourceFile, read_source};
 use headwater_contracts::{Clock, Delivery, Emit, Event, Sink, SinkError, SinkOptions, StartAt, Timestamp, Transform};
 use headwater_ledger::MemoryLedger;
 use headwater_runtime::{
@@ -20,7 +20,10 @@ use headwater_vrl::{Compiler, Filter, Program, Remap, RemapOptions, Tables, loca
 use std::{
     collections::BTreeMap,
     io::{self, IsTerminal},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tokio::sync::watch;
@@ -30,6 +33,8 @@ use vrl::path::{OwnedValuePath, parse_value_path};
 const COLUMNS: &[&str] = &["time", "actor.user.name", "metadata.event_code", "status", "message"];
 /// Failures in a row after which the question is given up.
 const GIVE_UP_AFTER: u32 = 5;
+/// How often a log line says how far the reading is.
+const NARRATE_EVERY: Duration = Duration::from_secs(10);
 
 /// Reads the log, and prints what was asked for.
 pub(crate) fn query(args: &QueryArgs, log_format: LogFormat) -> Result<(), Failure> {
@@ -41,9 +46,10 @@ pub(crate) fn query(args: &QueryArgs, log_format: LogFormat) -> Result<(), Failu
     let columns = columns(args)?;
     let paths = columns.iter().filter_map(|(_, path)| path.clone()).collect();
     let rows = Arc::new(Mutex::new(Rows::new(args, &columns)));
+    let asked = Arc::new(AtomicU64::new(0));
     let mut topology = Topology {
         sources: vec![source(args, since)?],
-        transforms: transforms(args, since, until)?,
+        transforms: transforms(args, Within { since, until, asked: asked.clone() })?,
         sinks: Vec::new(),
         dead_letters: DeadLetterTarget::Store(Box::new(Remarks)),
     };
@@ -63,6 +69,7 @@ pub(crate) fn query(args: &QueryArgs, log_format: LogFormat) -> Result<(), Failu
         } else {
             Vec::new()
         };
+        announce(&topology.sources, since, until, args.simulate);
         let (_never, stop) = watch::channel(false);
         let ending = Ending { once: true, give_up_after: Some(GIVE_UP_AFTER) };
         let options = RunOptions { ending, grace: Duration::ZERO, stop, board: board.clone() };
@@ -72,31 +79,52 @@ pub(crate) fn query(args: &QueryArgs, log_format: LogFormat) -> Result<(), Failu
                 outcome.map(|_| ()).map_err(Failure::run)
             }
             never = super::run::show(board.clone(), log_format) => match never {},
+            never = terminal::narrate(board.clone(), log_format, NARRATE_EVERY) => match never {},
             () = super::run::interrupted() => Err(Failure::run("interrupted: the answer is not complete")),
         }
     });
     terminal::clear();
     outcome?;
-    rows.lock().unwrap_or_else(PoisonError::into_inner).finish()
+    let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
+    rows.finish()?;
+    rows.sum_up(asked.load(Ordering::Relaxed), !args.columns.is_empty());
+    Ok(())
+}
+
+/// Says what is read, and how fast it may be: where calls are few, an answer takes minutes.
+fn announce(sources: &[SourceSpec], since: Timestamp, until: Timestamp, simulated: bool) {
+    for SourceSpec { name, built, options } in sources {
+        let rate = options.rate_limit.unwrap_or(built.rate_limit);
+        let pace = format!("at most {} calls per {}, {} apart", rate.requests, rate.per, built.min_interval);
+        let pace = if simulated { "as fast as can be" } else { &pace };
+        let whole = |time: Timestamp| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+        tracing::info!(source = %name, "reading from {} to {}; {pace}", whole(since), whole(until));
+    }
 }
 
 fn source(args: &QueryArgs, since: Timestamp) -> Result<SourceSpec, Failure> {
     let filter = (!args.filter.is_empty()).then(|| SourceFile::new("--filter", "", args.filter.join("\n").as_str()));
     let environment = ProcessEnvironment;
     let options = LoadOptions { environment: &environment, lenient: args.simulate, resolve_secrets: !args.simulate };
-    let read = read_source(&args.config, &args.source, filter.as_ref(), &plugins::registry(), options);
-    let mut spec = read.map_err(|problems| Failure::config(problems.render(io::stderr().is_terminal())))?;
+    let question = Question { source: &args.source, filter: filter.as_ref() };
+    let colour = io::stderr().is_terminal();
+    let read = read_source(&args.config, question, &plugins::registry(), options);
+    let mut spec = read.map_err(|problem| match problem {
+        NoSource::Question(problems) => Failure::argument(problems.render(colour)),
+        NoSource::Configuration(problems) => Failure::config(problems.render(colour)),
+    })?;
     spec.options.start_at = Some(StartAt::At(since));
+    spec.built.min_interval = spec.built.question_interval;
     Ok(SourceSpec { name: spec.name, built: spec.built, options: spec.options })
 }
 
 /// The time asked for, the condition, the normalization: one after the other.
-fn transforms(args: &QueryArgs, since: Timestamp, until: Timestamp) -> Result<Vec<TransformSpec>, Failure> {
-    let mut steps: Vec<(&str, Arc<dyn Transform>)> = vec![("within", Arc::new(Within { since, until }))];
+fn transforms(args: &QueryArgs, within: Within) -> Result<Vec<TransformSpec>, Failure> {
+    let mut steps: Vec<(&str, Arc<dyn Transform>)> = vec![("within", Arc::new(within))];
     let compiler = Compiler::new(headwater_library::functions(), Tables::default());
     if let Some(text) = &args.condition {
         let compiled = compiler.compile_condition(text);
-        let condition = compiled.map_err(|problems| Failure::config(render("--where", text, &problems)))?;
+        let condition = compiled.map_err(|problems| Failure::argument(render("--where", text, &problems)))?;
         steps.push(("where", Arc::new(Filter::new("where", condition, locate_in("--where", text)))));
     }
     if normalizes(args) {
@@ -145,6 +173,8 @@ fn columns(args: &QueryArgs) -> Result<Vec<Column>, Failure> {
 struct Within {
     since: Timestamp,
     until: Timestamp,
+    /// How many have passed.
+    asked: Arc<AtomicU64>,
 }
 
 impl Transform for Within {
@@ -152,7 +182,12 @@ impl Transform for Within {
         for event in events {
             // What bears no readable time could be from any.
             let inside = event.time.is_none_or(|time| self.since <= time && time < self.until);
-            if inside && !event.own_query { emit.next(0, event) } else { emit.drop(&event) }
+            if inside && !event.own_query {
+                self.asked.fetch_add(1, Ordering::Relaxed);
+                emit.next(0, event);
+            } else {
+                emit.drop(&event);
+            }
         }
     }
 }
@@ -187,6 +222,8 @@ enum Row {
 struct Rows {
     format: QueryFormat,
     headings: Vec<String>,
+    /// Which of the columns have had a value.
+    filled: Vec<bool>,
     last: Option<usize>,
     /// By time, and by arrival among equal times.
     kept: BTreeMap<(Option<Timestamp>, u64), Row>,
@@ -196,10 +233,11 @@ struct Rows {
 impl Rows {
     fn new(args: &QueryArgs, columns: &[Column]) -> Self {
         let headings = columns.iter().map(|(name, _)| name.clone()).collect();
-        Self { format: args.format, headings, last: args.last, kept: BTreeMap::new(), count: 0 }
+        let filled = vec![false; columns.len()];
+        Self { format: args.format, headings, filled, last: args.last, kept: BTreeMap::new(), count: 0 }
     }
 
-    fn row(&self, event: &Event, columns: &[Column], paths: &[OwnedValuePath]) -> Result<Row, String> {
+    fn row(&mut self, event: &Event, columns: &[Column], paths: &[OwnedValuePath]) -> Result<Row, String> {
         let mut text = Vec::new();
         if self.format == QueryFormat::Json {
             line(event, &mut text)?;
@@ -213,6 +251,9 @@ impl Rows {
             .iter()
             .map(|(_, path)| if path.is_none() { time() } else { values.next().unwrap_or_default() })
             .collect();
+        for (filled, cell) in self.filled.iter_mut().zip(&row) {
+            *filled |= !cell.is_empty();
+        }
         if self.format == QueryFormat::Csv { csv_record(&row).map(Row::Text) } else { Ok(Row::Cells(row)) }
     }
 
@@ -252,6 +293,25 @@ impl Rows {
             text.extend(table(&headings, &rows).into_bytes());
         }
         super::print(&text)
+    }
+
+    /// Says on stderr how many events matched of those `asked` about, and which columns nothing stood in: a path that is
+    /// mistyped is no mistake that could be told from one that no event happens to have.
+    fn sum_up(&self, asked: u64, by_columns: bool) {
+        let matched = self.count;
+        let shown = match self.last {
+            Some(last) if u64::try_from(last).is_ok_and(|last| last < matched) => {
+                format!("; the newest {last} are shown")
+            }
+            _ => String::new(),
+        };
+        super::remark(format_args!("{matched} of {asked} events matched{shown}"));
+        let empty = self.headings.iter().zip(&self.filled).filter(|(_, filled)| !**filled);
+        for (name, _) in empty.filter(|_| by_columns && matched > 0) {
+            super::remark(format_args!(
+                "warning: no event has a value for the column `{name}`; `--format json` shows which paths there are"
+            ));
+        }
     }
 }
 

@@ -79,6 +79,15 @@ pub(crate) fn open(path: &Path, shown: &str) -> Result<Arc<SourceFile>, Diagnost
 impl Document {
     /// Adds the sections of one file.
     pub(crate) fn add(&mut self, file: &Arc<SourceFile>, options: &LoadOptions<'_>, diagnostics: &mut Diagnostics) {
+        self.add_file(file, Some(options), diagnostics);
+    }
+
+    /// Adds the sections of one file as they are written: no variable is put in.
+    pub(crate) fn add_as_written(&mut self, file: &Arc<SourceFile>, diagnostics: &mut Diagnostics) {
+        self.add_file(file, None, diagnostics);
+    }
+
+    fn add_file(&mut self, file: &Arc<SourceFile>, options: Option<&LoadOptions<'_>>, diagnostics: &mut Diagnostics) {
         let start = Span::new(file, 0, 0);
         self.start.get_or_insert(start.clone());
         let before = diagnostics.len();
@@ -87,7 +96,9 @@ impl Document {
             self.whole &= diagnostics.len() == before;
             return;
         };
-        interpolate(&mut root, options, diagnostics);
+        if let Some(options) = options {
+            interpolate(&mut root, options, diagnostics);
+        }
         if root.entries().is_empty() && !matches!(root.content, Content::Mapping(_)) {
             let problem =
                 Diagnostic::at(&root.span, format!("expected a mapping of sections, found {}", root.describe()));

@@ -24,6 +24,11 @@ pub(crate) fn interpolate(root: &mut Node, options: &LoadOptions<'_>, diagnostic
     walk(root, Part::Root, options, diagnostics);
 }
 
+/// Replaces the references in the value of a source, of a sink or of something that holds no VRL.
+pub(crate) fn interpolate_value(node: &mut Node, options: &LoadOptions<'_>, diagnostics: &mut Diagnostics) {
+    walk(node, Part::Other, options, diagnostics);
+}
+
 fn walk(node: &mut Node, part: Part, options: &LoadOptions<'_>, diagnostics: &mut Diagnostics) {
     let span = node.span.clone();
     match &mut node.content {

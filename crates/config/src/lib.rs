@@ -43,7 +43,7 @@ pub use environment::{Environment, LoadOptions, ProcessEnvironment, SIMULATED, U
 pub use graph::{Graph, GraphEdge, GraphNode, Role};
 pub use load::{Loaded, load, read, read_texts};
 pub use node::{Content, Entry, Node, NodeId, Resolved, Scalar};
-pub use one_source::read_source;
+pub use one_source::{NoSource, Question, read_source};
 pub use parse::parse;
 pub use pipeline::{
     Api, DeadLetter, KafkaState, OnError, OutputRef, Pipeline, SinkSpec, SourceSpec, State, Table, TableSpec,

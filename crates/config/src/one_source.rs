@@ -5,59 +5,119 @@ use crate::{
     component::Workshop,
     decode::Decoder,
     document::{Document, files, open},
-    interpolate::interpolate,
+    interpolate::interpolate_value,
     parse, suggest,
 };
 use std::{path::PathBuf, sync::Arc};
 
-/// Reads the source `name` of a configuration; the rest of it may be wrong. `filter`, a mapping in YAML, stands in for the
-/// source's own `filter`, key by key; its problems are shown where it stands.
+/// What a question says of the source it is put to.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// The source's name in the configuration.
+    pub source: &'a str,
+    /// A mapping in YAML that stands in for the source's own `filter`, key by key.
+    pub filter: Option<&'a Arc<SourceFile>>,
+}
+
+/// Why there is no source to ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoSource {
+    /// The question is wrong: it names no source there is, or its filter is none.
+    Question(Diagnostics),
+    /// The configuration is.
+    Configuration(Diagnostics),
+}
+
+/// Reads one source of a configuration. The other components may be wrong, and their variables unset.
+///
+/// # Errors
+/// All that is wrong with the files, with the source, and with the question, whose filter's problems are shown where they
+/// stand in it.
 pub fn read_source(
     paths: &[PathBuf],
-    name: &str,
-    filter: Option<&Arc<SourceFile>>,
+    question: Question<'_>,
     registry: &Registry,
     options: LoadOptions<'_>,
-) -> Result<SourceSpec, Diagnostics> {
-    let mut diagnostics = Diagnostics::default();
-    let mut document = Document { whole: true, ..Document::default() };
-    for path in files(paths, &mut diagnostics) {
-        match open(&path, &path.display().to_string()) {
-            Ok(file) => document.add(&file, &options, &mut diagnostics),
-            Err(problem) => diagnostics.push(problem),
+) -> Result<SourceSpec, NoSource> {
+    let mut problems = Diagnostics::default();
+    let document = read(paths, &mut problems);
+    let found = document.sources.iter().find(|entry| entry.key == question.source);
+    let Some(mut entry) = found.cloned() else {
+        if !problems.is_empty() {
+            // It may stand in what could not be read.
+            return Err(NoSource::Configuration(problems));
         }
-    }
-    let Some(position) = document.sources.iter().position(|entry| entry.key == name) else {
-        let names: Vec<&str> = document.sources.iter().map(|entry| entry.key.as_str()).collect();
-        let problem = Diagnostic::new(format!("there is no source `{name}` in the configuration"));
-        diagnostics.push(problem.maybe_hint(suggest::hint(name, "sources", &names)));
-        return Err(diagnostics);
+        return Err(NoSource::Question(unknown(question.source, &document.sources)));
     };
-    let mut entry = document.sources.swap_remove(position);
-    if let Some(file) = filter {
-        let before = diagnostics.len();
-        match parse(file, &mut diagnostics) {
-            Some(mut node) => {
-                interpolate(&mut node, &options, &mut diagnostics);
-                replace(&mut entry, node, &mut diagnostics);
-            }
-            None if diagnostics.len() == before => {}
-            None => return Err(diagnostics),
+    interpolate_value(&mut entry.value, &options, &mut problems);
+    if let Some(file) = question.filter {
+        let mut wrong = Diagnostics::default();
+        set_filter(&mut entry, file, registry, &options, &mut wrong);
+        if !wrong.is_empty() {
+            return Err(NoSource::Question(wrong));
         }
     }
     let workshop = Workshop { registry, decoder: Decoder::new(options) };
-    let source = workshop.source(&entry, &mut diagnostics);
+    let source = workshop.source(&entry, &mut problems);
     match source {
-        Some(source) if diagnostics.is_empty() => Ok(source),
-        _ => Err(diagnostics),
+        Some(source) if problems.is_empty() => Ok(source),
+        _ if question.filter.is_some_and(|file| only_in(file, &problems)) => Err(NoSource::Question(problems)),
+        _ => Err(NoSource::Configuration(problems)),
     }
 }
 
+fn read(paths: &[PathBuf], problems: &mut Diagnostics) -> Document {
+    let mut document = Document { whole: true, ..Document::default() };
+    for path in files(paths, problems) {
+        match open(&path, &path.display().to_string()) {
+            Ok(file) => document.add_as_written(&file, problems),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    document
+}
+
+fn unknown(name: &str, sources: &[Entry]) -> Diagnostics {
+    let names: Vec<&str> = sources.iter().map(|entry| entry.key.as_str()).collect();
+    let problem = Diagnostic::new(format!("there is no source `{name}` in the configuration"));
+    let mut problems = Diagnostics::default();
+    problems.push(problem.maybe_hint(suggest::hint(name, "sources", &names)));
+    problems
+}
+
+/// Whether there are problems, and all of them stand in `file`.
+fn only_in(file: &Arc<SourceFile>, problems: &Diagnostics) -> bool {
+    let inside = |problem: &&Diagnostic| problem.span.as_ref().is_some_and(|span| Arc::ptr_eq(&span.file, file));
+    !problems.is_empty() && problems.sorted().iter().all(inside)
+}
+
+/// Puts the keys that `file` holds into the source's `filter`.
+fn set_filter(
+    source: &mut Entry,
+    file: &Arc<SourceFile>,
+    registry: &Registry,
+    options: &LoadOptions<'_>,
+    problems: &mut Diagnostics,
+) {
+    let Some(mut wanted) = parse(file, problems) else { return };
+    interpolate_value(&mut wanted, options, problems);
+    let kind = source.value.get("type").and_then(Node::scalar).map(|scalar| scalar.text.clone());
+    let plugin = kind.as_deref().and_then(|kind| registry.sources.get(kind));
+    if let (Some(kind), Some(plugin)) = (kind, plugin)
+        && !plugin.shape.keys.iter().any(|key| key == "filter")
+    {
+        let problem = Diagnostic::at(&wanted.span, format!("the API of `{kind}` cannot filter"));
+        problems.push(problem.hint("leave `--filter` out, and say with `--where` which events to show"));
+        return;
+    }
+    replace(source, wanted, problems);
+}
+
 /// Puts the keys of `wanted` into the source's `filter`.
-fn replace(source: &mut Entry, wanted: Node, diagnostics: &mut Diagnostics) {
+fn replace(source: &mut Entry, wanted: Node, problems: &mut Diagnostics) {
     let span = wanted.span.clone();
     let Content::Mapping(wanted) = wanted.content else {
-        diagnostics.push(Diagnostic::at(&span, "a filter is `key: value`").hint("write `actions: [LOGIN, LOGOUT]`"));
+        problems.push(Diagnostic::at(&span, "a filter is `key: value`").hint("write `actions: [LOGIN, LOGOUT]`"));
         return;
     };
     let Content::Mapping(keys) = &mut source.value.content else { return };
@@ -67,6 +127,9 @@ fn replace(source: &mut Entry, wanted: Node, diagnostics: &mut Diagnostics) {
         keys.push(Entry { id: value.id, key: "filter".into(), span, value });
     }
     for filter in keys.iter_mut().filter(|entry| entry.key == "filter") {
+        if filter.value.is_null() {
+            filter.value.content = Content::Mapping(Vec::new());
+        }
         if let Content::Mapping(own) = &mut filter.value.content {
             own.retain(|own| wanted.iter().all(|entry| entry.key != own.key));
             own.extend(wanted.iter().cloned());

@@ -67,6 +67,8 @@ pub struct BuiltSource {
     pub rate_limit: RateLimit,
     /// Least time between two requests of one stream.
     pub min_interval: Period,
+    /// The same for a question that a person waits for: what the API's limits allow for a short time.
+    pub question_interval: Period,
 }
 
 /// A source plugin's YAML.

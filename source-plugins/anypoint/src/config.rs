@@ -326,6 +326,7 @@ impl SourceConfig for AnypointConfig {
             own_query_policy: self.own_queries,
             rate_limit: RateLimit { requests, per: Period::minutes(1) },
             min_interval: Period::seconds(0),
+            question_interval: Period::seconds(0),
         })
     }
 }

@@ -201,6 +201,7 @@ impl SourceConfig for Api7Config {
             // No limit is documented; this reads a busy month in minutes and never floods a control plane.
             rate_limit: RateLimit { requests: 120, per: Period::minutes(1) },
             min_interval: Period::seconds(0),
+            question_interval: Period::seconds(0),
         })
     }
 }

@@ -30,7 +30,7 @@ pub struct MuralConfig {
     /// sweeps for stragglers; the sweep that completes a range never does. Default: `{ calls: 700, per: 24h }`.
     #[serde(default)]
     pub call_budget: CallBudget,
-    /// Least time between two calls. Default: `20s`.
+    /// Least time between two calls. Default: `20s`; `1s` for `headwater query`.
     #[serde(default = "default_interval")]
     pub min_call_interval: Period,
     /// How far back events can be read, at most 30 days. Default: `29d23h`.
@@ -196,6 +196,10 @@ impl SourceConfig for MuralConfig {
             .own_actor_id
             .filter(|_| !self.own_ips.is_empty())
             .map(|actor_id| Recognizer { actor_id, ips: self.own_ips });
+        // The documented limit is one of a day; a question takes four calls a day of log, and ends. What somebody has set
+        // for reasons of their own holds for questions too.
+        let usual = self.min_call_interval == default_interval();
+        let question_interval = if usual { Period::seconds(1) } else { self.min_call_interval };
         let settings = Settings {
             stream: stream_name(&self.endpoint),
             cadence,
@@ -214,6 +218,7 @@ impl SourceConfig for MuralConfig {
             own_query_policy: self.own_queries,
             rate_limit: RateLimit { requests: 60, per: Period::minutes(1) },
             min_interval: self.min_call_interval,
+            question_interval,
         })
     }
 }

@@ -149,6 +149,7 @@ impl SourceConfig for PactflowConfig {
             // No limit is documented; this reads 90 days of a busy account in minutes and never floods it.
             rate_limit: RateLimit { requests: 120, per: Period::minutes(1) },
             min_interval: Period::seconds(0),
+            question_interval: Period::seconds(0),
         })
     }
 }

@@ -171,6 +171,7 @@ impl SourceConfig for SolaceCloudConfig {
             // The limits are not published: little enough for any of them, and other tools share them.
             rate_limit: RateLimit { requests: 60, per: Period::minutes(5) },
             min_interval: self.min_call_interval,
+            question_interval: self.min_call_interval,
         })
     }
 }

@@ -72,6 +72,7 @@ impl SourceConfig for AcmeConfig {
             own_query_policy: self.filter.policy,
             rate_limit: RateLimit { requests: 1, per: Period::seconds(1) },
             min_interval: Period::seconds(0),
+            question_interval: Period::seconds(0),
         })
     }
 }

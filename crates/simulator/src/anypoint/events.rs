@@ -21,6 +21,9 @@ const SAMPLES: [&str; 6] = [
 const UNKNOWN: &str = include_str!("../../samples/anypoint/unknown-action.json");
 const TOKEN: &str = include_str!("../../samples/anypoint/connected-app-token.json");
 
+/// The environment of the samples.
+const ENVIRONMENT: &str = "c1d2045d-5ba9-4d0e-9f3b-a9b94336beeb";
+
 /// Longest payload of one record.
 const PAYLOAD_MAX: usize = 32_768;
 
@@ -55,6 +58,9 @@ fn read(sample: &str) -> Value {
 fn odd() -> Vec<Value> {
     let mut null_payload = read(SAMPLES[0]);
     null_payload["payload"] = Value::Null;
+    null_payload["userId"] = Value::Null;
+    null_payload["userName"] = Value::Null;
+    null_payload["clientName"] = "deployer".into();
     let mut no_payload = read(SAMPLES[3]);
     no_payload.as_object_mut().map(|record| record.remove("payload"));
     let mut by_client = read(SAMPLES[1]);
@@ -179,9 +185,15 @@ impl Events {
             // Not unique: what one call does to several objects shares it.
             record["anypointTransactionId"] = format!("0a5d6f10-6abe-11ee-8c99-{:012x}", dice.below(1 << 40)).into();
         }
+        let edited = record["action"] == "edit";
         if let Some(object) = record["objects"].get_mut(0) {
             object["objectId"] = format!("{}", dice.below(90_000_000)).into();
             object["objectName"] = format!("{service}{suffix}").into();
+            // Users belong to the organization; some edits are about their rights in one environment.
+            if object["objectType"] == "User" && edited && dice.chance(400) {
+                object["environmentId"] = ENVIRONMENT.into();
+                object["environmentName"] = "Production".into();
+            }
             if object["environmentName"].is_string() {
                 object["environmentName"] = format!("Production{suffix}").into();
             }

@@ -27,6 +27,9 @@ const USUAL: usize = 6;
 /// `event_type` of readings. No key is public; the name is made as the public ones are.
 const READ: &str = "List Audit Logs";
 
+/// Who operates the gateway, beside the people.
+const OPS: (&str, &str, u32) = ("Ops", "ops", 1);
+
 /// What differs between variations of a sample.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Slot {
@@ -35,7 +38,8 @@ enum Slot {
     OperatorId,
     Email,
     Username,
-    Resource,
+    /// With a number for the kind of thing.
+    Resource(u64),
     Name,
     Padding,
 }
@@ -100,9 +104,12 @@ impl Events {
 
     fn render_sample(&self, template: &Template<Slot>, entry: &Entry, time: i64, out: &mut Vec<u8>) {
         let mut dice = Dice::new(&halves(entry.key));
-        let (name, local, _) = dice.pick(PEOPLE);
-        let service = dice.pick(SERVICES).to_lowercase().replace(' ', "-");
-        let (operator, resource) = (dice.wide(), dice.wide());
+        let (name, local, number) = if dice.chance(150) { OPS } else { dice.pick(PEOPLE) };
+        let title = dice.pick(SERVICES);
+        let service = title.to_lowercase().replace(' ', "-");
+        // The same in all records, so that a log can be asked what one person did, or what was done to one thing.
+        let operator = Dice::new(&[u64::from(number), 0x0e]).wide();
+        let resource = |kind| Dice::new(&[sum(title), kind, 0x0f]).wide();
         template.render(out, |slot, out| match slot {
             // Writing to a Vec cannot fail.
             Slot::Id => drop(write!(out, "\"id\":\"{}\"", id(entry.key))),
@@ -110,7 +117,7 @@ impl Events {
             Slot::OperatorId => out.extend_from_slice(id(operator).as_bytes()),
             Slot::Email => drop(write!(out, "{local}@example.com")),
             Slot::Username => drop(write!(out, "\"username\":\"{name}\"")),
-            Slot::Resource => out.extend_from_slice(id(resource).as_bytes()),
+            Slot::Resource(kind) => out.extend_from_slice(id(resource(kind)).as_bytes()),
             Slot::Name => out.extend_from_slice(service.as_bytes()),
             Slot::Padding => out.resize(out.len() + self.padding, b'x'),
         });
@@ -152,6 +159,11 @@ impl Events {
     }
 }
 
+/// A number for a text, to draw from.
+fn sum(text: &str) -> u64 {
+    text.bytes().fold(0, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)))
+}
+
 /// Where a sample varies.
 fn slots(value: &Value) -> Vec<(String, Slot)> {
     let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -161,7 +173,7 @@ fn slots(value: &Value) -> Vec<(String, Slot)> {
         (text("/operator/id"), Slot::OperatorId),
         (text("/operator/email"), Slot::Email),
         ("\"username\":\"Ops\"".to_owned(), Slot::Username),
-        (text("/resource_id"), Slot::Resource),
+        (text("/resource_id"), Slot::Resource(sum(&text("/resource_id")))),
         ("httpbin".to_owned(), Slot::Name),
         ("PADDING".to_owned(), Slot::Padding),
     ]
