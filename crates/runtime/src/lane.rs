@@ -129,7 +129,7 @@ impl Lane {
         let (work, works) = mpsc::channel(IN_FLIGHT);
         let (to_dispatch, dispatches) = mpsc::channel(IN_FLIGHT);
         let (to_settle, settles) = mpsc::channel(IN_FLIGHT);
-        let pressure = Pressure::new(context.hurry.clone(), IN_FLIGHT / 2);
+        let pressure = Pressure::new(context.hurry.clone(), IN_FLIGHT - 1);
         let tasks = vec![
             tokio::spawn(transform(context.clone(), works, to_dispatch)),
             tokio::spawn(dispatch(context.clone(), pressure.clone(), dispatches, to_settle)),

@@ -205,7 +205,7 @@ impl Wiring {
 }
 
 /// Events of a batch that go through the stages together: parsed, they take many times their bytes.
-const AT_ONCE: usize = 50;
+const AT_ONCE: usize = 25;
 
 /// A batch on its way through the stages.
 struct Flow<'a> {
