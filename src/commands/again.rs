@@ -1,7 +1,8 @@
 //! `headwater ledger verify` and `rescan`: reading again what was read before, to compare or to deliver what is new.
 
 use super::{
-    check::nowhere,
+    check::{NOWHERE, nowhere},
+    ledger::at,
     run::{file_state, interrupted, show},
 };
 use crate::{
@@ -14,10 +15,9 @@ use crate::{
 use headwater_contracts::{Clock, Coverage, Period, StartAt, Timestamp};
 use headwater_ledger::{Again, FileLedger, Filed, Found, Ledger, Purpose, StreamKey};
 use headwater_runtime::{
-    Board, DeadLetter, DeadLetterTarget, DeadLetters, Ending, RunOptions, SourceSpec, SystemClock, Topology,
-    run as run_pipeline,
+    Board, DeadLetterTarget, Ending, RunOptions, SourceSpec, SystemClock, Topology, run as run_pipeline,
 };
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// Failures in a row after which a stream is given up.
@@ -89,7 +89,7 @@ pub(crate) fn verify(args: &AgainArgs, log_format: LogFormat) -> Result<(), Fail
         transforms: Vec::new(),
         sinks: vec![nowhere(&sources)?],
         sources,
-        dead_letters: DeadLetterTarget::Store(Box::new(NoLetters)),
+        dead_letters: DeadLetterTarget::Sink(NOWHERE.into()),
     };
     read(topology, again.clone(), &Board::default(), log_format)?;
     let mut missing = 0;
@@ -112,7 +112,7 @@ pub(crate) fn verify(args: &AgainArgs, log_format: LogFormat) -> Result<(), Fail
         let mut missed: Vec<Filed> = found.missing.into_iter().collect();
         missed.sort_unstable();
         list.extend(
-            missed.into_iter().map(|filed| format!("missing: {name} {} identity {}", time(filed), filed.identity)),
+            missed.into_iter().map(|filed| format!("missing: {name} {} identity {}", at(filed.time), filed.identity)),
         );
     }
     let heads = ["stream", "from", "to (exclusive)", "at the provider", "settled", "missing", "no longer there"];
@@ -159,11 +159,6 @@ fn begin(coverage: &Coverage) -> Option<Timestamp> {
     coverage.ranges().first().and_then(|range| Timestamp::from_timestamp_millis(range.span.from))
 }
 
-fn time(filed: Filed) -> String {
-    Timestamp::from_timestamp_millis(filed.time)
-        .map_or_else(|| filed.time.to_string(), |time| time.format("%FT%T%.3fZ").to_string())
-}
-
 /// Settled events of the range that the provider does not show any more: expired, or deleted.
 fn gone(ledger: &FileLedger, key: &StreamKey, found: &Found, from: Timestamp, to: Timestamp) -> Result<u64, Failure> {
     let (from, to) = (from.timestamp_millis(), to.timestamp_millis());
@@ -203,13 +198,4 @@ fn read(
     });
     terminal::clear();
     outcome
-}
-
-/// What is no record has been dealt with by the run that read it first.
-struct NoLetters;
-
-impl DeadLetters for NoLetters {
-    fn append(&mut self, _: &[DeadLetter]) -> io::Result<()> {
-        Ok(())
-    }
 }

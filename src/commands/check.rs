@@ -54,7 +54,7 @@ pub(crate) fn check(config: &[PathBuf], timeout: Duration, simulate: bool) -> Re
 }
 
 /// The sink's name.
-const NOWHERE: &str = "nowhere";
+pub(super) const NOWHERE: &str = "nowhere";
 
 /// A sink for all sources where nothing goes.
 pub(super) fn nowhere(sources: &[SourceSpec]) -> Result<SinkSpec, Failure> {

@@ -123,7 +123,8 @@ pub(super) fn open_existing(path: &Path) -> Result<FileLedger, Failure> {
     FileLedger::open(path).map_err(Failure::run)
 }
 
-fn at(ms: i64) -> String {
+/// A time of the ledger, for people.
+pub(super) fn at(ms: i64) -> String {
     Timestamp::from_timestamp_millis(ms).map_or_else(|| ms.to_string(), |t| t.format("%FT%T%.3fZ").to_string())
 }
 

@@ -7,7 +7,6 @@ use crate::{
     dead_letter::{DeadLetter, DeadLetters},
     failure::Failure,
     hurry::Hurry,
-    pressure::Pressure,
     settle::settle,
     sink_driver::Job,
     status::Line,
@@ -92,7 +91,7 @@ pub(crate) struct LaneContext {
 pub(crate) struct Lane {
     work: mpsc::Sender<(Work, OwnedSemaphorePermit)>,
     permits: Arc<Semaphore>,
-    pressure: Pressure,
+    hurry: Hurry,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -129,13 +128,13 @@ impl Lane {
         let (work, works) = mpsc::channel(IN_FLIGHT);
         let (to_dispatch, dispatches) = mpsc::channel(IN_FLIGHT);
         let (to_settle, settles) = mpsc::channel(IN_FLIGHT);
-        let pressure = Pressure::new(context.hurry.clone(), IN_FLIGHT - 1);
+        let hurry = context.hurry.clone();
         let tasks = vec![
             tokio::spawn(transform(context.clone(), works, to_dispatch)),
-            tokio::spawn(dispatch(context.clone(), pressure.clone(), dispatches, to_settle)),
+            tokio::spawn(dispatch(context.clone(), dispatches, to_settle)),
             tokio::spawn(settle(context, settles)),
         ];
-        Self { work, permits: Arc::new(Semaphore::new(IN_FLIGHT)), pressure, tasks }
+        Self { work, permits: Arc::new(Semaphore::new(IN_FLIGHT)), hurry, tasks }
     }
 
     /// Hands over work; waits while the lane is full. That wait is all the backpressure there is.
@@ -143,17 +142,16 @@ impl Lane {
         let permit = match self.permits.clone().try_acquire_owned() {
             Ok(permit) => permit,
             Err(_) => {
-                let _waiting = self.pressure.wait();
+                let _waiting = self.hurry.raise();
                 self.permits.clone().acquire_owned().await.map_err(|_| Closed)?
             }
         };
-        self.pressure.enters();
         self.work.send((work, permit)).await.map_err(|_| Closed)
     }
 
     /// Waits until everything handed over is committed. Returns the number of events this lane has settled so far.
     pub(crate) async fn drain(&self) -> Result<u64, Closed> {
-        let _waiting = self.pressure.wait();
+        let _waiting = self.hurry.raise();
         let (done, settled) = oneshot::channel();
         self.push(Work { done: Some(done), ..Work::default() }).await?;
         settled.await.map_err(|_| Closed)
@@ -187,7 +185,6 @@ async fn transform(
 
 async fn dispatch(
     context: LaneContext,
-    pressure: Pressure,
     mut works: mpsc::Receiver<(JoinHandle<Routed>, Rest)>,
     next: mpsc::Sender<Dispatched>,
 ) {
@@ -209,7 +206,6 @@ async fn dispatch(
                 acks.push((index, answer));
             }
         }
-        pressure.arrives();
         let dispatched = Dispatched { accounts: routed.accounts, letters: routed.letters, acks, rest };
         if next.send(dispatched).await.is_err() {
             return;

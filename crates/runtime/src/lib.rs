@@ -17,7 +17,6 @@ mod failure;
 mod http;
 mod hurry;
 mod lane;
-mod pressure;
 mod run;
 mod settle;
 mod sink_driver;
