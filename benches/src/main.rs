@@ -22,7 +22,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const CEILING: f64 = 1.5;
 /// Rounds per provider. In each, the whole way and its parts are measured one right after the other, because a shared
 /// machine is now faster and now slower; the round with the median ratio is shown.
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 11;
 
 fn main() -> Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -76,9 +76,9 @@ impl Event {
     }
 
     /// Appends the event as compact JSON: the value if a transform made one, else the raw bytes as they are.
-    pub fn write_json(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
+    pub fn write_json(&self, out: &mut Vec<u8>) -> sonic_rs::Result<()> {
         match &self.value {
-            Some(value) => serde_json::to_writer(out, value),
+            Some(value) => sonic_rs::to_writer(out, value),
             None => {
                 out.extend_from_slice(&self.raw);
                 Ok(())

@@ -26,7 +26,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// Most events in one batch.
-pub(crate) const BATCH_EVENTS: usize = 100;
+pub(crate) const BATCH_EVENTS: usize = 200;
 /// Most raw bytes in one batch.
 const BATCH_BYTES: usize = 256 << 10;
 /// First wait after an answer that a person must act on: it will not get better by asking soon.

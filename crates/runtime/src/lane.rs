@@ -1,7 +1,8 @@
 //! The ordered path of one stream's batches: transforms, sinks, acknowledgement, ledger.
 //!
-//! Three tasks hand over to each other. Transforms of several batches run at once on the blocking pool; their results
-//! are taken in order, sent to the sinks in order, and settled in order ([`crate::settle`]).
+//! A thread and two tasks hand over to each other: batches are transformed, sent to the sinks, and settled
+//! ([`crate::settle`]), always in order. One thread per stream is more than any of the providers can keep busy, and it finds
+//! its memory warm: spread over several, the same work costs a third more.
 
 use crate::{
     dead_letter::{DeadLetter, DeadLetters},
@@ -17,7 +18,9 @@ use headwater_ledger::{Filed, Ledger, StreamKey};
 use serde_json::Value;
 use std::{
     collections::HashSet,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
+    thread,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
@@ -129,8 +132,13 @@ impl Lane {
         let (to_dispatch, dispatches) = mpsc::channel(IN_FLIGHT);
         let (to_settle, settles) = mpsc::channel(IN_FLIGHT);
         let hurry = context.hurry.clone();
+        let transforming = context.clone();
+        let name = format!("{} transforms", context.source);
+        let spawned = thread::Builder::new().name(name).spawn(move || transform(&transforming, works, &to_dispatch));
+        if let Err(error) = spawned {
+            context.failure.set(format!("cannot start a thread for the transforms of `{}`: {error}", context.source));
+        }
         let tasks = vec![
-            tokio::spawn(transform(context.clone(), works, to_dispatch)),
             tokio::spawn(dispatch(context.clone(), dispatches, to_settle)),
             tokio::spawn(settle(context, settles)),
         ];
@@ -166,33 +174,28 @@ impl Lane {
     }
 }
 
-async fn transform(
-    context: LaneContext,
+/// Runs until there are no more batches, or nobody takes them.
+fn transform(
+    context: &LaneContext,
     mut works: mpsc::Receiver<(Work, OwnedSemaphorePermit)>,
-    next: mpsc::Sender<(JoinHandle<Routed>, Rest)>,
+    next: &mpsc::Sender<(Routed, Rest)>,
 ) {
-    while let Some((work, permit)) = works.recv().await {
+    while let Some((work, permit)) = works.blocking_recv() {
         let Work { events, unreadable, consumed, state, forget_before, tally, commit, done } = work;
         let filed = events.iter().chain(unreadable.iter().map(|letter| &letter.event)).map(filed).collect();
         let rest = Rest { filed, consumed, state, forget_before, tally, commit, done, permit };
-        let (wiring, source, size) = (context.wiring.clone(), context.source.clone(), rest.filed.len());
-        let routed = tokio::task::spawn_blocking(move || wiring.run(&source, events, unreadable, size));
-        if next.send((routed, rest)).await.is_err() {
+        let run = || context.wiring.run(&context.source, events, unreadable, rest.filed.len());
+        let Ok(routed) = catch_unwind(AssertUnwindSafe(run)) else {
+            return context.failure.set(format!("a transform of `{}` crashed; the log says where", context.source));
+        };
+        if next.blocking_send((routed, rest)).is_err() {
             return;
         }
     }
 }
 
-async fn dispatch(
-    context: LaneContext,
-    mut works: mpsc::Receiver<(JoinHandle<Routed>, Rest)>,
-    next: mpsc::Sender<Dispatched>,
-) {
+async fn dispatch(context: LaneContext, mut works: mpsc::Receiver<(Routed, Rest)>, next: mpsc::Sender<Dispatched>) {
     while let Some((routed, rest)) = works.recv().await {
-        let routed = match routed.await {
-            Ok(routed) => routed,
-            Err(panic) => return context.failure.set(format!("a transform of `{}` crashed: {panic}", context.source)),
-        };
         if let Some(reason) = routed.fatal {
             return context.failure.set(reason);
         }

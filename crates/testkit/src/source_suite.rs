@@ -18,9 +18,9 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-/// Most events that one kill can send a second time: those between delivery and commit. At most 599 wait for a commit
-/// (it is due at 500, and a batch has 100), and at most six batches of 100 wait for their acknowledgement.
-pub const EVENTS_PER_KILL: usize = 1200;
+/// Most events that one kill can send a second time: those between delivery and commit. At most 699 are on their
+/// way into the ledger (a commit is due at 500, and a batch has 200), and at most four batches of 200 are with the sinks.
+pub const EVENTS_PER_KILL: usize = 1500;
 
 /// What a run can be put through, as [`Verdict::census`] counts it.
 pub const TROUBLES: &[&str] = &[

@@ -3,7 +3,10 @@
 use flate2::{Compression as Level, write::GzEncoder};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::io::{self, Write};
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+};
 
 /// How a file is compressed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -24,21 +27,23 @@ pub(crate) const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 pub(crate) const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 impl Compression {
-    /// `data` as one block.
-    pub(crate) fn block(self, data: &[u8]) -> io::Result<Vec<u8>> {
-        match self {
-            Self::None => Ok(data.to_vec()),
+    /// Records as one block, in pieces to be written one after the other: uncompressed ones are not copied.
+    pub(crate) fn block(self, records: &[impl AsRef<[u8]>]) -> io::Result<Vec<Cow<'_, [u8]>>> {
+        let records = records.iter().map(AsRef::as_ref);
+        let compressed = match self {
+            Self::None => return Ok(records.map(Cow::Borrowed).collect()),
             Self::Gzip => {
                 let mut encoder = GzEncoder::new(Vec::new(), Level::default());
-                encoder.write_all(data)?;
-                encoder.finish()
+                records.into_iter().try_for_each(|record| encoder.write_all(record))?;
+                encoder.finish()?
             }
             Self::Zstd => {
                 let mut encoder = zstd::Encoder::new(Vec::new(), zstd::DEFAULT_COMPRESSION_LEVEL)?;
                 encoder.include_checksum(true)?;
-                encoder.write_all(data)?;
-                encoder.finish()
+                records.into_iter().try_for_each(|record| encoder.write_all(record))?;
+                encoder.finish()?
             }
-        }
+        };
+        Ok(vec![compressed.into()])
     }
 }

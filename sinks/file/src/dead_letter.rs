@@ -133,7 +133,7 @@ impl DeadLetterFile {
             serde_json::to_writer(&mut lines, letter)?;
             lines.push(b'\n');
         }
-        self.log.append(&self.path, &lines, chrono::Utc::now())
+        self.log.append(&self.path, &[lines], chrono::Utc::now())
     }
 
     /// The files in `dir` that hold dead letters, oldest first. None if there is no such directory.

@@ -7,8 +7,9 @@ use crate::{
 use chrono::TimeDelta;
 use headwater_contracts::Timestamp;
 use std::{
+    borrow::Cow,
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io::{self, BufReader, ErrorKind, Seek, SeekFrom, Write},
+    io::{self, BufReader, ErrorKind, IoSlice, Seek, SeekFrom, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -43,21 +44,22 @@ impl Log {
 
     /// Appends whole records to the file at `path`, which is created or continued. They are on disk when this
     /// returns; if it fails, none of them is in the file.
-    pub(crate) fn append(&mut self, path: &Path, records: &[u8], now: Timestamp) -> io::Result<()> {
-        if records.is_empty() {
+    pub(crate) fn append(&mut self, path: &Path, records: &[impl AsRef<[u8]>], now: Timestamp) -> io::Result<()> {
+        if records.iter().all(|record| record.as_ref().is_empty()) {
             return Ok(());
         }
         let compression = self.format.compression;
         let mut block = compression.block(records).map_err(|e| context(e, "compress a batch for", path))?;
         let mut length = self.length(path, now)?;
-        if length > 0 && self.is_full(length, block.len() as u64, now) {
+        let size = block.iter().map(|piece| piece.len() as u64).sum();
+        if length > 0 && self.is_full(length, size, now) {
             self.set_aside(path, now)?;
             length = self.length(path, now)?;
         }
         if length == 0 && !self.format.header.is_empty() {
-            let mut start = compression.block(&self.format.header).map_err(|e| context(e, "begin", path))?;
-            start.append(&mut block);
-            block = start;
+            let header = [self.format.header.as_slice()];
+            let header = compression.block(&header).map_err(|e| context(e, "begin", path))?.concat();
+            block.insert(0, header.into());
         }
         let Some(open) = &mut self.open else { return Err(io::Error::other("the file was closed while in use")) };
         open.written = now;
@@ -249,14 +251,26 @@ fn context(error: io::Error, what: &str, path: &Path) -> io::Error {
 
 /// What [`append_whole`] needs of a file, so that a test can break each step.
 trait Medium {
-    fn put(&mut self, block: &[u8]) -> io::Result<()>;
+    fn put(&mut self, block: &[Cow<'_, [u8]>]) -> io::Result<()>;
     fn sync(&mut self) -> io::Result<()>;
     fn cut(&mut self, length: u64) -> io::Result<()>;
 }
 
 impl Medium for File {
-    fn put(&mut self, block: &[u8]) -> io::Result<()> {
-        self.write_all(block)
+    fn put(&mut self, block: &[Cow<'_, [u8]>]) -> io::Result<()> {
+        let mut slices: Vec<IoSlice<'_>> = block.iter().map(|piece| IoSlice::new(piece)).collect();
+        let mut rest = &mut slices[..];
+        // Also over empty pieces at the beginning, so that writing nothing means what it says.
+        IoSlice::advance_slices(&mut rest, 0);
+        while !rest.is_empty() {
+            match self.write_vectored(rest) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(written) => IoSlice::advance_slices(&mut rest, written),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -276,7 +290,7 @@ struct Failed {
 }
 
 /// Appends a block to a file of `length` bytes and syncs it, or leaves the file at that length.
-fn append_whole(medium: &mut impl Medium, length: u64, block: &[u8]) -> Result<(), Failed> {
+fn append_whole(medium: &mut impl Medium, length: u64, block: &[Cow<'_, [u8]>]) -> Result<(), Failed> {
     // After a failed sync the system may take the unwritten pages for clean, and a second sync for a success. Cutting
     // them off and writing them anew is what makes the next attempt honest.
     let written = medium.put(block).and_then(|()| medium.sync());

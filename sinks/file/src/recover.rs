@@ -196,7 +196,7 @@ mod tests {
     fn what_another_compression_wrote_is_not_cut() {
         let data = b"{}\n{}\n";
         for written in [Compression::None, Compression::Gzip, Compression::Zstd] {
-            let file = written.block(data).unwrap();
+            let file = written.block(&[data]).unwrap().concat();
             for configured in [Compression::None, Compression::Gzip, Compression::Zstd] {
                 let verdict = verdict(&file, &format(Records::Lines, configured, ""));
                 assert_eq!(verdict == Verdict::Continue(file.len() as u64), written == configured, "{verdict:?}");
@@ -208,10 +208,10 @@ mod tests {
     #[test]
     fn a_damaged_block_is_not_taken_for_a_torn_end() {
         for compression in [Compression::Gzip, Compression::Zstd] {
-            let mut file = compression.block(b"{\"a\":1}\n").unwrap();
+            let mut file = compression.block(&[b"{\"a\":1}\n"]).unwrap().concat();
             let last = file.len() - 1;
             file[last - 1] ^= 0xff;
-            file.extend(compression.block(b"{}\n").unwrap());
+            file.extend(compression.block(&[b"{}\n"]).unwrap().concat());
             assert!(matches!(verdict(&file, &format(Records::Lines, compression, "")), Verdict::Foreign(_)));
         }
     }
@@ -226,7 +226,7 @@ mod tests {
                 let mut file = Vec::new();
                 let mut ends = vec![0];
                 for record in &records {
-                    file.extend(compression.block(format!("{record}\n").as_bytes()).unwrap());
+                    file.extend(compression.block(&[format!("{record}\n")]).unwrap().concat());
                     ends.push(file.len() as u64);
                 }
                 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]

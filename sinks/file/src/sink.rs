@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use headwater_contracts::{
     ByteSize, ConfigError, Delivery, Encode, Event, Period, Sink, SinkConfig, SinkError, Timestamp,
 };
-use headwater_sink_kit::{Background, csv_record, records};
+use headwater_sink_kit::{Background, csv_record, pieces};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::{
@@ -138,7 +138,7 @@ impl Sink for FileSink {
     async fn deliver(&mut self, events: &[Event]) -> Result<Delivery, SinkError> {
         let now = (self.now)();
         let path = self.path.at(now);
-        let (records, rejected) = records(&*self.encoder, events);
+        let (records, rejected) = pieces(&*self.encoder, events);
         match self.log.run(move |log| log.append(&path, &records, now)).await {
             Some(Ok(())) => Ok(Delivery { rejected }),
             Some(Err(error)) => Err(failure(&error)),

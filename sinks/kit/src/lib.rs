@@ -8,4 +8,4 @@ mod records;
 pub use background::Background;
 pub use csv::{cells, csv_record, csv_row};
 pub use line::{line, on_one_line};
-pub use records::records;
+pub use records::{pieces, records};

@@ -1,5 +1,6 @@
 //! The records of a batch, one after the other.
 
+use bytes::Bytes;
 use headwater_contracts::{Encode, Event, Rejected};
 
 /// The records of `events`, and the events that cannot be one.
@@ -12,6 +13,24 @@ pub fn records(encoder: &dyn Encode, events: &[Event]) -> (Vec<u8>, Vec<Rejected
         if let Err(reason) = event.write_encoded(encoder, &mut records) {
             records.truncate(start);
             rejected.push(Rejected { index, reason });
+        }
+    }
+    (records, rejected)
+}
+
+/// Like [`records`], but as they are: what the events bear already is not copied.
+pub fn pieces(encoder: &dyn Encode, events: &[Event]) -> (Vec<Bytes>, Vec<Rejected>) {
+    let mut records = Vec::with_capacity(events.len());
+    let mut rejected = Vec::new();
+    for (index, event) in events.iter().enumerate() {
+        if let Some(record) = &event.encoded {
+            records.push(record.clone());
+            continue;
+        }
+        let mut record = Vec::new();
+        match encoder.encode(event, &mut record) {
+            Ok(()) => records.push(record.into()),
+            Err(reason) => rejected.push(Rejected { index, reason }),
         }
     }
     (records, rejected)

@@ -2,9 +2,8 @@
 
 use crate::unit::{self, Unit};
 use headwater_contracts::{Identity, Timestamp, Unreadable};
-use headwater_source_kit::{Scalar, object, part};
+use headwater_source_kit::{Raw, Scalar, object, part};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 /// What the plugin reads of a record; everything else passes through untouched.
 #[derive(Debug, Deserialize)]
@@ -14,15 +13,15 @@ pub(crate) struct Entry<'a> {
     #[serde(borrow, default)]
     event_time: Scalar<'a>,
     #[serde(borrow, default)]
-    operator: Option<&'a RawValue>,
+    operator: Option<Raw<'a>>,
     #[serde(borrow, default)]
     token_name: Scalar<'a>,
     #[serde(borrow, default)]
     source: Scalar<'a>,
     #[serde(borrow, default)]
-    http_request: Option<&'a RawValue>,
+    http_request: Option<Raw<'a>>,
     #[serde(borrow, default)]
-    http_response: Option<&'a RawValue>,
+    http_response: Option<Raw<'a>>,
 }
 
 /// The request that a record describes.
@@ -36,13 +35,13 @@ pub(crate) struct Asked<'a> {
     #[serde(borrow, default)]
     pub(crate) user_agent: Scalar<'a>,
     #[serde(borrow, default)]
-    pub(crate) body: Option<&'a RawValue>,
+    pub(crate) body: Option<Raw<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 struct Answered<'a> {
     #[serde(borrow, default)]
-    body: Option<&'a RawValue>,
+    body: Option<Raw<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -104,7 +103,7 @@ impl<'a> Entry<'a> {
     /// The texts of both bodies, where they are.
     pub(crate) fn bodies(&self) -> [Option<&'a str>; 2] {
         let answered: Answered<'a> = part(self.http_response);
-        [self.asked().body, answered.body].map(|body| body.map(RawValue::get))
+        [self.asked().body, answered.body].map(|body| body.map(Raw::text))
     }
 
     /// What makes it the same event: its id.

@@ -1,8 +1,9 @@
 //! Reading pages and their elements.
 
+use crate::Raw;
 use headwater_contracts::{ReadError, Unreadable};
 use serde::Deserialize;
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
 
 /// Reads one element of a page as an object. Only what is no object, or does not fit `T`, is unreadable: let the members
 /// of `T` be [`crate::Scalar`]s and raw values.
@@ -11,15 +12,15 @@ pub fn object<'a, T: Deserialize<'a>>(raw: &'a [u8]) -> Result<T, Unreadable> {
     if raw.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
         return Err(Unreadable { reason: "a record of the audit log is not a JSON object".to_owned() });
     }
-    serde_json::from_slice(raw)
+    sonic_rs::from_slice(raw)
         .map_err(|error| Unreadable { reason: format!("a record of the audit log is not readable JSON: {error}") })
 }
 
 /// Reads a nested object that may be absent or of another shape: empty then.
-pub fn part<'a, T: Deserialize<'a> + Default>(raw: Option<&'a RawValue>) -> T {
-    raw.map(RawValue::get)
+pub fn part<'a, T: Deserialize<'a> + Default>(raw: Option<Raw<'a>>) -> T {
+    raw.map(Raw::text)
         .filter(|text| text.starts_with('{'))
-        .and_then(|text| serde_json::from_str(text).ok())
+        .and_then(|text| sonic_rs::from_str(text).ok())
         .unwrap_or_default()
 }
 
@@ -53,7 +54,7 @@ mod tests {
         #[serde(borrow, default)]
         id: Scalar<'a>,
         #[serde(borrow, default)]
-        actor: Option<&'a RawValue>,
+        actor: Option<Raw<'a>>,
     }
 
     #[test]

@@ -14,6 +14,7 @@
 mod endpoint;
 mod json;
 mod query;
+mod raw;
 mod rescans;
 mod scalar;
 mod visited;
@@ -21,6 +22,7 @@ mod visited;
 pub use endpoint::{check_endpoint, stream_name};
 pub use json::{cursor, envelope, object, part};
 pub use query::same_query;
+pub use raw::Raw;
 pub use rescans::Rescans;
 pub use scalar::Scalar;
 pub use visited::Visited;

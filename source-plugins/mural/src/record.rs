@@ -2,9 +2,8 @@
 
 use crate::window;
 use headwater_contracts::{Identity, Timestamp, Unreadable};
-use headwater_source_kit::{Scalar, object, part};
+use headwater_source_kit::{Raw, Scalar, object, part};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 /// What the plugin reads of a record; everything else passes through untouched.
 #[derive(Debug, Deserialize)]
@@ -18,7 +17,7 @@ pub(crate) struct Entry<'a> {
     #[serde(borrow, default)]
     ip: Scalar<'a>,
     #[serde(borrow, default)]
-    actor: Option<&'a RawValue>,
+    actor: Option<Raw<'a>>,
 }
 
 /// Who did it.

@@ -1,9 +1,8 @@
 //! One element of `events`: its id, its time, and who asked for what.
 
 use headwater_contracts::{Identity, Timestamp, Unreadable};
-use headwater_source_kit::{Scalar, object, part};
+use headwater_source_kit::{Raw, Scalar, object, part};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 /// What the plugin reads of a record; everything else passes through untouched.
 #[derive(Debug)]
@@ -26,7 +25,7 @@ struct Fields<'a> {
     #[serde(borrow, default)]
     user_email: Scalar<'a>,
     #[serde(borrow, default)]
-    payload: Option<&'a RawValue>,
+    payload: Option<Raw<'a>>,
 }
 
 /// The request that a record describes.

@@ -121,7 +121,7 @@ impl EventTarget {
 /// Reads JSON. Escapes of half a surrogate pair, which JSON's grammar allows and Unicode does not, read as U+FFFD: nobody
 /// can hide a record by a crafted name.
 fn parse(raw: &[u8]) -> Option<Value> {
-    serde_json::from_slice(raw).ok().or_else(|| serde_json::from_slice(&without_lone_surrogates(raw)?).ok())
+    sonic_rs::from_slice(raw).ok().or_else(|| sonic_rs::from_slice(&without_lone_surrogates(raw)?).ok())
 }
 
 /// The JSON with every `\u` escape of half a surrogate pair replaced; `None` if there is none.
@@ -254,7 +254,42 @@ mod tests {
         }
     }
 
+    /// Any JSON, nested, with numbers and texts of every kind.
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            any::<u64>().prop_map(Into::into),
+            any::<f64>().prop_map(Into::into),
+            any::<String>().prop_map(Into::into),
+        ];
+        leaf.prop_recursive(4, 40, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Into::into),
+                prop::collection::btree_map(any::<String>(), inner, 0..6)
+                    .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
     proptest! {
+        #[test]
+        fn two_libraries_read_and_write_the_same(value in json(), pretty: bool) {
+            let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
+            let read = parse(text.as_bytes()).unwrap();
+            prop_assert_eq!(&read, &serde_json::from_str::<Value>(&text).unwrap());
+            prop_assert_eq!(sonic_rs::to_string(&read).unwrap(), serde_json::to_string(&read).unwrap());
+        }
+
+        #[test]
+        fn broken_json_is_broken_for_both(value in json(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+            let mut text = serde_json::to_vec(&value).unwrap();
+            let at = at.index(text.len());
+            text[at] = byte;
+            prop_assert_eq!(parse(&text).is_some(), serde_json::from_slice::<Value>(&text).is_ok());
+        }
+
         #[test]
         fn what_could_be_read_before_reads_the_same(text in any::<String>()) {
             let raw = serde_json::to_string(&text).unwrap();

@@ -1,6 +1,7 @@
 //! The ledger in a file.
 
 mod failure;
+mod journal;
 mod store;
 mod tables;
 
@@ -8,19 +9,25 @@ mod tables;
 mod faults;
 
 use crate::{Commit, Filed, Ledger, LedgerError, StreamKey, StreamRecord};
+use failure::{Failure, from_io};
 use headwater_contracts::{OwnRequest, Timestamp};
+use journal::Journal;
+use redb::StorageBackend;
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::Store;
 
-/// The ledger in a file, `ledger.redb`: see `docs/decisions/0002-redb-ledger.md` for why it is what it is.
+/// The ledger in a file, `ledger.redb`, with a small journal beside it: see `docs/decisions/0002-redb-ledger.md` for why
+/// they are what they are.
 ///
 /// Memory use is bounded (2 MiB of pages), whatever the history. Calls may come from many threads; writes go one
 /// after the other.
 #[derive(Debug)]
 pub struct FileLedger {
     store: Store,
+    /// Own requests since the last commit.
+    journal: Mutex<Journal>,
     /// What stands for a stream in the file, as far as asked for. It never changes.
     numbers: Mutex<HashMap<StreamKey, u32>>,
     /// Commits whose write failed where it could not be told whether they had arrived.
@@ -44,11 +51,28 @@ impl FileLedger {
     /// [`LedgerError::Full`] if there is no space to create or repair it; [`LedgerError::Io`] if it cannot be read
     /// or written, is damaged, is not a ledger, or was written by a newer version.
     pub fn open(dir: &Path) -> Result<Self, LedgerError> {
-        Store::open(dir).map(Self::on)
+        let (store, journal) = Store::open(dir)?;
+        Self::on(store, journal)
     }
 
-    fn on(store: Store) -> Self {
-        Self { store, numbers: Mutex::default(), doubts: Mutex::default() }
+    fn on(store: Store, journal: Arc<dyn StorageBackend>) -> Result<Self, LedgerError> {
+        let taken = store.run("read", tables::taken)?;
+        let journal = Journal::open(journal, taken).map_err(|error| from_io(error, &store.journal_path(), "read"))?;
+        Ok(Self { store, journal: journal.into(), numbers: Mutex::default(), doubts: Mutex::default() })
+    }
+
+    fn journal(&self) -> MutexGuard<'_, Journal> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Moves requests from the journal into the database, where they can be asked for.
+    fn take_over(&self) -> Result<(), LedgerError> {
+        let mut journal = self.journal();
+        if !journal.pending().is_empty() {
+            self.store.run("write", |db| tables::take_over(db, journal.pending()))?;
+            journal.taken();
+        }
+        Ok(())
     }
 
     /// Calls `visit` for each identity kept of a stream, by ascending time. An unknown stream has none.
@@ -65,6 +89,7 @@ impl FileLedger {
     /// # Errors
     /// If the file cannot be written; then nothing is forgotten.
     pub fn forget(&self, stream: &StreamKey) -> Result<bool, LedgerError> {
+        self.take_over()?;
         self.numbers.lock().unwrap_or_else(PoisonError::into_inner).remove(stream);
         self.store.run("write", |db| tables::forget_stream(db, stream))
     }
@@ -93,6 +118,7 @@ impl FileLedger {
 
 impl Ledger for FileLedger {
     fn load(&self, stream: &StreamKey, start: Timestamp) -> Result<StreamRecord, LedgerError> {
+        self.take_over()?;
         self.store.run("read", |db| tables::load(db, stream, start))
     }
 
@@ -102,7 +128,10 @@ impl Ledger for FileLedger {
     }
 
     fn record_request(&self, stream: &StreamKey, request: &OwnRequest) -> Result<(), LedgerError> {
-        self.store.run("write", |db| tables::record_request(db, stream, request))
+        if self.number(stream)?.is_none() {
+            return Err(Failure::Unusable(not_loaded(stream)).tell(self.store.path(), "write"));
+        }
+        self.journal().append(stream, request).map_err(|error| from_io(error, &self.store.journal_path(), "write"))
     }
 
     fn commit(&self, stream: &StreamKey, commit: &Commit) -> Result<(), LedgerError> {
@@ -110,9 +139,13 @@ impl Ledger for FileLedger {
             return Ok(());
         }
         let mut number = None;
-        let Err(error) = self.store.run("write", |db| tables::commit(db, stream, commit, &mut number)) else {
+        let mut journal = self.journal();
+        let written = self.store.run("write", |db| tables::commit(db, stream, commit, journal.pending(), &mut number));
+        let Err(error) = written else {
+            journal.taken();
             return Ok(());
         };
+        drop(journal);
         // Whether it is in the file shows when the file opens again: now, or, if there is still no space for that,
         // when the caller tries again.
         if let Some(number) = number {
@@ -126,6 +159,7 @@ impl Ledger for FileLedger {
     }
 
     fn streams(&self) -> Result<Vec<(StreamKey, StreamRecord, u64)>, LedgerError> {
+        self.take_over()?;
         self.store.run("read", tables::streams)
     }
 }

@@ -12,6 +12,9 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 /// Bytes of pages kept in memory. Commits and look-ups touch the recent end of the history; this holds it.
 const CACHE_BYTES: usize = 2 << 20;
 
+/// The file of own requests that the database has not taken over.
+const JOURNAL: &str = "requests.journal";
+
 /// redb's mark at the start of a finished file.
 const MAGIC: &[u8; 9] = b"redb\x1a\x0a\xa9\x0d\x0a";
 /// Its header page, the only one written before the mark.
@@ -42,8 +45,9 @@ impl Drop for Store {
 }
 
 impl Store {
-    /// Opens or creates the file `ledger.redb` in `dir` and locks it until dropped.
-    pub(crate) fn open(dir: &Path) -> Result<Self, LedgerError> {
+    /// Opens or creates the file `ledger.redb` in `dir` and locks it until dropped; and the journal beside it, which the same
+    /// lock guards.
+    pub(crate) fn open(dir: &Path) -> Result<(Self, Arc<dyn StorageBackend>), LedgerError> {
         let path = dir.join("ledger.redb");
         let fail = |error| from_io(error, &path, "open");
         create_dir(dir).map_err(fail)?;
@@ -53,15 +57,17 @@ impl Store {
             Err(TryLockError::WouldBlock) => return Err(LedgerError::InUse { path }),
             Err(TryLockError::Error(error)) => return Err(from_io(error, &path, "open")),
         }
-        // The new name must survive a power cut as well as what is written under it.
+        let journal = open_file(&dir.join(JOURNAL)).map_err(|error| from_io(error, &dir.join(JOURNAL), "open"))?;
+        // The new names must survive a power cut as well as what is written under them.
         #[cfg(unix)]
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(fail)?;
         let lock = file.try_clone().map_err(fail)?;
-        let backend =
-            redb::backends::FileBackend::new(file).map_err(|error| Failure::from(error).tell(&path, "open"))?;
+        let on =
+            |file| redb::backends::FileBackend::new(file).map_err(|error| Failure::from(error).tell(&path, "open"));
+        let (backend, journal) = (on(file)?, on(journal)?);
         let mut store = Self::on(Arc::new(backend), path)?;
         store.lock = Some(lock);
-        Ok(store)
+        Ok((store, Arc::new(journal)))
     }
 
     /// Opens the database on `backend`, which nobody else uses; `path` is its name in errors.
@@ -69,6 +75,16 @@ impl Store {
         let store = Self { path, backend, db: RwLock::new(None), lock: None };
         drop(store.healthy()?);
         Ok(store)
+    }
+
+    /// The database's name in errors.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The journal's name in errors.
+    pub(crate) fn journal_path(&self) -> PathBuf {
+        self.path.with_file_name(JOURNAL)
     }
 
     /// Runs one transaction. A failure that leaves the database useless closes it; the next call opens it again.

@@ -2,20 +2,21 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | `meta` | name | `format`, `next_stream` |
+//! | `meta` | name | `format`, `next_stream`, `journal`: the last entry taken over |
 //! | `streams` | source, stream | [`Row`] as JSON; gives the stream its number |
 //! | `identities` | number, event time, identity: 28 bytes, big-endian, ordered | nothing |
-//! | `own_requests` | number, id | sent (ms), [`OwnRequest`] as JSON |
+//! | `own_requests` | number, id | sent (ms), [`headwater_contracts::OwnRequest`] as JSON |
 //! | `calls` | number, sent (ms), id | nothing |
 
 use super::failure::Failure;
+use super::journal::Entry;
 use crate::record::Row;
 use crate::{Commit, Filed, StreamKey, StreamRecord};
-use headwater_contracts::{Identity, OwnRequest, Timestamp};
+use headwater_contracts::{Identity, Timestamp};
 use redb::{
     Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction,
 };
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// The layout above. A file of a higher format is refused.
 pub(crate) const FORMAT: u64 = 1;
@@ -210,23 +211,45 @@ pub(crate) fn forget_stream(db: &Database, stream: &StreamKey) -> Result<bool, F
     Ok(true)
 }
 
-/// Writes an own request down.
-pub(crate) fn record_request(db: &Database, stream: &StreamKey, request: &OwnRequest) -> Result<(), Failure> {
-    let json = serde_json::to_vec(request).map_err(|error| unreadable(stream, &error.to_string()))?;
-    let sent = request.sent.timestamp_millis();
+/// The number of the last entry of the journal that is in here.
+pub(crate) fn taken(db: &Database) -> Result<u64, Failure> {
+    Ok(db.begin_read()?.open_table(META)?.get("journal")?.map_or(0, |taken| taken.value()))
+}
+
+/// Takes own requests over from the journal.
+pub(crate) fn take_over(db: &Database, entries: &[Entry]) -> Result<(), Failure> {
     let write = begin(db)?;
-    {
-        let row = row(stream, &write.open_table(STREAMS)?)?.ok_or_else(|| not_loaded(stream))?;
-        let id = request.id.as_str();
-        let mut requests = write.open_table(OWN_REQUESTS)?;
-        let before = requests.insert((row.number, id), (sent, json.as_slice()))?.map(|replaced| replaced.value().0);
-        let mut calls = write.open_table(CALLS)?;
-        if let Some(before) = before {
-            calls.remove((row.number, before, id))?;
-        }
-        calls.insert((row.number, sent, id), ())?;
-    }
+    insert_requests(&write, entries)?;
     Ok(write.commit()?)
+}
+
+/// Entries that are in here already change nothing. Nor do those of a stream that has been forgotten since.
+fn insert_requests(write: &WriteTransaction, entries: &[Entry]) -> Result<(), Failure> {
+    let Some(last) = entries.last() else { return Ok(()) };
+    let taken = write.open_table(META)?.insert("journal", last.number)?.map_or(0, |taken| taken.value());
+    let streams = write.open_table(STREAMS)?;
+    let mut requests = write.open_table(OWN_REQUESTS)?;
+    let mut calls = write.open_table(CALLS)?;
+    let mut numbers = HashMap::new();
+    for Entry { stream, request, .. } in entries.iter().filter(|entry| entry.number > taken) {
+        let number = match numbers.get(stream) {
+            Some(number) => *number,
+            None => {
+                let number = row(stream, &streams)?.map(|row| row.number);
+                numbers.insert(stream, number);
+                number
+            }
+        };
+        let Some(number) = number else { continue };
+        let json = serde_json::to_vec(request).map_err(|error| unreadable(stream, &error.to_string()))?;
+        let (id, sent) = (request.id.as_str(), request.sent.timestamp_millis());
+        let before = requests.insert((number, id), (sent, json.as_slice()))?.map(|replaced| replaced.value().0);
+        if let Some(before) = before {
+            calls.remove((number, before, id))?;
+        }
+        calls.insert((number, sent, id), ())?;
+    }
+    Ok(())
 }
 
 fn not_loaded(stream: &StreamKey) -> Failure {
@@ -240,14 +263,17 @@ pub(crate) fn commits(db: &Database, stream: &StreamKey) -> Result<Option<u64>, 
 }
 
 /// Applies one step. `number` is told, before anything can be written, which commit of the stream this is; if it
-/// says so already, from an attempt that failed, the step is not applied a second time.
+/// says so already, from an attempt that failed, the step is not applied a second time. Takes `requests` over as well,
+/// before the step, which may use them up.
 pub(crate) fn commit(
     db: &Database,
     stream: &StreamKey,
     commit: &Commit,
+    requests: &[Entry],
     number: &mut Option<u64>,
 ) -> Result<(), Failure> {
     let write = begin(db)?;
+    insert_requests(&write, requests)?;
     {
         let mut streams = write.open_table(STREAMS)?;
         let mut row = row(stream, &streams)?.ok_or_else(|| not_loaded(stream))?;

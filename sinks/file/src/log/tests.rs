@@ -49,9 +49,10 @@ struct Faulty {
 }
 
 impl Medium for Faulty {
-    fn put(&mut self, block: &[u8]) -> io::Result<()> {
+    fn put(&mut self, block: &[Cow<'_, [u8]>]) -> io::Result<()> {
+        let block = block.concat();
         let taken = self.room.min(block.len());
-        self.file.put(&block[..taken])?;
+        self.file.put(&[block[..taken].into()])?;
         if taken < block.len() { Err(ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
@@ -74,7 +75,7 @@ proptest! {
         fs::write(&path, FIRST).unwrap();
         let (file, _) = open_or_create(&path).unwrap();
         let length = FIRST.len() as u64;
-        let result = append_whole(&mut Faulty { file, room, sync_fails, cut_fails }, length, SECOND.as_bytes());
+        let result = append_whole(&mut Faulty { file, room, sync_fails, cut_fails }, length, &[SECOND.as_bytes().into()]);
         let held = fs::read_to_string(&path).unwrap();
         match result {
             Ok(()) => {
@@ -84,7 +85,7 @@ proptest! {
             Err(failed) if failed.cut => prop_assert_eq!(held, FIRST),
             Err(_) => {
                 // Cutting failed as well: opening the file again leaves whole records only.
-                log(Rotate::default()).append(&path, SECOND.as_bytes(), at(0)).unwrap();
+                log(Rotate::default()).append(&path, &[SECOND.as_bytes()], at(0)).unwrap();
                 let held = fs::read_to_string(&path).unwrap();
                 prop_assert!(held == [FIRST, SECOND].concat() || held == [FIRST, SECOND, SECOND].concat(), "{}", held);
             }
@@ -98,7 +99,7 @@ fn a_torn_end_is_kept_beside_the_file_and_what_was_whole_stays() {
     for (found, name, torn) in [("{\"a\":1}\n{\"b", "audit.ndjson", "{\"b"), ("{\"c\"", "other", "{\"c\"")] {
         let path = path.with_file_name(name);
         fs::write(&path, found).unwrap();
-        log(Rotate::default()).append(&path, b"{}\n", at(0)).unwrap();
+        log(Rotate::default()).append(&path, &[b"{}\n"], at(0)).unwrap();
         let whole = found.strip_suffix(torn).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{whole}{{}}\n"));
         assert_eq!(fs::read_to_string(dir.path().join(format!("{name}.torn"))).unwrap(), torn);
@@ -109,7 +110,7 @@ fn a_torn_end_is_kept_beside_the_file_and_what_was_whole_stays() {
 fn files_and_directories_are_for_their_owner_only() {
     let (dir, _) = home();
     let path = dir.path().join("a/b/audit.ndjson");
-    log(Rotate::default()).append(&path, b"{}\n", at(0)).unwrap();
+    log(Rotate::default()).append(&path, &[b"{}\n"], at(0)).unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&path), 0o600);
     assert_eq!(mode(&dir.path().join("a/b")), 0o700);
@@ -121,7 +122,7 @@ fn it_rotates_before_a_file_would_grow_too_large() {
     let (dir, path) = home();
     let mut log = log(Rotate { max_bytes: Some(10), every: None });
     for (second, text) in [(0, "1234\n"), (1, "5678\n"), (2, "9\n"), (2, "larger than ten\n"), (2, "x\n")] {
-        log.append(&path, text.as_bytes(), at(second)).unwrap();
+        log.append(&path, &[text.as_bytes()], at(second)).unwrap();
     }
     let expected = [
         ("audit.20270115T080002Z-1.ndjson", "9\n"),
@@ -138,17 +139,17 @@ fn it_rotates_when_the_time_enters_another_span_also_across_a_restart() {
     let (dir, path) = home();
     let hourly = Rotate { max_bytes: None, every: Some(TimeDelta::hours(1)) };
     let mut first = log(hourly);
-    first.append(&path, b"1\n", at(0)).unwrap();
-    first.append(&path, b"2\n", at(3599)).unwrap();
-    first.append(&path, b"3\n", at(3600)).unwrap();
+    first.append(&path, &[b"1\n"], at(0)).unwrap();
+    first.append(&path, &[b"2\n"], at(3599)).unwrap();
+    first.append(&path, &[b"3\n"], at(3600)).unwrap();
     drop(first);
     let file = File::options().append(true).open(&path).unwrap();
     file.set_modified(at(3600).into()).unwrap();
     let mut second = log(hourly);
-    second.append(&path, b"4\n", at(3700)).unwrap();
+    second.append(&path, &[b"4\n"], at(3700)).unwrap();
     drop(second);
     file.set_modified(at(3700).into()).unwrap();
-    log(hourly).append(&path, b"5\n", at(7300)).unwrap();
+    log(hourly).append(&path, &[b"5\n"], at(7300)).unwrap();
     let expected = [
         ("audit.20270115T090000Z.ndjson", "1\n2\n"),
         ("audit.20270115T100140Z.ndjson", "3\n4\n"),
@@ -161,9 +162,9 @@ fn it_rotates_when_the_time_enters_another_span_also_across_a_restart() {
 fn each_csv_file_has_one_header_and_other_columns_begin_another_file() {
     let (dir, path) = home();
     let csv = |header: &str| Format { records: Records::Csv, header: header.as_bytes().to_vec(), ..lines() };
-    Log::new(csv("id\r\n"), Rotate::default()).append(&path, b"1\r\n", at(0)).unwrap();
-    Log::new(csv("id\r\n"), Rotate::default()).append(&path, b"2\r\n", at(0)).unwrap();
-    Log::new(csv("id,text\r\n"), Rotate::default()).append(&path, b"3,a\r\n", at(0)).unwrap();
+    Log::new(csv("id\r\n"), Rotate::default()).append(&path, &[b"1\r\n"], at(0)).unwrap();
+    Log::new(csv("id\r\n"), Rotate::default()).append(&path, &[b"2\r\n"], at(0)).unwrap();
+    Log::new(csv("id,text\r\n"), Rotate::default()).append(&path, &[b"3,a\r\n"], at(0)).unwrap();
     let expected = [("audit.20270115T080000Z.ndjson", "id\r\n1\r\n2\r\n"), ("audit.ndjson", "id,text\r\n3,a\r\n")];
     assert_eq!(listing(dir.path()), pairs(&expected));
 }
@@ -172,13 +173,13 @@ fn each_csv_file_has_one_header_and_other_columns_begin_another_file() {
 fn a_file_moved_or_removed_by_someone_else_is_replaced_at_once() {
     let (dir, path) = home();
     let mut log = log(Rotate::default());
-    log.append(&path, b"1\n", at(0)).unwrap();
+    log.append(&path, &[b"1\n"], at(0)).unwrap();
     fs::rename(&path, dir.path().join("moved")).unwrap();
-    log.append(&path, b"2\n", at(0)).unwrap();
+    log.append(&path, &[b"2\n"], at(0)).unwrap();
     fs::remove_file(&path).unwrap();
-    log.append(&path, b"3\n", at(0)).unwrap();
+    log.append(&path, &[b"3\n"], at(0)).unwrap();
     fs::write(&path, "").unwrap();
-    log.append(&path, b"4\n", at(0)).unwrap();
+    log.append(&path, &[b"4\n"], at(0)).unwrap();
     assert_eq!(listing(dir.path()), pairs(&[("audit.ndjson", "4\n"), ("moved", "1\n")]));
 }
 
@@ -187,12 +188,12 @@ fn a_second_writer_is_kept_out_until_the_first_has_gone() {
     let (_dir, path) = home();
     let mut first = log(Rotate::default());
     let mut second = log(Rotate::default());
-    first.append(&path, b"1\n", at(0)).unwrap();
-    let error = second.append(&path, b"2\n", at(0)).unwrap_err();
+    first.append(&path, &[b"1\n"], at(0)).unwrap();
+    let error = second.append(&path, &[b"2\n"], at(0)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ResourceBusy);
     assert!(error.to_string().contains("in use by another process"), "{error}");
     drop(first);
-    second.append(&path, b"2\n", at(0)).unwrap();
+    second.append(&path, &[b"2\n"], at(0)).unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "1\n2\n");
 }
 
@@ -200,10 +201,10 @@ fn a_second_writer_is_kept_out_until_the_first_has_gone() {
 fn errors_say_what_failed_where_and_what_to_do() {
     let (dir, path) = home();
     fs::create_dir(&path).unwrap();
-    let error = log(Rotate::default()).append(&path, b"1\n", at(0)).unwrap_err();
+    let error = log(Rotate::default()).append(&path, &[b"1\n"], at(0)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::IsADirectory);
     assert!(error.to_string().contains("audit.ndjson`") && error.to_string().contains("must name a file"), "{error}");
     fs::write(dir.path().join("file"), "").unwrap();
-    let error = log(Rotate::default()).append(&dir.path().join("file/below"), b"1\n", at(0)).unwrap_err();
+    let error = log(Rotate::default()).append(&dir.path().join("file/below"), &[b"1\n"], at(0)).unwrap_err();
     assert!(error.to_string().starts_with("cannot create the directory of `"), "{error}");
 }

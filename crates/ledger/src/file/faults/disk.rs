@@ -1,10 +1,10 @@
-//! A disk that remembers what was synced, and fails when told to.
+//! A disk of two files that remembers what was synced, and fails when told to.
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use redb::StorageBackend;
 use std::io;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// What goes wrong, at the operation with the given number (writes, changes of length and syncs count).
 #[derive(Debug, Clone, Copy, Default)]
@@ -78,30 +78,48 @@ impl Operation {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Contents {
     /// What a reader sees.
     bytes: Vec<u8>,
     /// What the last sync made certain.
     synced: Vec<u8>,
     /// What was done since.
     since: Vec<Operation>,
-    /// The operation that the crash interrupted.
-    interrupted: Option<Operation>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    files: [Contents; 2],
+    /// The operation that the crash interrupted, and its file.
+    interrupted: Option<(usize, Operation)>,
     operations: usize,
     fault: Fault,
     dead: bool,
 }
 
+/// One of the two files.
 #[derive(Debug, Default)]
-pub(super) struct Disk(Mutex<State>);
+pub(super) struct Disk {
+    state: Arc<Mutex<State>>,
+    file: usize,
+}
 
 impl Disk {
     pub(super) fn failing(fault: Fault) -> Self {
-        Self(Mutex::new(State { fault, ..State::default() }))
+        Self::with(State { fault, ..State::default() })
+    }
+
+    fn with(state: State) -> Self {
+        Self { state: Arc::new(Mutex::new(state)), file: 0 }
+    }
+
+    /// The other file.
+    pub(super) fn other(&self) -> Self {
+        Self { state: self.state.clone(), file: 1 - self.file }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
+        self.state.lock().unwrap()
     }
 
     pub(super) fn operations(&self) -> usize {
@@ -121,30 +139,35 @@ impl Disk {
             Unsynced::Some(seed) => seed,
             _ => state.operations as u64,
         });
-        let split = random.random_range(0..=interrupted.map_or(0, Operation::len));
-        let last = interrupted.and_then(|operation| operation.torn(torn, split));
-        let mut bytes = match unsynced {
-            Unsynced::Kept => state.bytes.clone(),
-            Unsynced::Lost | Unsynced::Some(_) => state.synced.clone(),
-        };
-        if let Unsynced::Some(_) = unsynced {
-            for operation in &state.since {
-                match random.random_range(0..4) {
-                    0 => {}
-                    1 => {
-                        let split = random.random_range(0..=operation.len());
-                        if let Some(part) = operation.torn(Torn::Prefix, split) {
-                            part.apply(&mut bytes);
+        let split = random.random_range(0..=interrupted.map_or(0, |(_, operation)| operation.len()));
+        let mut after = |(file, contents): (usize, &Contents)| {
+            let mut bytes = match unsynced {
+                Unsynced::Kept => contents.bytes.clone(),
+                Unsynced::Lost | Unsynced::Some(_) => contents.synced.clone(),
+            };
+            if let Unsynced::Some(_) = unsynced {
+                for operation in &contents.since {
+                    match random.random_range(0..4) {
+                        0 => {}
+                        1 => {
+                            let split = random.random_range(0..=operation.len());
+                            if let Some(part) = operation.torn(Torn::Prefix, split) {
+                                part.apply(&mut bytes);
+                            }
                         }
+                        _ => operation.apply(&mut bytes),
                     }
-                    _ => operation.apply(&mut bytes),
                 }
             }
-        }
-        if let Some(last) = last {
-            last.apply(&mut bytes);
-        }
-        Self(Mutex::new(State { synced: bytes.clone(), bytes, ..State::default() }))
+            let last = interrupted.filter(|(of, _)| *of == file);
+            if let Some(last) = last.and_then(|(_, operation)| operation.torn(torn, split)) {
+                last.apply(&mut bytes);
+            }
+            Contents { synced: bytes.clone(), bytes, since: Vec::new() }
+        };
+        let [first, second] = &state.files;
+        let files = [after((0, first)), after((1, second))];
+        Self::with(State { files, ..State::default() })
     }
 
     fn change(&self, operation: Operation) -> io::Result<()> {
@@ -153,14 +176,15 @@ impl Disk {
         match state.fault {
             Fault::Crash(at) if number == at => {
                 state.dead = true;
-                state.interrupted = Some(operation);
+                state.interrupted = Some((self.file, operation));
                 Err(power())
             }
             Fault::Full(at) if number >= at => Err(io::ErrorKind::StorageFull.into()),
             Fault::Error(at) if number == at => Err(io::Error::other("input/output error")),
             _ => {
-                operation.apply(&mut state.bytes);
-                state.since.push(operation);
+                let file = &mut state.files[self.file];
+                operation.apply(&mut file.bytes);
+                file.since.push(operation);
                 Ok(())
             }
         }
@@ -183,13 +207,13 @@ impl State {
 
 impl StorageBackend for Disk {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.state().bytes.len() as u64)
+        Ok(self.state().files[self.file].bytes.len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let from = usize::try_from(offset).unwrap();
         let state = self.state();
-        let bytes = state.bytes.get(from..from + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let bytes = state.files[self.file].bytes.get(from..from + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
         out.copy_from_slice(bytes);
         Ok(())
     }
@@ -208,8 +232,9 @@ impl StorageBackend for Disk {
             }
             Fault::Error(at) if number == at => Err(io::Error::other("input/output error")),
             _ => {
-                for operation in std::mem::take(&mut state.since) {
-                    operation.apply(&mut state.synced);
+                let file = &mut state.files[self.file];
+                for operation in std::mem::take(&mut file.since) {
+                    operation.apply(&mut file.synced);
                 }
                 Ok(())
             }

@@ -58,7 +58,9 @@ fn a_step_that_met_an_error_is_applied_once_when_it_is_repeated() {
                 assert!(error(&failure), "error at operation {at}, step {done}: {failure}");
                 step.run(&ledger).unwrap();
             }
-            assert!(snapshot(&ledger).unwrap() == states[done + 1], "error at operation {at}, after step {done}");
+            // Asking moves requests from the journal, and may be what meets the error.
+            let found = snapshot(&ledger).or_else(|_| snapshot(&ledger)).unwrap();
+            assert!(found == states[done + 1], "error at operation {at}, after step {done}");
         }
         drop(ledger);
         assert!(snapshot(&open(&disk).unwrap()).unwrap() == states[script.len()], "error at operation {at}, reopened");

@@ -18,8 +18,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 fn open(disk: &Arc<Disk>) -> Result<FileLedger, LedgerError> {
-    let backend: Arc<dyn redb::StorageBackend> = disk.clone();
-    Store::on(backend, PathBuf::from("simulated")).map(FileLedger::on)
+    let store = Store::on(disk.clone(), PathBuf::from("simulated"))?;
+    FileLedger::on(store, Arc::new(disk.other()))
 }
 
 fn at(second: i64) -> Timestamp {
@@ -103,6 +103,8 @@ fn script() -> Vec<Step> {
         settles("a", 10, 700),
         forgets("a", 300),
         asks("b", 8),
+        asks("a", 700),
+        asks("b", 9),
         settles("b", 8, 400),
         settles("a", 700, 720),
         forgets("b", 20),
