@@ -92,7 +92,7 @@ pub(crate) enum Command {
         /// `%headwater` of the events: one JSON object for all, or one per line.
         #[arg(long)]
         metadata: Option<PathBuf>,
-        /// A configuration whose enrichment tables the program may use.
+        /// A configuration whose enrichment tables the program may use, and whose `ocsf_version` it writes.
         #[arg(long)]
         config: Vec<PathBuf>,
     },

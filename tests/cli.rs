@@ -276,6 +276,26 @@ fn the_schema_takes_the_pipelines_that_the_program_takes() {
     assert!(!validator.is_valid(&json("tests/cli/six-mistakes.yaml")));
 }
 
+#[test]
+fn the_pipeline_says_which_release_of_ocsf_it_writes() {
+    let version = |line: &str| {
+        let dir = folder(&format!("{line}\n{}", text("pipeline.yaml")));
+        fs::write(dir.path().join("event.ndjson"), "{\"uuid\":\"a\",\"timestamp\":\"2026-01-01T00:00:00Z\"}\n")
+            .unwrap();
+        let args = ["vrl", "builtin:normalize.vrl", "--input", "event.ndjson", "--config", "pipeline.yaml"];
+        let done = run(dir.path(), &args);
+        let written = serde_json::from_slice::<Value>(&done.stdout).unwrap_or_default();
+        (written["metadata"]["version"].as_str().map(str::to_owned), stderr(&done))
+    };
+    for (line, expected) in [("", "1.6.0"), ("ocsf_version: 1.5.0", "1.5.0"), ("ocsf_version: 1.8.0", "1.8.0")] {
+        let (found, problems) = version(line);
+        assert_eq!(found.as_deref(), Some(expected), "{line}: {problems}");
+    }
+    let (found, problems) = version("ocsf_version: 1.4.0");
+    assert_eq!(found, None);
+    assert!(problems.contains("pipeline.yaml:1:15") && problems.contains("`1.5.0`"), "{problems}");
+}
+
 /// Equality as the normalization contract has it: the text of `metadata.debug` is free, and `unmapped` may hold more
 /// than expected if that is equal to the raw event at its path.
 fn check_normalized(name: &str, mut actual: Value, mut expected: Value, raw: &Value) {

@@ -121,7 +121,8 @@ fn source(args: &QueryArgs, since: Timestamp) -> Result<SourceSpec, Failure> {
 /// The time asked for, the condition, the normalization: one after the other.
 fn transforms(args: &QueryArgs, within: Within) -> Result<Vec<TransformSpec>, Failure> {
     let mut steps: Vec<(&str, Arc<dyn Transform>)> = vec![("within", Arc::new(within))];
-    let compiler = Compiler::new(headwater_library::functions(), Tables::default());
+    let compiler =
+        Compiler::new(headwater_library::functions(headwater_library::Version::default()), Tables::default());
     if let Some(text) = &args.condition {
         let compiled = compiler.compile_condition(text);
         let condition = compiled.map_err(|problems| Failure::argument(render("--where", text, &problems)))?;

@@ -11,7 +11,7 @@ use std::{
 
 /// The keys at the top of a file.
 pub(crate) const SECTIONS: &[&str] =
-    &["state", "api", "dead_letter", "sources", "transforms", "enrichment_tables", "sinks", "tests"];
+    &["state", "api", "dead_letter", "ocsf_version", "sources", "transforms", "enrichment_tables", "sinks", "tests"];
 
 /// The sections of all files, merged; components in the order read.
 #[derive(Default)]
@@ -19,6 +19,7 @@ pub(crate) struct Document {
     pub(crate) state: Option<Entry>,
     pub(crate) api: Option<Entry>,
     pub(crate) dead_letter: Option<Entry>,
+    pub(crate) ocsf_version: Option<Entry>,
     pub(crate) sources: Vec<Entry>,
     pub(crate) transforms: Vec<Entry>,
     pub(crate) tables: Vec<Entry>,
@@ -117,6 +118,7 @@ impl Document {
             "state" => once(&mut self.state, section, diagnostics),
             "api" => once(&mut self.api, section, diagnostics),
             "dead_letter" => once(&mut self.dead_letter, section, diagnostics),
+            "ocsf_version" => once(&mut self.ocsf_version, section, diagnostics),
             "sources" => components(&mut self.sources, section, diagnostics),
             "transforms" => components(&mut self.transforms, section, diagnostics),
             "enrichment_tables" => components(&mut self.tables, section, diagnostics),

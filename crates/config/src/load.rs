@@ -86,6 +86,7 @@ fn pipeline(
     let api = document.api.as_ref().and_then(|entry| workshop.api(entry, diagnostics));
     let dead_letter = document.dead_letter.as_ref().and_then(|entry| workshop.dead_letter(entry, diagnostics));
     let dead_letter = dead_letter.unwrap_or_else(default_dead_letter);
+    let ocsf_version = document.ocsf_version.as_ref().and_then(|entry| workshop.ocsf_version(entry, diagnostics));
     // A graph with a file missing would look full of holes.
     let mut unheard = Diagnostics::default();
     let wiring = Wiring::new(document, &dead_letter, if document.whole { diagnostics } else { &mut unheard });
@@ -106,6 +107,7 @@ fn pipeline(
         state: state.unwrap_or_else(default_state),
         api,
         dead_letter,
+        ocsf_version: ocsf_version.unwrap_or_default(),
         sources,
         transforms,
         enrichment_tables,

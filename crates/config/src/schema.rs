@@ -1,7 +1,7 @@
 //! The JSON Schema of a configuration, for editors.
 
 use crate::{
-    Api, KafkaState, Registry,
+    Api, KafkaState, OcsfVersion, Registry,
     keys::{CsvKeys, DeadLetterKeys, FileStateKeys, FilterKeys, MmdbKeys, Names, RemapKeys, RouteKeys, TestKeys},
     registry::generator,
 };
@@ -39,6 +39,7 @@ pub fn json_schema(registry: &Registry) -> Value {
     let dead_letter = json!({ "anyOf": [{ "type": "string" }, keys::<DeadLetterKeys>(g)] });
     let test = g.subschema_for::<TestKeys>().to_value();
     let api = keys::<Api>(g);
+    let ocsf_version = g.subschema_for::<OcsfVersion>().to_value();
     let mut root = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "headwater pipeline",
@@ -48,6 +49,7 @@ pub fn json_schema(registry: &Registry) -> Value {
             "state": described(one_of(states), "Where the ledger is. Default: a folder `./state`."),
             "api": described(api, "The HTTP API: health, metrics and the page. Omit to switch it off."),
             "dead_letter": described(dead_letter, "Where rejected events go: `{ path: .. }`, or a sink's name."),
+            "ocsf_version": described(ocsf_version, "The release of OCSF that `normalize.vrl` writes. Default: `1.6.0`."),
             "sources": described(named(sources), "What is read."),
             "transforms": described(named(transforms), "What happens to events on their way."),
             "enrichment_tables": described(named(tables), "Tables that VRL programs look things up in."),

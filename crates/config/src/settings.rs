@@ -1,7 +1,7 @@
-//! `state`, `api`, `dead_letter` and `enrichment_tables`.
+//! `state`, `api`, `dead_letter`, `ocsf_version` and `enrichment_tables`.
 
 use crate::{
-    Api, Content, DeadLetter, Diagnostic, Diagnostics, Entry, KafkaState, State, Table, TableSpec,
+    Api, Content, DeadLetter, Diagnostic, Diagnostics, Entry, KafkaState, OcsfVersion, State, Table, TableSpec,
     component::{Workshop, kind},
     decode::Subject,
     keys::{CsvKeys, DeadLetterKeys, FileStateKeys, MmdbKeys},
@@ -40,6 +40,11 @@ impl Workshop<'_> {
             return None;
         }
         self.decoder.decode_all(&entry.value, Subject::new("`api`", &entry.span), diagnostics)
+    }
+
+    /// Reads `ocsf_version`.
+    pub(crate) fn ocsf_version(&self, entry: &Entry, diagnostics: &mut Diagnostics) -> Option<OcsfVersion> {
+        self.decoder.decode_all(&entry.value, Subject::new("`ocsf_version`", &entry.value.span), diagnostics)
     }
 
     /// Reads `dead_letter`. That a sink of this name exists is for the wiring to check.

@@ -2,6 +2,7 @@
 
 use crate::meta::Meta;
 use crate::normalize::normalize;
+use crate::version::Version;
 use std::sync::LazyLock;
 use vrl::compiler::function::{ArgumentList, Compiled, Example, FunctionCompileContext, Parameter};
 use vrl::compiler::prelude::{Category, function, kind};
@@ -26,7 +27,10 @@ const PARAMETERS: &[Parameter] = &[
 
 /// `normalize_ocsf(provider, redact: true)`: turns `.` into an OCSF event, in place, and returns its `type_uid`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct NormalizeOcsf;
+pub(crate) struct NormalizeOcsf {
+    /// The release of OCSF to write.
+    pub(crate) version: Version,
+}
 
 impl Function for NormalizeOcsf {
     fn identifier(&self) -> &'static str {
@@ -38,7 +42,7 @@ impl Function for NormalizeOcsf {
     }
 
     fn usage(&self) -> &'static str {
-        "Turns `.` into an OCSF 1.6.0 event, in place, with the mapping table of `provider` and what `%headwater` says. \
+        "Turns `.` into an OCSF event of the pipeline's `ocsf_version`, in place, with the mapping table of `provider` and what `%headwater` says. \
          Never fails: what no attribute represents is under `.unmapped`. Returns the event's `type_uid`."
     }
 
@@ -67,7 +71,8 @@ impl Function for NormalizeOcsf {
             let context = "`.` is read-only, and cannot be normalized".to_owned();
             return Err(function::Error::ReadOnlyMutation { context }.into());
         }
-        Ok(Box::new(NormalizeOcsfFn { provider: arguments.required("provider"), redact: arguments.optional("redact") }))
+        let (provider, redact) = (arguments.required("provider"), arguments.optional("redact"));
+        Ok(Box::new(NormalizeOcsfFn { provider, redact, version: self.version }))
     }
 }
 
@@ -75,6 +80,7 @@ impl Function for NormalizeOcsf {
 struct NormalizeOcsfFn {
     provider: Box<dyn Expression>,
     redact: Option<Box<dyn Expression>>,
+    version: Version,
 }
 
 impl Expression for NormalizeOcsfFn {
@@ -89,7 +95,11 @@ impl Expression for NormalizeOcsfFn {
         };
         let meta = Meta::read(ctx.target().target_get(&METADATA).ok().flatten());
         let event = ctx.target_mut().target_get_mut(&EVENT)?.map(|event| {
-            let (normalized, type_uid) = normalize(std::mem::replace(event, Value::Null), &provider, &meta, redact);
+            let raw = std::mem::replace(event, Value::Null);
+            let (mut normalized, type_uid) = normalize(raw, &provider, &meta, redact);
+            if let Value::Object(event) = &mut normalized {
+                self.version.rewrite(event);
+            }
             *event = normalized;
             type_uid
         });

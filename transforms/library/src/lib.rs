@@ -3,7 +3,7 @@
 //! | program                | what it does                                                      | host functions  |
 //! |------------------------|-------------------------------------------------------------------|-----------------|
 //! | `drop_own_queries.vrl` | drops the audit records that headwater's own reading caused        | none            |
-//! | `normalize.vrl`        | the provider's JSON becomes one OCSF 1.6.0 event                   | `normalize_ocsf`|
+//! | `normalize.vrl`        | the provider's JSON becomes one OCSF event, 1.6.0 unless told otherwise | `normalize_ocsf`|
 //! | `enrich.vrl`           | adds OCSF `observables`; a place for lookups in enrichment tables  | none            |
 //!
 //! What maps where is data: `tables/<provider>.yaml` for each provider, `tables/ocsf.yaml` for the classes. The code
@@ -23,7 +23,10 @@ mod redact;
 mod table;
 mod time;
 mod unmapped;
+mod version;
 mod view;
+
+pub use version::Version;
 
 /// The programs compiled into the binary: name as written after `builtin:` in a pipeline, and source text.
 pub fn builtins() -> &'static [(&'static str, &'static str)] {
@@ -39,9 +42,10 @@ pub fn builtin(name: &str) -> Option<&'static str> {
     builtins().iter().find(|(known, _)| *known == name).map(|(_, source)| *source)
 }
 
-/// The host functions of the shipped programs, to be given to the VRL compiler beside its standard library.
-pub fn functions() -> Vec<Box<dyn vrl::compiler::Function>> {
-    vec![Box::new(function::NormalizeOcsf)]
+/// The host functions of the shipped programs, to be given to the VRL compiler beside its standard library. Events become
+/// OCSF of the release `version`.
+pub fn functions(version: Version) -> Vec<Box<dyn vrl::compiler::Function>> {
+    vec![Box::new(function::NormalizeOcsf { version })]
 }
 
 /// Ids of the providers that have a mapping table, as in `%headwater.provider`.

@@ -3,7 +3,8 @@
 
 mod common;
 
-use common::{End, Schemas, builtin, goldens};
+use common::{End, Schemas, builtin, compile_for, goldens};
+use headwater_library::Version;
 use serde_json::{Value as Json, json};
 
 /// Equality as the normalization contract has it: the text of `metadata.debug` is free, and `unmapped` may hold more
@@ -146,4 +147,51 @@ fn only_own_queries_are_dropped_and_only_if_they_shall_be() {
     check(json!({ "own_query": 1 }), false);
     check(json!({ "own_query": null, "suspicious": "a one-time User-Agent used twice" }), false);
     check(json!({}), false);
+}
+
+/// What `version` makes of a raw event.
+fn written(golden: &common::Golden, version: Version) -> Json {
+    compile_for(headwater_library::builtin("normalize.vrl").unwrap(), version).run_raw(&golden.raw, &golden.meta)
+}
+
+#[test]
+fn a_later_release_differs_in_its_number_alone() {
+    for golden in goldens() {
+        let mut expected = written(&golden, Version::default());
+        for version in [Version::V1_7, Version::V1_8] {
+            expected["metadata"]["version"] = version.as_str().into();
+            assert_eq!(written(&golden, version), expected, "{}", golden.name);
+        }
+    }
+}
+
+#[test]
+fn release_1_5_has_none_of_what_1_6_brought_and_all_else() {
+    let mut seen = std::collections::BTreeSet::new();
+    for golden in goldens() {
+        let mut expected = written(&golden, Version::default());
+        expected["metadata"]["version"] = "1.5.0".into();
+        if expected.as_object_mut().unwrap().remove("raw_data_hash").is_some() {
+            seen.insert("hash");
+        }
+        if expected["http_request"]["http_method"] == "PATCH" {
+            seen.insert("patch");
+            expected["http_request"].as_object_mut().unwrap().remove("http_method");
+            expected["unmapped"]["http_request"]["http_method"] = "PATCH".into();
+        }
+        for pointer in ["/user", "/actor/user"] {
+            let Some(user) = expected.pointer_mut(pointer).and_then(Json::as_object_mut) else { continue };
+            if user.remove("programmatic_credentials").is_some() {
+                seen.insert("credentials");
+            }
+            if user.get("type_id") == Some(&4.into()) {
+                seen.insert("service");
+                user.insert("type_id".into(), 99.into());
+                assert_eq!(user["type"], "Service", "{}", golden.name);
+            }
+        }
+        assert_eq!(written(&golden, Version::V1_5), expected, "{}", golden.name);
+    }
+    // The golden events have all of it, so that each rule is put to the test.
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["credentials", "hash", "patch", "service"]);
 }
