@@ -99,7 +99,7 @@ fn exported(dir: &Path, simulator: &Simulator, provider: Provider) -> Vec<Value>
 }
 
 fn ndjson(records: &[Value]) -> String {
-    records.iter().map(|record| format!("{record}\n")).collect()
+    records.iter().flat_map(|record| [record.to_string(), "\n".to_owned()]).collect()
 }
 
 /// A table with a column for each member, those inside `nested` members each in one of their own.

@@ -67,7 +67,7 @@ pub(crate) struct Driver {
     pub(crate) failure: Failure,
     pub(crate) stop: watch::Receiver<bool>,
     pub(crate) ending: Ending,
-    /// Whether identities that no scan will meet again are forgotten. Not while files are read.
+    /// Whether identities that no scan will meet again are forgotten. Not while files are read; then each batch is committed.
     pub(crate) forgets: bool,
     /// `headwater/1.2.3 (poller 01ab23cd`: the fixed part of the `User-Agent`.
     pub(crate) agent: String,

@@ -80,7 +80,9 @@ impl Driver {
             let forget_before = self.forgets.then(|| self.source.horizon(self.server_now()));
             // The state speaks of all of them.
             let state = if pending.is_empty() { state.clone() } else { None };
-            self.lane.push(Work { state, forget_before, ..work }).await?;
+            // Files are not slow enough for pauses, in which pages are committed: each batch of them is, so that a kill repeats few.
+            let commit = !self.forgets;
+            self.lane.push(Work { state, forget_before, commit, ..work }).await?;
         }
         Ok(())
     }
