@@ -1,6 +1,6 @@
 //! From a configuration to something that runs: loads, compiles every VRL text, reports all problems at once.
 
-use crate::{Failure, plugins};
+use crate::{Failure, imports, plugins};
 use headwater_config::{
     DeadLetter, Diagnostic, Diagnostics, LoadOptions, Loaded, OnError, Pipeline, ProcessEnvironment, Table, TestEvent,
     Transform as Spec, UnitTest, VrlText,
@@ -31,6 +31,8 @@ pub(crate) enum Purpose {
     Simulate,
     /// To look at it: secrets are not read.
     Inspect,
+    /// The same, with the files that are to be imported.
+    Validate,
 }
 
 /// A checked pipeline with its programs compiled.
@@ -63,6 +65,10 @@ pub(crate) fn assemble(paths: &[PathBuf], purpose: Purpose) -> Result<Assembled,
             let field = if problem.field.is_empty() { String::new() } else { format!(", `{}`", problem.field) };
             diagnostics.push(Diagnostic::at(&source.span, format!("source `{}`{field}: {problem}", source.name)));
         }
+    }
+    // Whoever looks at what was done needs no files any more.
+    if purpose != Purpose::Inspect {
+        imports::look(&pipeline, &mut diagnostics);
     }
     if !diagnostics.is_empty() {
         return Err(Failure::config(diagnostics.render(io::stderr().is_terminal())));
@@ -242,6 +248,7 @@ pub(crate) fn topology(assembled: Assembled, letters: Option<&Path>) -> Result<T
         .into_iter()
         .map(|source| SourceSpec { name: source.name, built: source.built, options: source.options })
         .collect();
+    let imports = pipeline.imports.into_iter().map(imports::spec).collect::<Result<_, _>>()?;
     let sinks = pipeline
         .sinks
         .into_iter()
@@ -252,7 +259,7 @@ pub(crate) fn topology(assembled: Assembled, letters: Option<&Path>) -> Result<T
             options: sink.options,
         })
         .collect();
-    Ok(Topology { sources, transforms, sinks, dead_letters })
+    Ok(Topology { sources, imports, transforms, sinks, dead_letters })
 }
 
 struct LetterFile(DeadLetterFile);

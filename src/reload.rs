@@ -5,6 +5,7 @@ use crate::{
     assemble::{Assembled, Purpose, assemble},
 };
 use headwater_config::{Pipeline, Table};
+use headwater_runtime::export;
 use std::{
     convert::Infallible,
     fs,
@@ -104,13 +105,14 @@ async fn hung_up(hangups: &mut Option<tokio::signal::unix::Signal>) {
     }
 }
 
-/// Files that a pipeline is made of, beside its YAML: programs and enrichment tables.
+/// Files that a pipeline is made of, beside its YAML: programs, enrichment tables, and what is imported.
 pub(crate) fn files(pipeline: &Pipeline) -> Vec<PathBuf> {
     let programs = pipeline.transforms.iter().flat_map(|spec| spec.transform.texts()).map(|text| text.file().into());
     let tables = pipeline.enrichment_tables.iter().map(|table| match &table.table {
         Table::Csv { path, .. } | Table::Mmdb { path } => path.clone(),
     });
-    programs.chain(tables).collect()
+    let imports = pipeline.imports.iter().flat_map(|spec| export::files(&spec.path).unwrap_or_default());
+    programs.chain(tables).chain(imports).collect()
 }
 
 /// A file as it looks from outside; `None` if it is not there.

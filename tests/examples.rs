@@ -233,6 +233,15 @@ fn expectations(name: &str, produced: &Produced, table: &BTreeMap<String, (u64, 
             assert_eq!(produced["-"].len() as u64, delivered);
             normalized(&produced["-"]);
         }
+        "import-export" => {
+            assert_eq!(table["last_year/acme.pactflow.io"].0, 4, "one of them is there twice");
+            assert_eq!(table["last_year/acme.pactflow.io"].1, 3);
+            let old = produced["-"]
+                .iter()
+                .filter(|event| event["metadata"]["uid"].as_str().is_some_and(|id| id.starts_with("Exported2025")));
+            assert_eq!(old.count(), 3);
+            normalized(&produced["-"]);
+        }
         _ => {}
     }
 }

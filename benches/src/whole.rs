@@ -79,6 +79,7 @@ async fn read(provider: Provider, url: &str, credential: &str, transform: Arc<dy
             built: BuiltSource { min_interval: Period::seconds(0), ..built },
             options,
         }],
+        imports: Vec::new(),
         transforms: vec![TransformSpec {
             name: "normalize".into(),
             inputs: vec!["in".into()],

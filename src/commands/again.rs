@@ -89,6 +89,7 @@ pub(crate) fn verify(args: &AgainArgs, log_format: LogFormat) -> Result<(), Fail
         transforms: Vec::new(),
         sinks: vec![nowhere(&sources)?],
         sources,
+        imports: Vec::new(),
         dead_letters: DeadLetterTarget::Sink(NOWHERE.into()),
     };
     read(topology, again.clone(), &Board::default(), log_format)?;
@@ -134,6 +135,8 @@ pub(crate) fn verify(args: &AgainArgs, log_format: LogFormat) -> Result<(), Fail
 /// Loads the configuration, keeps the sources asked for, and opens the ledger.
 fn prepare(args: &AgainArgs) -> Result<(Assembled, Arc<FileLedger>), Failure> {
     let mut assembled = assemble(&args.config, Use::Run)?;
+    // Reading again is a question to the provider.
+    assembled.pipeline.imports.clear();
     let sources = &mut assembled.pipeline.sources;
     let names: Vec<String> = sources.iter().map(|source| source.name.clone()).collect();
     if let Some(unknown) = args.sources.iter().find(|name| !names.contains(name)) {

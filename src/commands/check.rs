@@ -32,6 +32,7 @@ pub(crate) fn check(config: &[PathBuf], timeout: Duration, simulate: bool) -> Re
     let mut assembled = assemble(config, purpose)?;
     // Nothing is delivered, nothing is kept.
     assembled.pipeline.sinks.clear();
+    assembled.pipeline.imports.clear();
     assembled.transforms.clear();
     assembled.pipeline.dead_letter = DeadLetter::Sink(String::new());
     let mut topology = topology(assembled, None)?;

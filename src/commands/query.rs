@@ -49,6 +49,7 @@ pub(crate) fn query(args: &QueryArgs, log_format: LogFormat) -> Result<(), Failu
     let asked = Arc::new(AtomicU64::new(0));
     let mut topology = Topology {
         sources: vec![source(args, since)?],
+        imports: Vec::new(),
         transforms: transforms(args, Within { since, until, asked: asked.clone() })?,
         sinks: Vec::new(),
         dead_letters: DeadLetterTarget::Store(Box::new(Remarks)),

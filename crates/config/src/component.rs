@@ -4,6 +4,7 @@ use crate::{
     Diagnostic, Diagnostics, Entry, Node, Registry, SinkSpec, SourceSpec, Span,
     decode::{Decoder, Subject, missing_key, value_problem},
     decode_error::scrub,
+    import::FILE,
     shape::Shape,
     suggest,
 };
@@ -85,7 +86,13 @@ fn split(
 impl Workshop<'_> {
     /// Builds a source, or reports everything that is wrong with it.
     pub(crate) fn source(&self, entry: &Entry, diagnostics: &mut Diagnostics) -> Option<SourceSpec> {
-        let kind = kind(entry, "source", &self.registry.source_types(), diagnostics)?;
+        let known = [self.registry.source_types(), vec![FILE]].concat();
+        let kind = kind(entry, "source", &known, diagnostics)?;
+        if kind == FILE {
+            let problem = format!("source `{}` reads files, and has no log to ask", entry.key);
+            diagnostics.push(Diagnostic::at(&entry.span, problem).hint("ask the source whose events they are"));
+            return None;
+        }
         let plugin = self.registry.sources.get(kind)?;
         let name = format!("source `{}`", entry.key);
         let parts = split(&entry.value, &name, &plugin.shape, &["type"], SourceOptions::KEYS, diagnostics);

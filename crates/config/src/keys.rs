@@ -1,9 +1,15 @@
 //! The keys of the parts that no plugin owns: for decoding, and for the JSON Schema.
 
 use crate::OnError;
+use headwater_contracts::ExportFormat;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
-use std::{borrow::Cow, collections::BTreeMap, fmt, path::PathBuf};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::PathBuf,
+};
 
 /// One name or a list of names.
 #[derive(Debug, Clone, Default)]
@@ -63,6 +69,31 @@ impl FileStateKeys {
 pub(crate) struct DeadLetterKeys {
     /// Folder of NDJSON files, from the working directory if relative. Default: `./state/dead-letter`.
     pub(crate) path: PathBuf,
+}
+
+/// Files that people exported from a provider: events of another source, delivered before it is read, and never twice.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ImportKeys {
+    /// The file, from the folder of the YAML file if relative; in its name `*` and `?` stand for any others. Compressed with
+    /// gzip or not.
+    pub(crate) path: PathBuf,
+    /// The source whose events the file holds. They are filed under its name in the ledger, so that what it has delivered is
+    /// not delivered again, by neither.
+    pub(crate) source: String,
+    /// Its stream (for `anypoint` the organization's id). Default: its only one.
+    pub(crate) stream: Option<String>,
+    /// The provider whose records the file holds, for a check: it must be that of `source`.
+    pub(crate) provider: Option<String>,
+    /// How the records stand in the file: `ndjson`, `json` or `csv`. Default: as the end of its name says.
+    pub(crate) format: Option<ExportFormat>,
+    /// Of a CSV: which member of the API's record a column holds, by the column's name, where that is another.
+    #[serde(default)]
+    pub(crate) columns: BTreeMap<String, String>,
+    /// Of a CSV: members of the API's record that it lacks. Its events are delivered without them, and stand in for those
+    /// of the API.
+    #[serde(default)]
+    pub(crate) without: BTreeSet<String>,
 }
 
 /// Runs a VRL program on each event.

@@ -1,10 +1,11 @@
 //! Files to a pipeline.
 
 use crate::{
-    Diagnostic, Diagnostics, LoadOptions, Pipeline, Registry, SourceFile, Span,
+    Diagnostic, Diagnostics, Entry, LoadOptions, Pipeline, Registry, SourceFile, Span,
     component::Workshop,
     decode::Decoder,
     document::{Document, files, open},
+    import::is_file,
     settings::{default_dead_letter, default_state},
     transform::is_name,
     wiring::Wiring,
@@ -91,7 +92,10 @@ fn pipeline(
     let mut unheard = Diagnostics::default();
     let wiring = Wiring::new(document, &dead_letter, if document.whole { diagnostics } else { &mut unheard });
     tables_twice(document, diagnostics);
-    let sources = document.sources.iter().filter_map(|entry| workshop.source(entry, diagnostics)).collect();
+    let (files, asked): (Vec<&Entry>, Vec<&Entry>) = document.sources.iter().partition(|entry| is_file(entry));
+    let sources: Vec<_> = asked.into_iter().filter_map(|entry| workshop.source(entry, diagnostics)).collect();
+    let imports =
+        files.into_iter().filter_map(|entry| workshop.import(entry, document, &sources, diagnostics)).collect();
     let mut transforms: Vec<_> =
         document.transforms.iter().filter_map(|entry| workshop.transform(entry, diagnostics)).collect();
     let mut sinks: Vec<_> = document.sinks.iter().filter_map(|entry| workshop.sink(entry, diagnostics)).collect();
@@ -109,6 +113,7 @@ fn pipeline(
         dead_letter,
         ocsf_version: ocsf_version.unwrap_or_default(),
         sources,
+        imports,
         transforms,
         enrichment_tables,
         sinks,

@@ -1,10 +1,15 @@
 //! A pipeline, typed and checked.
 
 use crate::{Graph, Span, VrlText};
-use headwater_contracts::{BuiltSource, Sink, SinkOptions, SourceOptions};
+use headwater_contracts::{BuiltSource, ExportFormat, Sink, SinkOptions, SourceOptions};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::{fmt, net::SocketAddr, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::SocketAddr,
+    path::PathBuf,
+};
 
 /// Everything a configuration says. Components are in the order written.
 pub struct Pipeline {
@@ -18,6 +23,8 @@ pub struct Pipeline {
     pub ocsf_version: OcsfVersion,
     /// What is read.
     pub sources: Vec<SourceSpec>,
+    /// Files that are read before them.
+    pub imports: Vec<ImportSpec>,
     /// What happens to events on their way.
     pub transforms: Vec<TransformSpec>,
     /// Tables that VRL programs look things up in.
@@ -138,6 +145,26 @@ pub struct SourceSpec {
     /// What its plugin built.
     pub built: BuiltSource,
     /// Where its name was written.
+    pub span: Span,
+}
+
+/// A source component that reads files: events of another source.
+pub struct ImportSpec {
+    /// Its name.
+    pub name: String,
+    /// The file; `*` and `?` in its name stand for any others.
+    pub path: PathBuf,
+    /// The source whose events they are, and its stream.
+    pub source: String,
+    /// The stream.
+    pub stream: String,
+    /// How the records stand in the files; `None`: as their names say.
+    pub format: Option<ExportFormat>,
+    /// Of a CSV: members by the columns that hold them, where the names differ.
+    pub columns: BTreeMap<String, String>,
+    /// Of a CSV: members that it may lack.
+    pub without: BTreeSet<String>,
+    /// Where `path` was written.
     pub span: Span,
 }
 

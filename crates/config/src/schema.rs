@@ -2,7 +2,10 @@
 
 use crate::{
     Api, KafkaState, OcsfVersion, Registry,
-    keys::{CsvKeys, DeadLetterKeys, FileStateKeys, FilterKeys, MmdbKeys, Names, RemapKeys, RouteKeys, TestKeys},
+    import::FILE,
+    keys::{
+        CsvKeys, DeadLetterKeys, FileStateKeys, FilterKeys, ImportKeys, MmdbKeys, Names, RemapKeys, RouteKeys, TestKeys,
+    },
     registry::generator,
 };
 use headwater_contracts::{SinkOptions, SourceOptions};
@@ -22,7 +25,8 @@ pub fn json_schema(registry: &Registry) -> Value {
         let own = (plugin.schema)(g).to_value();
         tagged(kind, &[&own, &source_options])
     });
-    let sources: Vec<Value> = sources.collect();
+    let mut sources: Vec<Value> = sources.collect();
+    sources.push(tagged(FILE, &[&keys::<ImportKeys>(g)]));
     let sinks = registry.sinks.iter().map(|(kind, plugin)| {
         let own = (plugin.schema)(g).to_value();
         tagged(kind, &[&inputs, &own, &sink_options])

@@ -21,7 +21,12 @@ pub(crate) fn default_state() -> State {
 
 impl Workshop<'_> {
     /// Decodes a value with a `type` beside its own keys.
-    fn tagged<T: DeserializeOwned>(&self, entry: &Entry, name: &str, diagnostics: &mut Diagnostics) -> Option<T> {
+    pub(crate) fn tagged<T: DeserializeOwned>(
+        &self,
+        entry: &Entry,
+        name: &str,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<T> {
         let own = entry.value.subset(|key| key != "type");
         self.decoder.decode_all(&own, Subject::new(name, &entry.span), diagnostics)
     }

@@ -4,6 +4,7 @@
 //! | trait | who writes one | who calls it |
 //! |---|---|---|
 //! | [`Source`], [`Scan`] | a source plugin: one audit API | the scan driver of the runtime |
+//! | [`Import`] | a source plugin: the files that people export | the driver, before it scans |
 //! | [`Transform`] | the VRL stage | a lane of the runtime |
 //! | [`Sink`] | a destination | the sink driver of the runtime |
 //! | [`Clock`] | the runtime (system), the testkit (fake) | everything that needs the time |
@@ -14,6 +15,7 @@ mod coverage;
 mod error;
 mod event;
 mod identity;
+mod import;
 mod login;
 mod options;
 mod own_query;
@@ -30,6 +32,7 @@ pub use coverage::{Coverage, Covered, Span};
 pub use error::ReadError;
 pub use event::{Event, Origin};
 pub use identity::Identity;
+pub use import::{Cell, Column, Columns, ExportFormat, Import, Need};
 pub use login::{Login, LoginBody, LoginField};
 pub use options::{
     BatchOptions, ByteSize, OnReject, Period, RateLimit, Rescan, Retry, SinkOptions, SourceOptions, StartAt, Tls,

@@ -10,7 +10,7 @@
 //!                                        └─► Complete: coverage, state · Restart · Split
 //! ```
 
-use crate::{Coverage, Echo, Identity, OwnRequests, PageEnd, ReadError, Rejection, Request, Span, Timestamp};
+use crate::{Coverage, Echo, Identity, Import, OwnRequests, PageEnd, ReadError, Rejection, Request, Span, Timestamp};
 use serde_json::Value;
 
 /// What a plugin may know when it plans: the committed ledger of one stream, and the time.
@@ -79,6 +79,12 @@ pub trait Source: Send + Sync + 'static {
     /// Whether the provider records requests for pages. If it does not, they need not be remembered; logins always are.
     fn leaves_echoes(&self) -> bool {
         true
+    }
+
+    /// A reader for a file of this stream's records; `state` is what the stream's last scan had committed. `None` if there
+    /// is nothing to import.
+    fn import(&self, _stream: &str, _state: Option<&Value>) -> Option<Box<dyn Import>> {
+        None
     }
 
     /// How long an own request may wait for its echo before it is forgotten.

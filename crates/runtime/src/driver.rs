@@ -1,10 +1,13 @@
 //! The scan driver of one stream: plan, request, split, recognise, hand to the lane, and mark what is complete.
 
 mod announce;
+mod import;
 mod login;
 mod page;
 mod retention;
 mod sort;
+
+pub(crate) use import::ImportJob;
 
 use crate::{
     backoff::Backoff,
@@ -64,6 +67,8 @@ pub(crate) struct Driver {
     pub(crate) failure: Failure,
     pub(crate) stop: watch::Receiver<bool>,
     pub(crate) ending: Ending,
+    /// Whether identities that no scan will meet again are forgotten. Not while files are read; then each batch is committed.
+    pub(crate) forgets: bool,
     /// `headwater/1.2.3 (poller 01ab23cd`: the fixed part of the `User-Agent`.
     pub(crate) agent: String,
 }
@@ -148,6 +153,16 @@ impl Driver {
     /// Reads the stream until it is over. `Err` holds why a stream was given up.
     pub(crate) async fn run(mut self) -> Result<(), String> {
         let ended = self.read().await;
+        self.end(ended).await
+    }
+
+    /// Ends without having begun: the run is over.
+    pub(crate) async fn skip(self) -> Result<(), String> {
+        self.end(Err(Halt::Stop)).await
+    }
+
+    /// Lets what is in flight finish, and shows how it ended.
+    async fn end(self, ended: Result<(), Halt>) -> Result<(), String> {
         let outcome = match ended {
             Ok(()) | Err(Halt::Stop) => {
                 // What is in flight is still delivered and committed.
@@ -268,18 +283,7 @@ impl Driver {
 
     /// Everything of a scan has been read: waits until it is settled, checks the books, marks the range.
     async fn complete(&self, span: Span, state: Option<Value>, reading: &mut Reading) -> Result<(), Halt> {
-        self.hand_over(reading).await?;
-        let settled = self.lane.drain().await?;
-        let newly = settled - reading.settled_before;
-        let Tally { read, suppressed, .. } = reading.tally;
-        if read != newly + suppressed {
-            return Err(Halt::Failed(format!(
-                "{}/{}: the books of a scan do not balance: read {read}, settled {newly}, suppressed {suppressed}; its range is not marked as covered. Please report this",
-                self.key.source, self.key.stream
-            )));
-        }
-        reading.settled_before = settled;
-        reading.tally = Tally::default();
+        let newly = self.balance(reading).await?;
         reading.first = false;
         let now = self.server_now();
         let forget_requests_before = now - self.source.echo_window().max(self.source.budget_window());
@@ -292,6 +296,24 @@ impl Driver {
             ..Commit::default()
         };
         self.with_ledger(move |ledger, key| ledger.commit(key, &step)).await
+    }
+
+    /// Waits until everything that was read is settled, and checks the books since the last balance. Returns the number of
+    /// events newly settled.
+    async fn balance(&self, reading: &mut Reading) -> Result<u64, Halt> {
+        self.hand_over(reading).await?;
+        let settled = self.lane.drain().await?;
+        let newly = settled - reading.settled_before;
+        let Tally { read, suppressed, .. } = reading.tally;
+        if read != newly + suppressed {
+            return Err(Halt::Failed(format!(
+                "{}/{}: the books of a scan do not balance: read {read}, settled {newly}, suppressed {suppressed}; its range is not marked as covered. Please report this",
+                self.key.source, self.key.stream
+            )));
+        }
+        reading.settled_before = settled;
+        reading.tally = Tally::default();
+        Ok(newly)
     }
 
     async fn back_off(&self, error: &ReadError, reading: &mut Reading) -> Result<(), Halt> {

@@ -218,5 +218,10 @@ async fn dispatch(context: LaneContext, mut works: mpsc::Receiver<(Routed, Rest)
 
 /// Where an event is filed in the ledger.
 pub(crate) fn filed(event: &Event) -> Filed {
-    Filed { time: event.time.map_or(0, |time| time.timestamp_millis()), identity: event.identity }
+    filed_under(event.identity, event.time)
+}
+
+/// Where an event of this identity and time is filed.
+pub(crate) fn filed_under(identity: Identity, time: Option<Timestamp>) -> Filed {
+    Filed { time: time.map_or(0, |time| time.timestamp_millis()), identity }
 }

@@ -5,6 +5,8 @@
 //! driver ─ plan, request, split, dedup ─► lane ─ transforms ─ sinks ─ acknowledgement ─► ledger
 //! ```
 //!
+//! Files that people exported take the same way from the driver on ([`export`]).
+//!
 //! It knows no plugin by name and no YAML.
 
 pub mod api;
@@ -13,6 +15,7 @@ mod budget;
 mod clock;
 mod dead_letter;
 mod driver;
+pub mod export;
 mod failure;
 mod http;
 mod hurry;
@@ -32,4 +35,4 @@ pub use http::{Answer, ExchangeError, HttpClient};
 pub use run::{RunError, RunOptions, Summary, run};
 pub use splitter::{ELEMENT_MAX, ENVELOPE_MAX, Page, SplitError, Splitter};
 pub use status::{Board, Phase, StreamStatus};
-pub use topology::{DeadLetterTarget, SinkSpec, SourceSpec, Topology, TransformSpec};
+pub use topology::{DeadLetterTarget, ImportSpec, SinkSpec, SourceSpec, Topology, TransformSpec};

@@ -3,14 +3,14 @@
 use crate::{
     budget::Budgets,
     clock::ServerClock,
-    driver::{Driver, Ending, stopped},
+    driver::{Driver, Ending, ImportJob, stopped},
     failure::Failure,
     http::HttpClient,
     hurry::Hurry,
     lane::{InFlight, Lane, LaneContext},
     sink_driver::SinkDriver,
     status::{Board, StreamStatus},
-    topology::{DeadLetterTarget, Topology, Wiring},
+    topology::{DeadLetterTarget, ImportSpec, Topology, Wiring},
 };
 use headwater_contracts::{Clock, ConfigError, Origin, Period, StartAt};
 use headwater_ledger::{Ledger, StreamKey};
@@ -71,7 +71,9 @@ pub async fn run(
     options: RunOptions,
 ) -> Result<Summary, RunError> {
     let failure = Failure::new();
-    let names: Vec<String> = topology.sources.iter().map(|source| source.name.clone()).collect();
+    let of_sources = topology.sources.iter().map(|source| &source.name);
+    let names: Vec<String> = of_sources.chain(topology.imports.iter().map(|import| &import.name)).cloned().collect();
+    let mut imports = topology.imports;
     let (letters_to, letters) = match topology.dead_letters {
         DeadLetterTarget::Store(store) => (None, Some(store)),
         DeadLetterTarget::Sink(name) => (Some(name), None),
@@ -115,48 +117,57 @@ pub async fn run(
         let source: Arc<dyn headwater_contracts::Source> = Arc::from(spec.built.source);
         for stream in source.streams() {
             let key = StreamKey { source: spec.name.clone(), stream: stream.clone() };
-            let line = options.board.line(&spec.name, &stream);
-            let in_flight = InFlight::default();
-            let lane = Lane::start(LaneContext {
-                source: spec.name.clone(),
-                key: key.clone(),
-                wiring: wiring.clone(),
-                sinks: sinks.clone(),
-                letters: letters.clone(),
-                ledger: ledger.clone(),
-                clock: clock.clone(),
-                in_flight: in_flight.clone(),
-                line: line.clone(),
-                failure: failure.clone(),
-                hurry: hurry.clone(),
-            });
-            let origin = Origin {
+            let origin = Arc::new(Origin {
                 source: spec.name.clone(),
                 provider: spec.built.provider,
-                stream,
+                stream: stream.clone(),
                 own_query_policy: spec.built.own_query_policy,
+            });
+            // For the stream itself, and for files of its events, which leave from the component that names them.
+            let driver = |component: &str, forgets: bool| {
+                let line = options.board.line(component, &stream);
+                let in_flight = InFlight::default();
+                let lane = Lane::start(LaneContext {
+                    source: component.to_owned(),
+                    key: key.clone(),
+                    wiring: wiring.clone(),
+                    sinks: sinks.clone(),
+                    letters: letters.clone(),
+                    ledger: ledger.clone(),
+                    clock: clock.clone(),
+                    in_flight: in_flight.clone(),
+                    line: line.clone(),
+                    failure: failure.clone(),
+                    hurry: hurry.clone(),
+                });
+                Driver {
+                    source: source.clone(),
+                    origin: origin.clone(),
+                    key: key.clone(),
+                    http: http.clone(),
+                    budget: budget.clone(),
+                    min_interval: spec.built.min_interval,
+                    start_at: spec.options.start_at.unwrap_or(StartAt::Ago(Period::days(7))),
+                    retry: spec.options.retry.unwrap_or_default(),
+                    server: server.clone(),
+                    clock: clock.clone(),
+                    ledger: ledger.clone(),
+                    lane,
+                    in_flight,
+                    line,
+                    failure: failure.clone(),
+                    stop: options.stop.clone(),
+                    ending: options.ending,
+                    forgets,
+                    agent: agent.clone(),
+                }
             };
-            let driver = Driver {
-                source: source.clone(),
-                origin: Arc::new(origin),
-                key,
-                http: http.clone(),
-                budget: budget.clone(),
-                min_interval: spec.built.min_interval,
-                start_at: spec.options.start_at.unwrap_or(StartAt::Ago(Period::days(7))),
-                retry: spec.options.retry.unwrap_or_default(),
-                server: server.clone(),
-                clock: clock.clone(),
-                ledger: ledger.clone(),
-                lane,
-                in_flight,
-                line,
-                failure: failure.clone(),
-                stop: options.stop.clone(),
-                ending: options.ending,
-                agent: agent.clone(),
-            };
-            streams.spawn(driver.run());
+            let mut files = Vec::new();
+            for import in imports.extract_if(.., |import| import.source == spec.name && import.stream == stream) {
+                let ImportSpec { name, files: paths, reading, .. } = import;
+                files.push((driver(&name, false), ImportJob { name, files: paths, reading }));
+            }
+            streams.spawn(one_after_the_other(files, driver(&spec.name, true)));
         }
     }
     drop(sinks);
@@ -194,4 +205,20 @@ pub async fn run(
         None if !given_up.is_empty() => Err(RunError::GivenUp(given_up)),
         None => Ok(Summary { streams: options.board.snapshot() }),
     }
+}
+
+/// Imports the files of a stream, then reads the stream: both at once would have to agree on every event. A file that cannot
+/// be read does not keep the stream from being read.
+async fn one_after_the_other(files: Vec<(Driver, ImportJob)>, stream: Driver) -> Result<(), String> {
+    let (failure, stop) = (stream.failure.clone(), stream.stop.clone());
+    let mut problems = Vec::new();
+    for (driver, job) in files {
+        problems.extend(driver.import(job).await.err());
+        if failure.get().is_some() || *stop.borrow() {
+            break;
+        }
+    }
+    let over = failure.get().is_some() || *stop.borrow();
+    problems.extend(if over { stream.skip().await } else { stream.run().await }.err());
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
 }

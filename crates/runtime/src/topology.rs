@@ -7,7 +7,7 @@ use headwater_contracts::{
     BuiltSource, Emit, Encode, Event, Outcome, Port, Sink, SinkOptions, SourceOptions, Transform,
 };
 use serde_json::json;
-use std::{collections::HashMap, ops::Range, sync::Arc};
+use std::{collections::HashMap, ops::Range, path::PathBuf, sync::Arc};
 
 /// A source component.
 pub struct SourceSpec {
@@ -17,6 +17,20 @@ pub struct SourceSpec {
     pub built: BuiltSource,
     /// The options all sources share.
     pub options: SourceOptions,
+}
+
+/// A component that reads files: events of another source's stream, delivered before it is read.
+pub struct ImportSpec {
+    /// Its name in the pipeline.
+    pub name: String,
+    /// The source component whose events they are.
+    pub source: String,
+    /// Its stream.
+    pub stream: String,
+    /// The files, in the order they are read.
+    pub files: Vec<PathBuf>,
+    /// How they are read.
+    pub reading: crate::export::Reading,
 }
 
 /// A transform component.
@@ -55,6 +69,8 @@ pub enum DeadLetterTarget {
 pub struct Topology {
     /// The sources.
     pub sources: Vec<SourceSpec>,
+    /// Files to read before them.
+    pub imports: Vec<ImportSpec>,
     /// The transforms, each after those it reads from.
     pub transforms: Vec<TransformSpec>,
     /// The sinks.

@@ -93,6 +93,7 @@ impl Rig {
     pub async fn run(&self, built: BuiltSource, saboteur: &Saboteur) -> Result<Summary, RunError> {
         let topology = Topology {
             sources: vec![SourceSpec { name: "source".into(), built, options: self.options.clone() }],
+            imports: Vec::new(),
             transforms: vec![TransformSpec {
                 name: "drop_own_queries".into(),
                 inputs: vec!["source".into()],

@@ -30,6 +30,7 @@
 
 mod config;
 mod echo;
+mod import;
 mod occurrences;
 mod record;
 mod source;

@@ -32,6 +32,11 @@ pub(crate) struct Occurrences {
 }
 
 impl Occurrences {
+    /// One that forgets nothing: for records in no order.
+    pub(crate) fn keeping_all() -> Self {
+        Self { keeps_all: true, ..Self::default() }
+    }
+
     /// The number of this record among its equals.
     pub(crate) fn next(&mut self, fingerprint: Identity, time: Option<Timestamp>) -> u32 {
         self.disordered |= !self.keeps_all && time.is_some() && time < self.reached;

@@ -1,5 +1,6 @@
 //! One element of `data`: when it happened, and what makes it the same event.
 
+use crate::occurrences::Occurrences;
 use headwater_contracts::{Identity, Timestamp, Unreadable};
 use serde_json::{Map, Value};
 
@@ -76,6 +77,19 @@ impl Entry {
             }
         }
     }
+}
+
+/// The identity of a record: its fingerprint, and its number among equals of what is being read. `place` is its time as the
+/// numbering orders it.
+pub(crate) fn numbered(
+    entry: &Entry,
+    organization: &str,
+    place: Option<Timestamp>,
+    occurrences: &mut Occurrences,
+) -> Identity {
+    let fingerprint = entry.fingerprint(organization);
+    let number = occurrences.next(fingerprint, place);
+    Identity::of(&[&fingerprint.0, &number.to_le_bytes()])
 }
 
 /// Whether a member takes part: an absent one may come as null.

@@ -2,11 +2,12 @@
 
 use crate::{
     echo::Recognizer,
+    import::Exported,
     state::{State, Sweep},
     window::{Job, Purpose, Window},
 };
 use chrono::TimeDelta;
-use headwater_contracts::{Cadence, Gap, Identity, Plan, Source, Span, StreamView, Timestamp};
+use headwater_contracts::{Cadence, Gap, Identity, Import, Plan, Source, Span, StreamView, Timestamp};
 use serde_json::{Map, Value};
 use std::{
     collections::HashMap,
@@ -187,6 +188,10 @@ impl Source for Anypoint {
         };
         plan.scans.push(Box::new(Window::new(Arc::clone(&self.settings), job, state)));
         plan
+    }
+
+    fn import(&self, stream: &str, _state: Option<&Value>) -> Option<Box<dyn Import>> {
+        Some(Box::new(Exported::new(Arc::clone(&self.settings), stream.to_owned())))
     }
 
     fn retention(&self) -> TimeDelta {

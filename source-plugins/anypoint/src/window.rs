@@ -2,14 +2,13 @@
 
 use crate::{
     occurrences::Occurrences,
-    record::Entry,
+    record::{Entry, numbered},
     source::Settings,
     state::{State, Sweep},
 };
 use chrono::{SecondsFormat, TimeDelta};
 use headwater_contracts::{
-    Echo, Identity, Method, Next, OwnRequests, PageEnd, ReadError, Record, Rejection, Request, Scan, Span, Timestamp,
-    Unreadable,
+    Echo, Method, Next, OwnRequests, PageEnd, ReadError, Record, Rejection, Request, Scan, Span, Timestamp, Unreadable,
 };
 use headwater_source_kit::{Visited, cursor, envelope};
 use serde_json::{Value, json};
@@ -195,9 +194,7 @@ impl Scan for Window {
             }
             self.latest = self.latest.max(Some(time));
         }
-        let fingerprint = entry.fingerprint(&self.job.organization);
-        let number = self.occurrences.next(fingerprint, entry.time);
-        let identity = Identity::of(&[&fingerprint.0, &number.to_le_bytes()]);
+        let identity = numbered(&entry, &self.job.organization, entry.time, &mut self.occurrences);
         let echo = self.settings.recognizer.judge(&entry, sent);
         let wanted = self.stray.is_none();
         let echo = if wanted { echo } else { Echo::Foreign };

@@ -22,6 +22,7 @@
 
 mod config;
 mod echo;
+mod import;
 mod probe;
 mod record;
 mod source;

@@ -3,14 +3,16 @@
 use crate::{
     config::Filter,
     echo::Recognizer,
+    import::Exported,
     probe::{EventTypes, Probe},
     state::State,
     unit::Unit,
     window::{Duty, Job, Window},
 };
 use chrono::TimeDelta;
-use headwater_contracts::{Cadence, Gap, Identity, Plan, Request, Source, Span, StreamView, Timestamp};
+use headwater_contracts::{Cadence, Gap, Identity, Import, Plan, Request, Source, Span, StreamView, Timestamp};
 use headwater_source_kit::Rescans;
+use serde_json::Value;
 use std::sync::Arc;
 
 /// Longest window. A log of years is read in so many steps, each of which is progress that a crash does not undo.
@@ -230,6 +232,10 @@ impl Source for Api7 {
         }
         plan.wake = Some(wake.max(now + TimeDelta::seconds(1)));
         plan
+    }
+
+    fn import(&self, _stream: &str, state: Option<&Value>) -> Option<Box<dyn Import>> {
+        Some(Box::new(Exported { settings: Arc::clone(&self.settings), owner: State::read(state).owner }))
     }
 
     fn retention(&self) -> TimeDelta {

@@ -25,6 +25,7 @@
 
 mod config;
 mod echo;
+mod import;
 mod record;
 mod schedule;
 mod source;

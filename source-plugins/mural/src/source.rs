@@ -3,13 +3,15 @@
 use crate::{
     config::{ACTIONS_PER_CHAIN, CallBudget, DateFormat, Mode},
     echo::Recognizer,
+    import::Exported,
     schedule::{self, Due, Duty},
     state::State,
     sweep::{Job, Sweep},
     window::{PARTITION, partition_of, whole_second},
 };
 use chrono::TimeDelta;
-use headwater_contracts::{Cadence, Gap, Identity, Plan, Source, Span, StreamView, Timestamp};
+use headwater_contracts::{Cadence, Gap, Identity, Import, Plan, Source, Span, StreamView, Timestamp};
+use serde_json::Value;
 use std::{collections::BTreeSet, sync::Arc};
 
 /// See [`Settings::reach`].
@@ -181,6 +183,10 @@ impl Source for Mural {
             None => plan.wake = Some(wake.map_or(next_poll, |wake| wake.min(next_poll))),
         }
         plan
+    }
+
+    fn import(&self, _stream: &str, _state: Option<&Value>) -> Option<Box<dyn Import>> {
+        Some(Box::new(Exported { settings: Arc::clone(&self.settings) }))
     }
 
     fn retention(&self) -> TimeDelta {

@@ -27,6 +27,7 @@
 
 mod config;
 mod echo;
+mod import;
 mod pace;
 mod page;
 mod record;

@@ -4,12 +4,14 @@ use crate::{
     RETENTION,
     config::OnCursorLost,
     echo::Recognizer,
+    import::Exported,
     pace::Pace,
     scan::{AuditScan, Job, Position},
     state::State,
 };
 use chrono::TimeDelta;
-use headwater_contracts::{Cadence, Gap, Plan, Rescan, Source, Span, StreamView, Timestamp};
+use headwater_contracts::{Cadence, Gap, Import, Plan, Rescan, Source, Span, StreamView, Timestamp};
+use serde_json::Value;
 use std::sync::Arc;
 
 /// The options that scans need.
@@ -131,6 +133,10 @@ impl Source for Pactflow {
         plan.gaps.extend(state.read_to().and_then(|read_to| gap(read_to, view.now)));
         plan.scans.push(Box::new(self.scan(view, state, rescans, pace)));
         plan
+    }
+
+    fn import(&self, _stream: &str, _state: Option<&Value>) -> Option<Box<dyn Import>> {
+        Some(Box::new(Exported { settings: Arc::clone(&self.settings) }))
     }
 
     fn retention(&self) -> TimeDelta {

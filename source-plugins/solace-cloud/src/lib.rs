@@ -28,6 +28,7 @@
 mod check;
 mod config;
 mod echo;
+mod import;
 mod page;
 mod record;
 mod scan;

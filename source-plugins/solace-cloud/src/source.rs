@@ -4,11 +4,13 @@ use crate::{
     check::{Check, shortfall},
     config::Filter,
     echo::Recognizer,
+    import::Exported,
     scan::{AuditScan, Job, SMALL_PAGE},
     state::State,
 };
 use chrono::TimeDelta;
-use headwater_contracts::{Cadence, Gap, Period, Plan, Source, Span, StreamView, Timestamp};
+use headwater_contracts::{Cadence, Gap, Import, Period, Plan, Source, Span, StreamView, Timestamp};
+use serde_json::Value;
 use std::sync::Arc;
 
 /// A scan of more requests than this is not done at every poll.
@@ -149,6 +151,10 @@ impl Source for SolaceCloud {
     }
 
     /// Two days more than the provider promises to keep, so that reading again from its oldest event stays exact.
+    fn import(&self, _stream: &str, _state: Option<&Value>) -> Option<Box<dyn Import>> {
+        Some(Box::new(Exported { settings: Arc::clone(&self.settings) }))
+    }
+
     fn retention(&self) -> TimeDelta {
         self.settings.retention
     }

@@ -102,9 +102,15 @@ fn users(name: &str, value: &mut Value) {
                     map.insert("type_id".into(), Value::Integer(99));
                 }
             }
-            map.iter_mut().for_each(|(name, value)| users(name, value));
+            for (name, value) in map.iter_mut() {
+                users(name, value);
+            }
         }
-        Value::Array(list) => list.iter_mut().for_each(|value| users(name, value)),
+        Value::Array(list) => {
+            for value in list {
+                users(name, value);
+            }
+        }
         _ => {}
     }
 }

@@ -1,8 +1,8 @@
 //! Own requests: written down before they are sent, dated by the server's clock, used up by their echoes.
 
 use super::{Driver, Halt, Reading};
+use crate::lane::filed_under;
 use headwater_contracts::{Identity, OwnRequest, Request, Timestamp};
-use headwater_ledger::Filed;
 use std::time::Duration;
 
 /// How far our idea of the server's clock may be off before it is worth a write: `Date` has whole seconds.
@@ -84,7 +84,7 @@ impl Driver {
     /// Whether an echo is seen for the first time, and so uses up its request. Echoes are few: one look each is cheap.
     /// If the ledger cannot answer now, `sort_out` fails on it in a moment.
     pub(super) fn is_new(&self, identity: Identity, time: Option<Timestamp>) -> bool {
-        let filed = Filed { time: time.map_or(0, |time| time.timestamp_millis()), identity };
+        let filed = filed_under(identity, time);
         !self.in_flight.contains(&identity)
             && self.ledger.known(&self.key, &[filed]).is_ok_and(|known| known == [false])
     }

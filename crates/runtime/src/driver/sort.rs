@@ -3,7 +3,7 @@
 use super::{BATCH_BYTES, BATCH_EVENTS, Driver, Halt, Reading};
 use crate::{
     dead_letter::DeadLetter,
-    lane::{Work, filed},
+    lane::{Work, filed, filed_under},
 };
 use bytes::Bytes;
 use headwater_contracts::{Coverage, Echo, Event, Identity, OwnQueryPolicy, Record, Tally, Timestamp, Unreadable};
@@ -15,6 +15,33 @@ use std::collections::VecDeque;
 pub(super) struct Pending {
     pub(super) raw: Bytes,
     pub(super) record: Result<Record, Unreadable>,
+}
+
+impl Pending {
+    /// Where it is filed in the ledger.
+    pub(super) fn filed(&self) -> Filed {
+        match &self.record {
+            Ok(record) => filed_under(record.identity, record.time),
+            Err(_) => filed_under(unreadable(&self.raw), None),
+        }
+    }
+
+    /// Whether it is to be delivered, if it has not been.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.record.as_ref().map_or(true, |record| record.wanted)
+    }
+
+    /// It has been delivered before.
+    pub(super) fn suppress(&mut self) {
+        let (filed, time) = (self.filed(), self.record.as_ref().map_or(None, |record| record.time));
+        let identity = filed.identity;
+        self.record = Ok(Record { id: identity.to_string(), identity, time, echo: Echo::Foreign, wanted: false });
+    }
+}
+
+/// The identity of what is no record: its bytes.
+fn unreadable(raw: &[u8]) -> Identity {
+    Identity::of(&[b"unreadable", raw])
 }
 
 /// Records between pages, until they fill a batch or the reading waits: small pages make no small batches.
@@ -50,10 +77,12 @@ impl Driver {
             let batch: Vec<Pending> = pending.drain(..pending.len().min(BATCH_EVENTS)).collect();
             let work = self.sort_out(reading, batch).await?;
             reading.tally.add(&work.tally);
-            let forget_before = Some(self.source.horizon(self.server_now()));
+            let forget_before = self.forgets.then(|| self.source.horizon(self.server_now()));
             // The state speaks of all of them.
             let state = if pending.is_empty() { state.clone() } else { None };
-            self.lane.push(Work { state, forget_before, ..work }).await?;
+            // Files are not slow enough for pauses, in which pages are committed: each batch of them is, so that a kill repeats few.
+            let commit = !self.forgets;
+            self.lane.push(Work { state, forget_before, commit, ..work }).await?;
         }
         Ok(())
     }
@@ -117,7 +146,7 @@ impl Driver {
             Ok(record) if !record.wanted => return (None, record.echo, None),
             Ok(record) => (record, None),
             Err(Unreadable { reason }) => {
-                let identity = Identity::of(&[b"unreadable", &raw]);
+                let identity = unreadable(&raw);
                 let record =
                     Record { id: identity.to_string(), identity, time: None, echo: Echo::Foreign, wanted: true };
                 (record, Some(reason))

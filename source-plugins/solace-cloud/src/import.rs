@@ -1,0 +1,23 @@
+//! Records out of a file: lines, or what `downloadType=json` gives, which is a page under another content type.
+
+use crate::{record::Entry, source::Settings};
+use headwater_contracts::{Echo, Import, OwnRequests, Record, Unreadable};
+use std::sync::Arc;
+
+/// See the module.
+pub(crate) struct Exported {
+    pub(crate) settings: Arc<Settings>,
+}
+
+impl Import for Exported {
+    fn elements(&self) -> &'static [&'static str] {
+        &["data"]
+    }
+
+    fn record(&mut self, raw: &[u8], sent: &OwnRequests) -> Result<Record, Unreadable> {
+        let entry = Entry::read(raw)?;
+        let echo = self.settings.recognizer.as_ref().map_or(Echo::Foreign, |own| own.judge(&entry, sent));
+        let (id, identity, time) = (entry.id().to_owned(), entry.identity(), entry.time());
+        Ok(Record { id, identity, time, echo, wanted: true })
+    }
+}
