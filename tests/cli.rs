@@ -366,6 +366,16 @@ fn vrl_tells_drops_and_failures_apart() {
     assert!(stderr(&done).contains("wrong.vrl:1:6"), "{}", stderr(&done));
 }
 
+#[test]
+fn vrl_says_what_it_was_not_given() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("events"), "{\"n\":1}\nnonsense\n").unwrap();
+    let done = run(dir.path(), &["vrl", "builtin:normalize.vrl", "--input", "events"]);
+    assert_code(&done, Some(0));
+    assert!(stderr(&done).contains("event 2 is not JSON") && !stderr(&done).contains("event 1 "), "{}", stderr(&done));
+    assert!(stderr(&done).contains("--metadata"), "{}", stderr(&done));
+}
+
 /// One whole run on the demonstration's faults: throttling, a torn answer, an outage.
 fn every_event_once(provider: Provider) {
     let simulator = simulator(provider, Scenario::demo(provider));

@@ -3,9 +3,9 @@
 //!
 //! | format | a record is | module |
 //! |---|---|---|
-//! | `ndjson` | a line | [`lines`] |
-//! | `json` | an element of the document, or of its array | [`array`] |
-//! | `csv` | a row, rebuilt as the API's JSON | [`rows`], [`table`] |
+//! | `ndjson` | a line | `lines` |
+//! | `json` | an element of the document, or of its array | `array` |
+//! | `csv` | a row, rebuilt as the API's JSON | `rows`, `table` |
 //!
 //! Each may be compressed with gzip, which is told by its first bytes, and begin with a byte order mark.
 
