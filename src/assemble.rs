@@ -102,9 +102,7 @@ pub(crate) fn compiler(pipeline: &Pipeline, diagnostics: &mut Diagnostics) -> Co
         }
         Tables::default()
     });
-    // Both lists of releases are the same: a test of the schema says so.
-    let version = pipeline.ocsf_version.as_str().parse().unwrap_or_default();
-    Compiler::new(headwater_library::functions(version), tables)
+    Compiler::new(headwater_library::functions(pipeline.ocsf_version), tables)
 }
 
 /// Where the bytes of a program were written, for errors at run time.

@@ -42,7 +42,7 @@ pub(crate) fn measure(provider: Provider, raws: &[Bytes]) -> Result<Parts> {
 
 fn measure_one(provider: Provider, raws: &[Bytes]) -> Result<Parts> {
     let mut functions = vrl::stdlib::all();
-    functions.extend(headwater_library::functions(headwater_library::Version::default()));
+    functions.extend(headwater_library::functions(headwater_contracts::OcsfVersion::default()));
     let text = headwater_library::builtin("normalize.vrl").unwrap_or_default();
     let program = vrl::compiler::compile(text, &functions).map_err(|e| anyhow!("{e:?}"))?.program;
     let zone = TimeZone::Named("UTC".parse().map_err(|e| anyhow!("{e}"))?);

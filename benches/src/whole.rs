@@ -45,7 +45,7 @@ pub(crate) fn measure(provider: Provider, url: &str, credential: &str, least: us
         .build()?;
     let program = headwater_library::builtin("normalize.vrl").context("normalize.vrl")?;
     let compiler =
-        Compiler::new(headwater_library::functions(headwater_library::Version::default()), Tables::default());
+        Compiler::new(headwater_library::functions(headwater_contracts::OcsfVersion::default()), Tables::default());
     let compiled = compiler.compile(program).map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
     let normalize = Remap::new("normalize", compiled, locate_in("normalize.vrl", program), RemapOptions::default());
     let before = ProcessTime::now();

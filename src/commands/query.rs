@@ -123,7 +123,7 @@ fn source(args: &QueryArgs, since: Timestamp) -> Result<SourceSpec, Failure> {
 fn transforms(args: &QueryArgs, within: Within) -> Result<Vec<TransformSpec>, Failure> {
     let mut steps: Vec<(&str, Arc<dyn Transform>)> = vec![("within", Arc::new(within))];
     let compiler =
-        Compiler::new(headwater_library::functions(headwater_library::Version::default()), Tables::default());
+        Compiler::new(headwater_library::functions(headwater_contracts::OcsfVersion::default()), Tables::default());
     if let Some(text) = &args.condition {
         let compiled = compiler.compile_condition(text);
         let condition = compiled.map_err(|problems| Failure::argument(render("--where", text, &problems)))?;

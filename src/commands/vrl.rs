@@ -24,7 +24,7 @@ pub(crate) fn vrl(program: &str, input: &str, metadata: Option<&Path>, config: &
         None => read(program)?,
     };
     let compiler = if config.is_empty() {
-        Compiler::new(headwater_library::functions(headwater_library::Version::default()), Tables::default())
+        Compiler::new(headwater_library::functions(headwater_contracts::OcsfVersion::default()), Tables::default())
     } else {
         compiler(&assemble(config, Purpose::Inspect)?.pipeline, &mut Diagnostics::default())
     };

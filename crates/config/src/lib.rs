@@ -47,8 +47,8 @@ pub use node::{Content, Entry, Node, NodeId, Resolved, Scalar};
 pub use one_source::{NoSource, Question, read_source};
 pub use parse::parse;
 pub use pipeline::{
-    Api, DeadLetter, ImportSpec, KafkaState, OcsfVersion, OnError, OutputRef, Pipeline, SinkSpec, SourceSpec, State,
-    Table, TableSpec, TestEvent, TestInput, TestOutput, Transform, TransformSpec, UNMATCHED, UnitTest,
+    Api, DeadLetter, ImportSpec, KafkaState, OnError, OutputRef, Pipeline, SinkSpec, SourceSpec, State, Table,
+    TableSpec, TestEvent, TestInput, TestOutput, Transform, TransformSpec, UNMATCHED, UnitTest,
 };
 pub use registry::Registry;
 pub use schema::json_schema;

@@ -1,14 +1,14 @@
 //! The JSON Schema of a configuration, for editors.
 
 use crate::{
-    Api, KafkaState, OcsfVersion, Registry,
+    Api, KafkaState, Registry,
     import::FILE,
     keys::{
         CsvKeys, DeadLetterKeys, FileStateKeys, FilterKeys, ImportKeys, MmdbKeys, Names, RemapKeys, RouteKeys, TestKeys,
     },
     registry::generator,
 };
-use headwater_contracts::{SinkOptions, SourceOptions};
+use headwater_contracts::{OcsfVersion, SinkOptions, SourceOptions};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 

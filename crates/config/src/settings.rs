@@ -1,11 +1,12 @@
 //! `state`, `api`, `dead_letter`, `ocsf_version` and `enrichment_tables`.
 
 use crate::{
-    Api, Content, DeadLetter, Diagnostic, Diagnostics, Entry, KafkaState, OcsfVersion, State, Table, TableSpec,
+    Api, Content, DeadLetter, Diagnostic, Diagnostics, Entry, KafkaState, State, Table, TableSpec,
     component::{Workshop, kind},
     decode::Subject,
     keys::{CsvKeys, DeadLetterKeys, FileStateKeys, MmdbKeys},
 };
+use headwater_contracts::OcsfVersion;
 use serde::de::DeserializeOwned;
 use std::path::PathBuf;
 

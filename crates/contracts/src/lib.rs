@@ -17,6 +17,7 @@ mod event;
 mod identity;
 mod import;
 mod login;
+mod ocsf_version;
 mod options;
 mod own_query;
 mod plugin;
@@ -34,6 +35,7 @@ pub use event::{Event, Origin};
 pub use identity::Identity;
 pub use import::{Cell, Column, Columns, ExportFormat, Import, Need};
 pub use login::{Login, LoginBody, LoginField};
+pub use ocsf_version::OcsfVersion;
 pub use options::{
     BatchOptions, ByteSize, OnReject, Period, RateLimit, Rescan, Retry, SinkOptions, SourceOptions, StartAt, Tls,
 };

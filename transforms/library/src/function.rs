@@ -2,7 +2,8 @@
 
 use crate::meta::Meta;
 use crate::normalize::normalize;
-use crate::version::Version;
+use crate::version::rewrite;
+use headwater_contracts::OcsfVersion;
 use std::sync::LazyLock;
 use vrl::compiler::function::{ArgumentList, Compiled, Example, FunctionCompileContext, Parameter};
 use vrl::compiler::prelude::{Category, function, kind};
@@ -29,7 +30,7 @@ const PARAMETERS: &[Parameter] = &[
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NormalizeOcsf {
     /// The release of OCSF to write.
-    pub(crate) version: Version,
+    pub(crate) version: OcsfVersion,
 }
 
 impl Function for NormalizeOcsf {
@@ -80,7 +81,7 @@ impl Function for NormalizeOcsf {
 struct NormalizeOcsfFn {
     provider: Box<dyn Expression>,
     redact: Option<Box<dyn Expression>>,
-    version: Version,
+    version: OcsfVersion,
 }
 
 impl Expression for NormalizeOcsfFn {
@@ -98,7 +99,7 @@ impl Expression for NormalizeOcsfFn {
             let raw = std::mem::replace(event, Value::Null);
             let (mut normalized, type_uid) = normalize(raw, &provider, &meta, redact);
             if let Value::Object(event) = &mut normalized {
-                self.version.rewrite(event);
+                rewrite(self.version, event);
             }
             *event = normalized;
             type_uid

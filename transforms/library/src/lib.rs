@@ -26,7 +26,7 @@ mod unmapped;
 mod version;
 mod view;
 
-pub use version::Version;
+use headwater_contracts::OcsfVersion;
 
 /// The programs compiled into the binary: name as written after `builtin:` in a pipeline, and source text.
 pub fn builtins() -> &'static [(&'static str, &'static str)] {
@@ -44,7 +44,7 @@ pub fn builtin(name: &str) -> Option<&'static str> {
 
 /// The host functions of the shipped programs, to be given to the VRL compiler beside its standard library. Events become
 /// OCSF of the release `version`.
-pub fn functions(version: Version) -> Vec<Box<dyn vrl::compiler::Function>> {
+pub fn functions(version: OcsfVersion) -> Vec<Box<dyn vrl::compiler::Function>> {
     vec![Box::new(function::NormalizeOcsf { version })]
 }
 

@@ -5,60 +5,19 @@
 //! classes lose `actor` or `resources`: not supported.
 
 use crate::attributes::fixed;
-use std::str::FromStr;
+use headwater_contracts::OcsfVersion;
 use vrl::value::{ObjectMap, Value};
 
-/// The release of OCSF that events are written in.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Version {
-    /// 1.5.0.
-    V1_5,
-    /// 1.6.0, what the tables are written for.
-    #[default]
-    V1_6,
-    /// 1.7.0.
-    V1_7,
-    /// 1.8.0.
-    V1_8,
-}
-
-impl Version {
-    /// All of them, ascending.
-    pub const ALL: [Self; 4] = [Self::V1_5, Self::V1_6, Self::V1_7, Self::V1_8];
-
-    /// As `metadata.version` has it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::V1_5 => "1.5.0",
-            Self::V1_6 => "1.6.0",
-            Self::V1_7 => "1.7.0",
-            Self::V1_8 => "1.8.0",
-        }
+/// Rewrites an event of 1.6.0.
+pub(crate) fn rewrite(version: OcsfVersion, event: &mut ObjectMap) {
+    if version == OcsfVersion::default() {
+        return;
     }
-
-    /// Rewrites an event of 1.6.0.
-    pub(crate) fn rewrite(self, event: &mut ObjectMap) {
-        if self == Self::default() {
-            return;
-        }
-        if self == Self::V1_5 {
-            without_1_6(event);
-        }
-        if let Some(Value::Object(metadata)) = event.get_mut("metadata") {
-            metadata.insert("version".into(), fixed(self.as_str()));
-        }
+    if version == OcsfVersion::V1_5 {
+        without_1_6(event);
     }
-}
-
-impl FromStr for Version {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let names = Self::ALL.map(Self::as_str).join(", ");
-        Self::ALL
-            .into_iter()
-            .find(|version| version.as_str() == text)
-            .ok_or_else(|| format!("there is no OCSF release `{text}` to write (there is: {names})"))
+    if let Some(Value::Object(metadata)) = event.get_mut("metadata") {
+        metadata.insert("version".into(), fixed(version.as_str()));
     }
 }
 

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{End, Schemas, builtin, compile_for, goldens};
-use headwater_library::Version;
+use headwater_contracts::OcsfVersion;
 use serde_json::{Value as Json, json};
 
 /// Equality as the normalization contract has it: the text of `metadata.debug` is free, and `unmapped` may hold more
@@ -150,15 +150,15 @@ fn only_own_queries_are_dropped_and_only_if_they_shall_be() {
 }
 
 /// What `version` makes of a raw event.
-fn written(golden: &common::Golden, version: Version) -> Json {
+fn written(golden: &common::Golden, version: OcsfVersion) -> Json {
     compile_for(headwater_library::builtin("normalize.vrl").unwrap(), version).run_raw(&golden.raw, &golden.meta)
 }
 
 #[test]
 fn a_later_release_differs_in_its_number_alone() {
     for golden in goldens() {
-        let mut expected = written(&golden, Version::default());
-        for version in [Version::V1_7, Version::V1_8] {
+        let mut expected = written(&golden, OcsfVersion::default());
+        for version in [OcsfVersion::V1_7, OcsfVersion::V1_8] {
             expected["metadata"]["version"] = version.as_str().into();
             assert_eq!(written(&golden, version), expected, "{}", golden.name);
         }
@@ -169,7 +169,7 @@ fn a_later_release_differs_in_its_number_alone() {
 fn release_1_5_has_none_of_what_1_6_brought_and_all_else() {
     let mut seen = std::collections::BTreeSet::new();
     for golden in goldens() {
-        let mut expected = written(&golden, Version::default());
+        let mut expected = written(&golden, OcsfVersion::default());
         expected["metadata"]["version"] = "1.5.0".into();
         if expected.as_object_mut().unwrap().remove("raw_data_hash").is_some() {
             seen.insert("hash");
@@ -190,7 +190,7 @@ fn release_1_5_has_none_of_what_1_6_brought_and_all_else() {
                 assert_eq!(user["type"], "Service", "{}", golden.name);
             }
         }
-        assert_eq!(written(&golden, Version::V1_5), expected, "{}", golden.name);
+        assert_eq!(written(&golden, OcsfVersion::V1_5), expected, "{}", golden.name);
     }
     // The golden events have all of it, so that each rule is put to the test.
     assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["credentials", "hash", "patch", "service"]);

@@ -1,7 +1,7 @@
 //! Runs shipped programs as the pipeline does, and reads the golden files.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-use headwater_library::Version;
+use headwater_contracts::OcsfVersion;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,11 +24,11 @@ pub(crate) fn builtin(name: &str) -> Compiled {
 }
 
 pub(crate) fn compile(source: &str) -> Compiled {
-    compile_for(source, Version::default())
+    compile_for(source, OcsfVersion::default())
 }
 
 /// A program that writes OCSF of this release.
-pub(crate) fn compile_for(source: &str, version: Version) -> Compiled {
+pub(crate) fn compile_for(source: &str, version: OcsfVersion) -> Compiled {
     let mut functions = vrl::stdlib::all();
     functions.extend(headwater_library::functions(version));
     match compile_with_external(source, &functions, &ExternalEnv::default(), CompileConfig::default()) {
