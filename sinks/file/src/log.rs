@@ -37,6 +37,14 @@ struct Open {
     written: Timestamp,
 }
 
+impl Drop for Open {
+    fn drop(&mut self) {
+        // Closing the file would do, were it not that a process that is just being started, for a secret's `exec`, holds a
+        // copy of it for a moment, and the lock with it. Nobody is left to act on an error.
+        let _ = self.file.unlock();
+    }
+}
+
 impl Log {
     pub(crate) fn new(format: Format, rotate: Rotate) -> Self {
         Self { format, rotate, open: None }
