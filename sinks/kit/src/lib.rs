@@ -1,11 +1,20 @@
-//! What several sinks need, once: an event on one line or in one row, the records of a batch, and blocking work that can be interrupted safely.
+//! What several sinks need, once: an event on one line or in one row, its facts by the names that all encodings share, templates,
+//! the records of a batch, and blocking work that can be interrupted safely.
 
 mod background;
 mod csv;
+mod facts;
 mod line;
 mod records;
+mod severity;
+mod shorten;
+mod template;
 
 pub use background::Background;
 pub use csv::{cells, csv_record, csv_row};
+pub use facts::{Facts, Target};
 pub use line::{line, on_one_line};
 pub use records::{pieces, records};
+pub use severity::{Severity, severity};
+pub use shorten::shortened;
+pub use template::Template;
