@@ -246,7 +246,9 @@ fn put_times(out: &mut Out, view: &View<'_>) {
             out.put(name, instant.ms);
         }
     }
-    if let Some((leaf, ms)) = view.fact("duration").and_then(|leaf| Some((leaf, leaf.text.parse::<i64>().ok()?))) {
+    // Only what comes out as it went in: `-0` and `007` stay in `unmapped`.
+    let whole = |text: &str| text.parse().ok().filter(|number: &i64| number.to_string() == text);
+    if let Some((leaf, ms)) = view.fact("duration").and_then(|leaf| Some((leaf, whole(&leaf.text)?))) {
         out.take(leaf);
         out.put("duration", ms);
     }
