@@ -2,8 +2,8 @@
 
 use crate::{Failure, imports, plugins};
 use headwater_config::{
-    DeadLetter, Diagnostic, Diagnostics, LoadOptions, Loaded, OnError, Pipeline, ProcessEnvironment, Table, TestEvent,
-    Transform as Spec, UnitTest, VrlText,
+    DeadLetter, Diagnostic, Diagnostics, LoadOptions, Loaded, OnError, Pipeline, ProcessEnvironment, State, Table,
+    TestEvent, Transform as Spec, UnitTest, VrlText,
 };
 use headwater_contracts::{Clock, Transform};
 use headwater_runtime::{
@@ -55,7 +55,7 @@ pub(crate) fn assemble(paths: &[PathBuf], purpose: Purpose) -> Result<Assembled,
         lenient: purpose != Purpose::Run,
         resolve_secrets: purpose == Purpose::Run,
     };
-    let Loaded { pipeline, mut diagnostics } = headwater_config::read(paths, &registry, options);
+    let Loaded { mut pipeline, mut diagnostics } = headwater_config::read(paths, &registry, options);
     let mut compilation =
         Compilation { compiler: compiler(&pipeline, &mut diagnostics), diagnostics: &mut diagnostics };
     let mut transforms = compilation.transforms(&pipeline);
@@ -64,6 +64,15 @@ pub(crate) fn assemble(paths: &[PathBuf], purpose: Purpose) -> Result<Assembled,
         if let Err(problem) = HttpClient::new(&source.built.endpoint, &source.built.auth, &source.options) {
             let field = if problem.field.is_empty() { String::new() } else { format!(", `{}`", problem.field) };
             diagnostics.push(Diagnostic::at(&source.span, format!("source `{}`{field}: {problem}", source.name)));
+        }
+    }
+    // A sink that needs more of the ledger than a file has says so before anything runs.
+    if matches!(pipeline.state, State::File { .. }) && purpose != Purpose::Simulate {
+        for sink in &mut pipeline.sinks {
+            if let Err(problem) = sink.sink.join(None) {
+                let message = format!("sink `{}`, `{}`: {problem}", sink.name, problem.field);
+                diagnostics.push(Diagnostic::at(&sink.span, message));
+            }
         }
     }
     // Whoever looks at what was done needs no files any more.

@@ -7,6 +7,7 @@ mod commands;
 mod imports;
 mod plugins;
 mod reload;
+mod share;
 mod simulation;
 mod table;
 mod terminal;

@@ -4,16 +4,23 @@ use crate::{
     Failure,
     assemble::{Purpose, assemble},
     cli::LedgerFormat,
+    share::place,
     table::table,
 };
+use headwater_config::State;
 use headwater_contracts::Timestamp;
-use headwater_ledger::{FileLedger, Filed, Ledger, StreamKey, StreamRecord};
+use headwater_ledger::{FileLedger, Filed, KafkaLedger, Ledger, StreamKey, StreamRecord};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// Prints, per stream, coverage, counts, and what is kept.
 pub(crate) fn show_ledger(config: &[PathBuf], format: LedgerFormat) -> Result<(), Failure> {
-    let streams = of_pipeline(config)?.streams().map_err(Failure::run)?;
+    let streams = match of_pipeline(config)? {
+        Kept::File(ledger) => ledger.streams().map_err(Failure::run)?,
+        Kept::Kafka(streams) => {
+            streams.into_iter().map(|(key, record, settled)| (key, record, settled.len() as u64)).collect()
+        }
+    };
     let mut out = String::new();
     match format {
         LedgerFormat::Json => {
@@ -57,7 +64,8 @@ pub(crate) fn show_ledger(config: &[PathBuf], format: LedgerFormat) -> Result<()
 
 /// Forgets a source's streams, or one of them.
 pub(crate) fn reset_ledger(config: &[PathBuf], source: &str, stream: Option<&str>) -> Result<(), Failure> {
-    let ledger = of_pipeline(config)?;
+    let assembled = assemble(config, Purpose::Inspect)?;
+    let ledger = open_existing(super::run::file_state(&assembled.pipeline)?)?;
     let all = ledger.streams().map_err(Failure::run)?;
     let is_meant = |key: &StreamKey| key.source == source && stream.is_none_or(|stream| stream == key.stream);
     let meant: Vec<&StreamKey> = all.iter().map(|(key, ..)| key).filter(|key| is_meant(key)).collect();
@@ -81,35 +89,72 @@ pub(crate) fn reset_ledger(config: &[PathBuf], source: &str, stream: Option<&str
 
 /// Prints everything: per stream its record, then its identities, as NDJSON.
 pub(crate) fn export_ledger(config: &[PathBuf]) -> Result<(), Failure> {
-    let ledger = of_pipeline(config)?;
-    for (key, record, identities) in ledger.streams().map_err(Failure::run)? {
-        let mut out = stream_line(&key, &record, identities).to_string() + "\n";
-        let mut printed = Ok(());
-        let write = |filed: Filed| {
-            let time = (filed.time != 0).then(|| at(filed.time));
-            let line = json!({
-                "source": key.source, "stream": key.stream, "identity": filed.identity.to_string(), "time": time,
-            });
-            out.push_str(&line.to_string());
-            out.push('\n');
-            if out.len() >= EXPORT_BYTES && printed.is_ok() {
-                printed = super::print(std::mem::take(&mut out));
+    match of_pipeline(config)? {
+        Kept::File(ledger) => {
+            for (key, record, identities) in ledger.streams().map_err(Failure::run)? {
+                export_stream(&key, &record, identities, |write| ledger.identities(&key, write).map_err(Failure::run))?;
             }
-        };
-        ledger.identities(&key, write).map_err(Failure::run)?;
-        printed?;
-        super::print(&out)?;
+        }
+        Kept::Kafka(streams) => {
+            for (key, record, settled) in streams {
+                let identities = settled.len() as u64;
+                export_stream(&key, &record, identities, |write| {
+                    settled.into_iter().for_each(write);
+                    Ok(())
+                })?;
+            }
+        }
     }
     Ok(())
+}
+
+/// Prints a stream; `each` visits its identities.
+fn export_stream(
+    key: &StreamKey,
+    record: &StreamRecord,
+    identities: u64,
+    each: impl FnOnce(&mut dyn FnMut(Filed)) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut out = stream_line(key, record, identities).to_string() + "\n";
+    let mut printed = Ok(());
+    let mut write = |filed: Filed| {
+        let time = (filed.time != 0).then(|| at(filed.time));
+        let line = json!({
+            "source": key.source, "stream": key.stream, "identity": filed.identity.to_string(), "time": time,
+        });
+        out.push_str(&line.to_string());
+        out.push('\n');
+        if out.len() >= EXPORT_BYTES && printed.is_ok() {
+            printed = super::print(std::mem::take(&mut out));
+        }
+    };
+    each(&mut write)?;
+    printed?;
+    super::print(&out)
 }
 
 /// What is printed at once.
 const EXPORT_BYTES: usize = 64 << 10;
 
-/// The ledger of a configuration; its secrets are not read.
-fn of_pipeline(config: &[PathBuf]) -> Result<FileLedger, Failure> {
-    let assembled = assemble(config, Purpose::Inspect)?;
-    open_existing(super::run::file_state(&assembled.pipeline)?)
+/// What a look at a ledger finds.
+enum Kept {
+    File(FileLedger),
+    Kafka(Vec<(StreamKey, StreamRecord, Vec<Filed>)>),
+}
+
+/// The ledger of a configuration. For a file its secrets are not read.
+fn of_pipeline(config: &[PathBuf]) -> Result<Kept, Failure> {
+    match assemble(config, Purpose::Inspect)?.pipeline.state {
+        State::File { path } => open_existing(&path).map(Kept::File),
+        State::Kafka(_) => {
+            // The cluster may want to know who asks.
+            let State::Kafka(state) = assemble(config, Purpose::Run)?.pipeline.state else {
+                return Err(Failure::config("error: the configuration has changed while it was read"));
+            };
+            let ledger = KafkaLedger::open(place(&state)).map_err(Failure::run)?;
+            ledger.look().map(Kept::Kafka).map_err(Failure::run)
+        }
+    }
 }
 
 /// Opens a ledger that must be there.

@@ -5,15 +5,19 @@ use crate::{
     assemble::{Assembled, Purpose, assemble, topology},
     cli::{LogFormat, RunArgs},
     reload::{Reload, files},
+    share::Share,
     simulation, terminal,
 };
 use headwater_config::{Api, Pipeline, State};
-use headwater_ledger::{FileLedger, Ledger};
-use headwater_runtime::{Board, Ending, RunOptions, SystemClock, api, run as run_pipeline};
+use headwater_ledger::Ledger;
+use headwater_runtime::{
+    Board, Ending, RunError, RunOptions, Summary, SystemClock, Topology, api, run as run_pipeline,
+};
 use std::{
     convert::Infallible,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 use tokio::{signal, sync::watch};
 
@@ -25,11 +29,13 @@ pub(crate) fn run(args: &RunArgs, log_format: LogFormat) -> Result<(), Failure> 
     let purpose = if args.simulate { Purpose::Simulate } else { Purpose::Run };
     let assembled = assemble(&args.config, purpose)?;
     let api = assembled.pipeline.api.clone().filter(|_| !args.simulate);
-    let state = file_state(&assembled.pipeline)?.clone();
     // A demonstration leaves nothing behind, and shows the same again next time.
     let scratch = if args.simulate { Some(Scratch::new()?) } else { None };
-    let state = scratch.as_ref().map_or(state, |scratch| scratch.0.join("state"));
-    let ledger: Arc<dyn Ledger> = Arc::new(FileLedger::open(&state).map_err(Failure::run)?);
+    let share = match (&assembled.pipeline.state, &scratch) {
+        (_, Some(scratch)) => Share::alone(&scratch.0.join("state"))?,
+        (State::File { path }, None) => Share::alone(path)?,
+        (State::Kafka(state), None) => Share::of_group(state)?,
+    };
     let letters = scratch.as_ref().map(|scratch| scratch.0.join("dead-letter"));
 
     // Before anything counts.
@@ -44,12 +50,14 @@ pub(crate) fn run(args: &RunArgs, log_format: LogFormat) -> Result<(), Failure> 
     let board = Board::default();
     let outcome = runtime.block_on(async {
         tokio::select! {
-            outcome = run_all(args, assembled, &ledger, letters.as_deref(), &board) => outcome,
+            outcome = run_all(args, assembled, &share, letters.as_deref(), &board) => outcome,
             failure = serve_api(api, board.clone(), metrics) => Err(failure),
             never = show(board.clone(), log_format) => match never {},
         }
     });
     terminal::clear();
+    // The others of the group go on at once, not after the session's timeout.
+    drop(share);
     if args.once {
         super::remark(terminal::account(&board.snapshot()).trim_end());
     }
@@ -58,18 +66,23 @@ pub(crate) fn run(args: &RunArgs, log_format: LogFormat) -> Result<(), Failure> 
     outcome
 }
 
-/// Runs the pipeline, and after each change of the configuration the one it then is, until one ends by itself or is told
-/// to. Between two, everything in flight is delivered and committed: the next goes on from the ledger.
+/// Runs the pipeline, and after each change of the configuration the one it then is, and after each change of what is this
+/// process's share the streams that then are, until one ends by itself or is told to. Between two, everything in
+/// flight is delivered and committed: the next goes on from the ledger.
 async fn run_all(
     args: &RunArgs,
     mut assembled: Assembled,
-    ledger: &Arc<dyn Ledger>,
+    share: &Share,
     letters: Option<&Path>,
     board: &Board,
 ) -> Result<(), Failure> {
     let reload = (!args.simulate).then(|| Reload::new(&args.config, args.watch, &assembled.pipeline));
-    let stopped = interrupts();
+    let mut stopped = interrupts();
     loop {
+        let turn = tokio::select! {
+            turn = share.turn() => turn?,
+            _ = stopped.wait_for(|stopped| *stopped) => return Ok(()),
+        };
         let files = files(&assembled.pipeline);
         let mut topology = topology(assembled, letters)?;
         let _simulators =
@@ -78,19 +91,57 @@ async fn run_all(
         let options = RunOptions {
             ending: Ending { once: args.once, give_up_after: args.once.then_some(ONCE_GIVES_UP_AFTER) },
             grace: args.grace,
-            stop,
+            stop: stop.clone(),
             board: board.clone(),
         };
         let mut next = None;
         let outcome = tokio::select! {
-            outcome = run_pipeline(topology, ledger.clone(), Arc::new(SystemClock), options) => outcome,
+            outcome = pipeline(topology, turn.ledger.clone(), options, args.once) => outcome,
             never = until_stopped(stopped.clone(), &stop_sender) => match never {},
             never = reloaded(reload.as_ref(), files, &stop_sender, &mut next) => match never {},
+            never = share.until_lost(&turn, &stop_sender) => match never {},
         };
-        outcome.map_err(Failure::run)?;
+        let lost = share.let_go(&turn);
+        match outcome {
+            Err(error) if lost && !*stopped.borrow() => {
+                tracing::warn!("streams have gone to another instance: {error}");
+            }
+            other => drop(other.map_err(Failure::run)?),
+        }
         match next {
-            Some(changed) if !*stopped.borrow() => assembled = changed,
-            _ => return Ok(()),
+            _ if *stopped.borrow() => return Ok(()),
+            Some(changed) => assembled = changed,
+            None if lost => assembled = again(args).await,
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Runs a pipeline. One that has no stream here waits for its share to change, but for a single pass.
+async fn pipeline(
+    topology: Topology,
+    ledger: Arc<dyn Ledger>,
+    options: RunOptions,
+    once: bool,
+) -> Result<Summary, RunError> {
+    let mut stop = options.stop.clone();
+    let summary = run_pipeline(topology, ledger, Arc::new(SystemClock), options).await?;
+    if !once {
+        // An error would mean that nobody can stop it any more, which ends it too.
+        let _ = stop.wait_for(|stop| *stop).await;
+    }
+    Ok(summary)
+}
+
+/// The configuration as it is on disk now; one that is being written is waited for.
+async fn again(args: &RunArgs) -> Assembled {
+    loop {
+        match tokio::task::block_in_place(|| assemble(&args.config, Purpose::Run)) {
+            Ok(assembled) => return assembled,
+            Err(failure) => {
+                tracing::error!("the configuration cannot be used; it is read again in 5 seconds:\n{failure}");
+                tokio::time::sleep(Duration::from_secs(5)).await;
+            }
         }
     }
 }
@@ -173,7 +224,8 @@ pub(crate) fn file_state(pipeline: &Pipeline) -> Result<&PathBuf, Failure> {
     match &pipeline.state {
         State::File { path } => Ok(path),
         State::Kafka(_) => Err(Failure::config(
-            "error: `state: { type: kafka }` is not in this release; use `state: { type: file, path: ./state }`",
+            "error: this command needs a ledger that it alone holds: `state: { type: file }`. With `state: { type: kafka }`, \
+             `run`, `ledger show` and `ledger export` work",
         )),
     }
 }

@@ -1,7 +1,9 @@
 //! A pipeline, typed and checked.
 
 use crate::{Graph, Span, VrlText};
-use headwater_contracts::{BuiltSource, ExportFormat, OcsfVersion, Sink, SinkOptions, SourceOptions};
+use headwater_contracts::{
+    BuiltSource, ExportFormat, KafkaCluster, OcsfVersion, Period, Sasl, Sink, SinkOptions, SourceOptions, Tls,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::{
@@ -63,16 +65,60 @@ pub enum State {
 pub struct KafkaState {
     /// Brokers to begin with, `host:port`, separated by commas.
     pub bootstrap_servers: String,
-    /// The topic. Default: `headwater-ledger`.
+    /// The topic; made if there is none, compacted. Default: `headwater-ledger`.
     #[serde(default = "KafkaState::default_topic")]
     pub topic: String,
     /// Instances of the same group share the streams.
     pub group: String,
+    /// This instance's name in the group, such as a pod's. One that starts again under its name has its streams back at once;
+    /// without a name they are free only when the dead one's session has timed out.
+    #[serde(default)]
+    pub instance: Option<String>,
+    /// Partitions of a new topic: the most instances that can share its streams. Default: 16.
+    #[serde(default = "KafkaState::default_partitions")]
+    pub partitions: u16,
+    /// Events in one transaction, at most about so many; fewer where reading waits for it. Default: 2000.
+    #[serde(default = "KafkaState::default_transaction_events")]
+    pub transaction_events: usize,
+    /// An instance that was silent for so long has lost its streams to the others. Default: `10s`.
+    #[serde(default = "KafkaState::default_session_timeout")]
+    pub session_timeout: Period,
+    /// TLS; `{}` for its defaults. With a `ca_file` only the authorities in it are trusted.
+    #[serde(default)]
+    pub tls: Option<Tls>,
+    /// Who we are at the cluster.
+    #[serde(default)]
+    pub sasl: Option<Sasl>,
+    /// Settings of librdkafka, by their names there.
+    #[serde(default)]
+    pub librdkafka_options: BTreeMap<String, String>,
 }
 
 impl KafkaState {
     fn default_topic() -> String {
         "headwater-ledger".to_owned()
+    }
+
+    const fn default_partitions() -> u16 {
+        16
+    }
+
+    const fn default_transaction_events() -> usize {
+        2000
+    }
+
+    const fn default_session_timeout() -> Period {
+        Period::seconds(10)
+    }
+
+    /// The cluster, and who we are there.
+    pub fn cluster(&self) -> KafkaCluster {
+        KafkaCluster {
+            bootstrap_servers: self.bootstrap_servers.clone(),
+            tls: self.tls.clone(),
+            sasl: self.sasl.clone(),
+            librdkafka_options: self.librdkafka_options.clone(),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     decode::Subject,
     keys::{CsvKeys, DeadLetterKeys, FileStateKeys, MmdbKeys},
 };
-use headwater_contracts::OcsfVersion;
+use headwater_contracts::{ConfigError, OcsfVersion, Period};
 use serde::de::DeserializeOwned;
 use std::path::PathBuf;
 
@@ -36,7 +36,15 @@ impl Workshop<'_> {
     pub(crate) fn state(&self, entry: &Entry, diagnostics: &mut Diagnostics) -> Option<State> {
         Some(match kind(entry, "section", &["file", "kafka"], diagnostics)? {
             "file" => State::File { path: self.tagged::<FileStateKeys>(entry, "`state`", diagnostics)?.path },
-            _ => State::Kafka(self.tagged::<KafkaState>(entry, "`state`", diagnostics)?),
+            _ => {
+                let state = self.tagged::<KafkaState>(entry, "`state`", diagnostics)?;
+                if let Err(problem) = check(&state) {
+                    let span = &entry.value.find(problem.field.split('.').next().unwrap_or_default()).0.span;
+                    diagnostics.push(Diagnostic::at(span, format!("`{}` of `state`: {problem}", problem.field)));
+                    return None;
+                }
+                State::Kafka(state)
+            }
         })
     }
 
@@ -90,4 +98,26 @@ impl Workshop<'_> {
         };
         Some(TableSpec { name: entry.key.clone(), table, span: entry.span.clone() })
     }
+}
+
+/// What the types of the keys do not say.
+fn check(state: &KafkaState) -> Result<(), ConfigError> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let names = [("group", Some(&state.group)), ("topic", Some(&state.topic)), ("instance", state.instance.as_ref())];
+    for (field, name) in names.into_iter().filter_map(|(field, name)| Some((field, name?))) {
+        if name.is_empty() || name.len() > 200 || !name.chars().all(legal) {
+            let problem = format!("`{name}` is no such name: up to 200 of A-Z, a-z, 0-9, `.`, `_` and `-`");
+            return Err(ConfigError::new(field, problem));
+        }
+    }
+    if state.partitions == 0 {
+        return Err(ConfigError::new("partitions", "must be at least 1"));
+    }
+    if state.transaction_events == 0 {
+        return Err(ConfigError::new("transaction_events", "must be at least 1"));
+    }
+    if state.session_timeout < Period::seconds(1) {
+        return Err(ConfigError::new("session_timeout", "must be at least `1s`"));
+    }
+    state.cluster().check()
 }

@@ -16,9 +16,11 @@ mod error;
 mod event;
 mod identity;
 mod import;
+mod kafka;
 mod login;
 mod ocsf_version;
 mod options;
+mod outbox;
 mod own_query;
 mod plugin;
 mod request;
@@ -34,11 +36,13 @@ pub use error::ReadError;
 pub use event::{Event, Origin};
 pub use identity::Identity;
 pub use import::{Cell, Column, Columns, ExportFormat, Import, Need};
+pub use kafka::{KafkaCluster, Mechanism, Sasl};
 pub use login::{Login, LoginBody, LoginField};
 pub use ocsf_version::OcsfVersion;
 pub use options::{
     BatchOptions, ByteSize, OnReject, Period, RateLimit, Rescan, Retry, SinkOptions, SourceOptions, StartAt, Tls,
 };
+pub use outbox::{Outbox, Outgoing};
 pub use own_query::{Echo, OwnQueryPolicy, OwnRequest, OwnRequests};
 pub use plugin::{Auth, BuiltSource, Cadence, ConfigError, SinkConfig, SourceConfig};
 pub use request::{Method, PageEnd, Rejection, Request};

@@ -1,6 +1,6 @@
 //! The contract of a sink.
 
-use crate::Event;
+use crate::{ConfigError, Event, Outbox};
 use async_trait::async_trait;
 use std::{sync::Arc, time::Duration};
 use thiserror::Error;
@@ -59,6 +59,14 @@ pub trait Sink: Send + 'static {
     /// Returns once the destination has taken responsibility for every event of `events`, or says which not. Called
     /// again with the same events after [`SinkError::Retry`]; dropping the future at any await must be safe.
     async fn deliver(&mut self, events: &[Event]) -> Result<Delivery, SinkError>;
+
+    /// Called before the first batch where the ledger takes events into its own transactions. A sink that is to deliver exactly
+    /// once keeps `outbox` and answers for events that are staged in it; any other ignores it, which is the default.
+    /// `None` where the ledger has no such thing: a sink that needs one says so.
+    fn join(&mut self, outbox: Option<Arc<dyn Outbox>>) -> Result<(), ConfigError> {
+        let _ = outbox;
+        Ok(())
+    }
 
     /// Called once, after the last batch. Flushes what `deliver` did not have to.
     async fn close(&mut self) -> Result<(), SinkError> {

@@ -6,21 +6,24 @@
 //! | store | for |
 //! |---|---|
 //! | [`FileLedger`] | production: one file, survives crashes, full disks and torn writes |
+//! | [`KafkaLedger`] | production: a compacted topic, shared by many instances; exactly once to topics of that cluster |
 //! | [`MemoryLedger`] | reads that leave no trace, and tests |
 
 mod again;
 mod file;
+mod kafka;
 mod memory;
 mod record;
 
 pub use again::{Again, Found, Purpose};
 pub use file::FileLedger;
+pub use kafka::{Assignment, KafkaLedger, KafkaPlace, Membership};
 pub use memory::MemoryLedger;
 
-use headwater_contracts::{Coverage, Identity, OwnRequest, Span, Tally, Timestamp};
+use headwater_contracts::{Coverage, Identity, Outbox, OwnRequest, Span, Tally, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 use thiserror::Error;
 
 /// Names one remote log: the source component and its stream.
@@ -106,6 +109,34 @@ pub enum LedgerError {
         /// The system's reason, and what to do.
         reason: String,
     },
+    /// The cluster of the ledger does not answer, or not now. The same call succeeds once it does.
+    #[error("cannot {doing} the ledger in topic `{topic}`: {reason}")]
+    Unavailable {
+        /// The ledger's topic.
+        topic: String,
+        /// `find`, `begin`, `read`, `write`, `commit`, `abort`.
+        doing: &'static str,
+        /// What the client says.
+        reason: String,
+    },
+    /// Another instance has taken the stream over. Nothing of the step is to be seen by anybody.
+    #[error("the ledger's partition {partition} of topic `{topic}` belongs to another instance now: {reason}")]
+    Fenced {
+        /// The ledger's topic.
+        topic: String,
+        /// Its partition.
+        partition: i32,
+        /// What the client says.
+        reason: String,
+    },
+    /// The cluster refuses, or what the topic holds is no ledger: a person has to look.
+    #[error("the ledger in topic `{topic}`: {reason}")]
+    Cluster {
+        /// The ledger's topic.
+        topic: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
 }
 
 /// The store behind the guarantees. `commit` and `record_request` are durable when they return.
@@ -130,4 +161,20 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// Every stream with its record and the number of identities kept.
     fn streams(&self) -> Result<Vec<(StreamKey, StreamRecord, u64)>, LedgerError>;
+
+    /// Whether this process is the one to read a stream. Where many share a ledger, one of them is.
+    fn owns(&self, stream: &StreamKey) -> bool {
+        let _ = stream;
+        true
+    }
+
+    /// Where sinks leave records that are to change together with the ledger; `None`: it has no such place.
+    fn outbox(&self) -> Option<Arc<dyn Outbox>> {
+        None
+    }
+
+    /// Settled events that are worth a commit: beyond it, a commit's fixed cost is small beside that of its events.
+    fn commit_events(&self) -> usize {
+        500
+    }
 }

@@ -374,7 +374,7 @@ impl Driver {
         }
     }
 
-    /// Asks the ledger on the blocking pool, waiting out a full disk.
+    /// Asks the ledger on the blocking pool, waiting out a full disk and a cluster that does not answer.
     async fn with_ledger<T: Send + 'static>(
         &self,
         ask: impl Fn(&dyn Ledger, &StreamKey) -> Result<T, LedgerError> + Send + Sync + 'static,
@@ -384,8 +384,8 @@ impl Driver {
             let (ledger, key, ask) = (self.ledger.clone(), self.key.clone(), ask.clone());
             match tokio::task::spawn_blocking(move || ask(ledger.as_ref(), &key)).await {
                 Ok(Ok(value)) => return Ok(value),
-                Ok(Err(full @ LedgerError::Full { .. })) => {
-                    tracing::error!("{full}");
+                Ok(Err(passing @ (LedgerError::Full { .. } | LedgerError::Unavailable { .. }))) => {
+                    tracing::error!("{passing}");
                     self.wait(FULL_DISK_WAIT).await?;
                 }
                 Ok(Err(error)) => return Err(Halt::Failed(error.to_string())),

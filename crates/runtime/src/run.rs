@@ -52,6 +52,9 @@ pub enum RunError {
     /// A source's endpoint cannot be prepared.
     #[error("source `{0}`: {1}")]
     Source(String, ConfigError),
+    /// A sink cannot do what it is to do with this ledger.
+    #[error("sink `{0}`: `{field}` {problem}", field = .1.field, problem = .1.problem)]
+    Sink(String, ConfigError),
     /// The pipeline had to stop; nothing that was not delivered is marked as such.
     #[error("{0}")]
     Failed(String),
@@ -95,7 +98,11 @@ pub async fn run(
     let hurry = Hurry::default();
     let mut sinks = Vec::new();
     let mut sink_tasks = JoinSet::new();
-    for spec in topology.sinks {
+    for mut spec in topology.sinks {
+        // Without one, a sink that needs it was refused with the configuration; on simulators it does without.
+        if let Some(outbox) = ledger.outbox() {
+            spec.sink.join(Some(outbox)).map_err(|error| RunError::Sink(spec.name.clone(), error))?;
+        }
         let (sender, jobs) = mpsc::channel(SINK_QUEUE);
         let driver = SinkDriver {
             name: spec.name,
@@ -117,6 +124,9 @@ pub async fn run(
         let source: Arc<dyn headwater_contracts::Source> = Arc::from(spec.built.source);
         for stream in source.streams() {
             let key = StreamKey { source: spec.name.clone(), stream: stream.clone() };
+            if !ledger.owns(&key) {
+                continue;
+            }
             let origin = Arc::new(Origin {
                 source: spec.name.clone(),
                 provider: spec.built.provider,

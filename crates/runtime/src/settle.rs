@@ -19,19 +19,17 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-/// Settled events that are worth a commit: beyond it, the commit's fixed cost is small beside that of its events.
-const COMMIT_EVENTS: usize = 500;
-
-/// How long to wait before asking a full disk again.
+/// How long to wait before asking a full disk, or a cluster that does not answer, again.
 pub(crate) const FULL_DISK_WAIT: Duration = Duration::from_secs(5);
 
 /// Settles a lane's batches until there are no more, or the run fails.
 pub(crate) async fn settle(context: LaneContext, mut batches: mpsc::Receiver<Dispatched>) {
     let mut settled = 0;
+    let worth = context.ledger.commit_events();
     let mut gathered = Commit::default();
     while let Some(batch) = batches.recv().await {
         let Some((commit, done)) = acknowledge(&context, batch, &mut gathered).await else { break };
-        if commit || done.is_some() || gathered.settled.len() >= COMMIT_EVENTS {
+        if commit || done.is_some() || gathered.settled.len() >= worth {
             let step = std::mem::take(&mut gathered);
             settled += step.tally.settled();
             if !write(&context, step).await {
@@ -144,8 +142,8 @@ async fn write(context: &LaneContext, step: Commit) -> bool {
         let (ledger, key, copy) = (context.ledger.clone(), context.key.clone(), step.clone());
         match tokio::task::spawn_blocking(move || ledger.commit(&key, &copy)).await {
             Ok(Ok(())) => break,
-            Ok(Err(full @ LedgerError::Full { .. })) => {
-                tracing::error!("{full}");
+            Ok(Err(passing @ (LedgerError::Full { .. } | LedgerError::Unavailable { .. }))) => {
+                tracing::error!("{passing}");
                 tokio::select! {
                     () = context.clock.sleep(FULL_DISK_WAIT) => {}
                     () = context.failure.happened() => return false,

@@ -1,0 +1,63 @@
+//! What librdkafka calls back: its log, and the need of a token.
+
+use crate::token;
+use headwater_contracts::{KafkaCluster, Sasl};
+use rdkafka::{
+    ClientContext,
+    client::OAuthToken,
+    config::RDKafkaLogLevel,
+    error::{KafkaError, RDKafkaErrorCode},
+};
+use std::error::Error;
+
+/// The callbacks of a client of ours.
+#[derive(Debug, Clone)]
+pub struct Context {
+    sasl: Option<Sasl>,
+}
+
+impl Context {
+    /// Those of a client of `cluster`.
+    pub fn new(cluster: &KafkaCluster) -> Self {
+        Self { sasl: cluster.sasl.clone() }
+    }
+}
+
+impl ClientContext for Context {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // Connections that come and go are librdkafka's matter; what stops a delivery is said where it stops.
+        match level {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+                tracing::error!(target: "kafka", facility, "{message}");
+            }
+            RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
+                tracing::debug!(target: "kafka", facility, "{message}")
+            }
+            _ => tracing::trace!(target: "kafka", facility, "{message}"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        match error.rdkafka_error_code() {
+            Some(
+                RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::Resolve,
+            ) => {
+                tracing::debug!(target: "kafka", "{reason}");
+            }
+            // Said by the operation that meets it, with what to do.
+            Some(RDKafkaErrorCode::Fatal) => tracing::debug!(target: "kafka", "{error}: {reason}"),
+            _ => tracing::warn!(target: "kafka", "{error}: {reason}"),
+        }
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        let sasl = self.sasl.clone().ok_or("no `sasl` is configured")?;
+        // On a thread of its own: librdkafka may call from one that serves an async runtime.
+        let fetched = std::thread::spawn(move || token::token(&sasl)).join();
+        fetched.map_err(|_| "the thread that fetched the token has failed: this is a bug")?.map_err(Into::into)
+    }
+}
+
+impl rdkafka::consumer::ConsumerContext for Context {}

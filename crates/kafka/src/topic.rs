@@ -1,0 +1,25 @@
+//! What a cluster says of a topic.
+
+use crate::Context;
+use futures_executor::block_on;
+use headwater_contracts::KafkaCluster;
+use rdkafka::{
+    admin::{AdminClient, AdminOptions, ResourceSpecifier},
+    config::FromClientConfigAndContext,
+};
+use std::time::Duration;
+
+/// Longest wait for the cluster's answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// `max.message.bytes` of a topic: the largest batch of records, and so the largest record, that its brokers take. Blocking.
+pub fn max_record_bytes(cluster: &KafkaCluster, topic: &str) -> Result<usize, String> {
+    let config = crate::client(cluster).map_err(|error| error.to_string())?;
+    let admin = AdminClient::from_config_and_context(&config, Context::new(cluster)).map_err(|e| e.to_string())?;
+    let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
+    let described = block_on(admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options));
+    let described = described.map_err(|error| error.to_string())?;
+    let topic_config = described.into_iter().next().ok_or("no answer")?.map_err(|code| code.to_string())?;
+    let said = topic_config.get("max.message.bytes").and_then(|entry| entry.value.clone());
+    said.and_then(|value| value.parse().ok()).ok_or_else(|| "the topic does not say its `max.message.bytes`".to_owned())
+}

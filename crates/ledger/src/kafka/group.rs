@@ -1,0 +1,164 @@
+//! Who reads what: instances of one group share the partitions of the ledger topic by Kafka's own group protocol.
+
+use super::KafkaPlace;
+use crate::LedgerError;
+use headwater_kafka::{Context, client};
+use rdkafka::{
+    ClientContext, TopicPartitionList,
+    client::OAuthToken,
+    config::{FromClientConfigAndContext, RDKafkaLogLevel},
+    consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance},
+    error::KafkaError,
+};
+use std::{
+    collections::BTreeSet,
+    error::Error,
+    sync::{Arc, Condvar, Mutex, PoisonError, atomic::AtomicBool, atomic::Ordering},
+    thread,
+    time::Duration,
+};
+use tokio::sync::watch;
+
+/// How often the group's business is looked at.
+const POLL: Duration = Duration::from_millis(100);
+
+/// Partitions that are this instance's; `None` while the group is making up its mind.
+pub type Assignment = Option<Arc<BTreeSet<i32>>>;
+
+/// This instance's seat in the group. Dropped, the others share what it had.
+pub struct Membership {
+    assigned: watch::Receiver<Assignment>,
+    shared: Arc<Shared>,
+    leave: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+struct Shared {
+    assigned: watch::Sender<Assignment>,
+    /// Whether what was revoked is let go of.
+    released: Mutex<bool>,
+    release: Condvar,
+    /// Longest wait for it: after that the group goes on without us, and we are fenced.
+    patience: Duration,
+}
+
+impl Membership {
+    /// Joins the group.
+    pub fn join(place: &KafkaPlace) -> Result<Self, LedgerError> {
+        let cannot = |reason: String| LedgerError::Cluster { topic: place.topic.clone(), reason };
+        let mut config = client(&place.cluster).map_err(|error| cannot(error.to_string()))?;
+        let session = place.session_timeout.as_millis();
+        config
+            .set("group.id", format!("headwater-{}", place.group))
+            .set("session.timeout.ms", session.to_string())
+            .set("heartbeat.interval.ms", (session / 4).max(100).to_string())
+            // Partitions alternate between the instances.
+            .set("partition.assignment.strategy", "roundrobin")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "latest");
+        if let Some(instance) = &place.instance {
+            config.set("group.instance.id", instance);
+        }
+        let (assigned, receiver) = watch::channel(None);
+        let shared = Arc::new(Shared {
+            assigned,
+            released: Mutex::new(true),
+            release: Condvar::new(),
+            patience: place.session_timeout,
+        });
+        let context = Callbacks { inner: Context::new(&place.cluster), shared: shared.clone() };
+        let consumer: BaseConsumer<Callbacks> =
+            BaseConsumer::from_config_and_context(&config, context).map_err(|error| cannot(error.to_string()))?;
+        consumer.subscribe(&[&place.topic]).map_err(|error| cannot(error.to_string()))?;
+        let leave = Arc::new(AtomicBool::new(false));
+        let left = leave.clone();
+        let thread = thread::Builder::new().name("kafka-group".to_owned()).spawn(move || {
+            while !left.load(Ordering::SeqCst) {
+                // Its records are read elsewhere: here it is all about the calls back.
+                if let Some(Err(error)) = consumer.poll(POLL) {
+                    tracing::debug!("the group: {error}");
+                }
+            }
+            consumer.unsubscribe();
+        });
+        let thread = Some(thread.map_err(|error| cannot(error.to_string()))?);
+        Ok(Self { assigned: receiver, shared, leave, thread })
+    }
+
+    /// What is this instance's, now and whenever it changes.
+    pub fn assigned(&self) -> watch::Receiver<Assignment> {
+        self.assigned.clone()
+    }
+
+    /// Says that what was assigned before is let go of: the group waits for it.
+    pub fn release(&self) {
+        *self.shared.released.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.shared.release.notify_all();
+    }
+
+    /// Says that what is assigned is being worked on.
+    pub fn hold(&self) {
+        *self.shared.released.lock().unwrap_or_else(PoisonError::into_inner) = false;
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.release();
+        self.leave.store(true, Ordering::SeqCst);
+        if let Some(thread) = self.thread.take() {
+            // It ends within a poll and the leaving of the group.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Callbacks {
+    inner: Context,
+    shared: Arc<Shared>,
+}
+
+impl ClientContext for Callbacks {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = Context::ENABLE_REFRESH_OAUTH_TOKEN;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.inner.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.inner.error(error, reason);
+    }
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.inner.generate_oauth_token(config)
+    }
+}
+
+impl ConsumerContext for Callbacks {
+    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if matches!(rebalance, Rebalance::Assign(_)) {
+            return;
+        }
+        self.shared.assigned.send_replace(None);
+        let released = self.shared.released.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.shared.release.wait_timeout_while(released, self.shared.patience, |released| !*released);
+        if waited.is_ok_and(|(_, result)| result.timed_out()) {
+            tracing::warn!("streams were not let go of in time; whoever takes them over fences this instance");
+        }
+    }
+
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Assign(partitions) = rebalance {
+            // Nothing is to be fetched here.
+            if let Err(error) = consumer.pause(partitions) {
+                tracing::debug!("the group: {error}");
+            }
+            self.shared.assigned.send_replace(Some(Arc::new(numbers(partitions))));
+        }
+    }
+}
+
+fn numbers(partitions: &TopicPartitionList) -> BTreeSet<i32> {
+    partitions.elements().iter().map(rdkafka::topic_partition_list::TopicPartitionListElem::partition).collect()
+}

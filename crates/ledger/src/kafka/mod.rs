@@ -1,0 +1,282 @@
+//! The ledger in a compacted topic of Kafka, after Kafka Connect's exactly-once sources (KIP-618): progress, identities and
+//! the events themselves change in one transaction, and whoever takes a partition over fences the one who held it.
+
+mod book;
+mod group;
+mod shard;
+mod stage;
+
+use crate::{Commit, Filed, Ledger, LedgerError, StreamKey, StreamRecord};
+use book::Entry;
+use futures_executor::block_on;
+pub use group::{Assignment, Membership};
+use headwater_contracts::{KafkaCluster, Outbox, OwnRequest, Timestamp};
+use headwater_kafka::{Context, Producer};
+use rdkafka::{
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    config::FromClientConfigAndContext,
+    error::RDKafkaErrorCode,
+    producer::{FutureRecord, Producer as _},
+};
+use shard::{Books, Shard};
+use stage::Stage;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, atomic::AtomicBool, atomic::Ordering},
+    time::Duration,
+};
+
+/// Longest wait for the cluster, before whoever waits is told.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where a ledger is kept in Kafka.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KafkaPlace {
+    /// The cluster.
+    pub cluster: KafkaCluster,
+    /// The topic. Made with `partitions`, compacted, if there is none.
+    pub topic: String,
+    /// Instances of the same group share the streams.
+    pub group: String,
+    /// This instance's name in the group, if it has a lasting one.
+    pub instance: Option<String>,
+    /// Partitions of a new topic: the most instances that can share its streams.
+    pub partitions: i32,
+    /// Settled events that are worth a transaction.
+    pub transaction_events: usize,
+    /// An instance that was silent for so long has lost its streams.
+    pub session_timeout: Duration,
+}
+
+/// The ledger in a compacted topic. Holds the identities of its streams in memory, about 80 bytes each.
+pub struct KafkaLedger {
+    place: KafkaPlace,
+    /// Partitions of the topic.
+    partitions: i32,
+    shards: RwLock<BTreeMap<i32, Arc<Mutex<Shard>>>>,
+    /// Own requests are written outside of transactions: they are durable before the request is sent, whatever
+    /// becomes of what it brings.
+    requests: Producer,
+    stage: Arc<Stage>,
+    fenced: AtomicBool,
+}
+
+impl KafkaLedger {
+    /// Connects, and makes the topic if there is none. Owns no partition yet. Blocking.
+    pub fn open(place: KafkaPlace) -> Result<Self, LedgerError> {
+        let cannot = |reason: String| LedgerError::Cluster { topic: place.topic.clone(), reason };
+        let timeout = PATIENCE.as_millis().to_string();
+        let options = [("message.timeout.ms", timeout.as_str()), ("linger.ms", "0")];
+        let requests = headwater_kafka::producer(&place.cluster, &options)
+            .map_err(|error| cannot(format!("`{}`: {}", error.field, error.problem)))?;
+        let partitions = partitions(&place, &requests)?;
+        let stage = Arc::new(Stage::new(place.cluster.clone()));
+        Ok(Self { place, partitions, shards: RwLock::default(), requests, stage, fenced: AtomicBool::new(false) })
+    }
+
+    /// Takes these partitions over, and gives the others up. Blocking.
+    pub fn own(&self, partitions: &BTreeSet<i32>) -> Result<(), LedgerError> {
+        self.disown();
+        for partition in partitions {
+            let shard = Shard::take_over(&self.place.cluster, &self.place.topic, &self.place.group, *partition)?;
+            if let Some(stray) = shard.books.keys().find(|stream| self.partition(stream) != *partition) {
+                return Err(self.cluster_error(format!(
+                    "stream `{}` of `{}` is kept in partition {partition}, where it would not be looked for: the topic has \
+                     been given more partitions. Use a new topic, or make one anew with as many as there were",
+                    stray.stream, stray.source
+                )));
+            }
+            let shard = Arc::new(Mutex::new(shard));
+            self.shards.write().unwrap_or_else(PoisonError::into_inner).insert(*partition, shard);
+        }
+        self.fenced.store(false, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Gives all partitions up. What is staged is forgotten.
+    pub fn disown(&self) {
+        self.shards.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Whether another instance has taken a partition of ours.
+    pub fn is_fenced(&self) -> bool {
+        self.fenced.load(Ordering::SeqCst)
+    }
+
+    /// What the topic says, without owning any of it: for a look. Blocking.
+    pub fn look(&self) -> Result<Vec<(StreamKey, StreamRecord, Vec<Filed>)>, LedgerError> {
+        let partitions: Vec<i32> = (0..self.partitions).collect();
+        let books: Books = shard::read(&self.place.cluster, &self.place.topic, &partitions)?;
+        let seen = books.into_iter().filter_map(|(key, book)| Some((key, book.record()?, book.settled())));
+        Ok(seen.collect())
+    }
+
+    /// Forgets a stream of ours. Blocking.
+    pub fn reset(&self, stream: &StreamKey) -> Result<(), LedgerError> {
+        let shard = self.shard(stream)?;
+        let mut shard = lock(&shard);
+        self.judge(shard.resolve())?;
+        let entries = shard.books.get(stream).map(|book| book.forget(stream)).unwrap_or_default();
+        self.judge(shard.transact(None, &[], entries))
+    }
+
+    fn partition(&self, stream: &StreamKey) -> i32 {
+        // FNV-1a (RFC draft eastlake-fnv), 32 bits: must never change, or streams would be looked for elsewhere.
+        let name = stream.source.bytes().chain([0]).chain(stream.stream.bytes());
+        let hash = name.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        i32::try_from(hash % self.partitions.unsigned_abs().max(1)).unwrap_or_default()
+    }
+
+    fn shard(&self, stream: &StreamKey) -> Result<Arc<Mutex<Shard>>, LedgerError> {
+        let partition = self.partition(stream);
+        let shards = self.shards.read().unwrap_or_else(PoisonError::into_inner);
+        shards.get(&partition).cloned().ok_or_else(|| LedgerError::Fenced {
+            topic: self.place.topic.clone(),
+            partition,
+            reason: format!("stream `{}` of `{}` is not this instance's", stream.stream, stream.source),
+        })
+    }
+
+    fn judge<T>(&self, done: Result<T, LedgerError>) -> Result<T, LedgerError> {
+        if matches!(done, Err(LedgerError::Fenced { .. })) {
+            self.fenced.store(true, Ordering::SeqCst);
+        }
+        done
+    }
+
+    fn cluster_error(&self, reason: String) -> LedgerError {
+        LedgerError::Cluster { topic: self.place.topic.clone(), reason }
+    }
+}
+
+impl Ledger for KafkaLedger {
+    fn load(&self, stream: &StreamKey, start: Timestamp) -> Result<StreamRecord, LedgerError> {
+        self.stage.clear(stream);
+        let shard = self.shard(stream)?;
+        let mut shard = lock(&shard);
+        self.judge(shard.resolve())?;
+        if !shard.books.get(stream).is_some_and(book::Book::exists) {
+            let entry = Entry::beginning(stream, start).map_err(|reason| self.cluster_error(reason))?;
+            self.judge(shard.transact(None, &[], vec![entry]))?;
+        }
+        let record = shard.books.get(stream).and_then(book::Book::record);
+        record.ok_or_else(|| self.cluster_error("the stream has no beginning: this is a bug".to_owned()))
+    }
+
+    fn known(&self, stream: &StreamKey, identities: &[Filed]) -> Result<Vec<bool>, LedgerError> {
+        let shard = self.shard(stream)?;
+        let shard = lock(&shard);
+        let book = shard.books.get(stream);
+        Ok(identities.iter().map(|filed| book.is_some_and(|book| book.knows(filed))).collect())
+    }
+
+    fn record_request(&self, stream: &StreamKey, request: &OwnRequest) -> Result<(), LedgerError> {
+        let entry = Entry::request(stream, request).map_err(|reason| self.cluster_error(reason))?;
+        let (key, value) = (entry.key(), entry.value.clone().unwrap_or_default());
+        let message = FutureRecord::<[u8], [u8]>::to(&self.place.topic).partition(self.partition(stream));
+        let message = message.key(&key[..]).payload(&value[..]);
+        let sent = block_on(self.requests.send(message, PATIENCE));
+        sent.map_err(|(error, _)| LedgerError::Unavailable {
+            topic: self.place.topic.clone(),
+            doing: "write",
+            reason: error.to_string(),
+        })?;
+        // Another instance's stream learns of it when it is next taken over.
+        let Ok(shard) = self.shard(stream) else { return Ok(()) };
+        let mut shard = lock(&shard);
+        let Some(book) = shard.books.get_mut(stream) else { return Ok(()) };
+        book.take(&entry.part, entry.value.as_deref()).map_err(|reason| self.cluster_error(reason))
+    }
+
+    fn commit(&self, stream: &StreamKey, commit: &Commit) -> Result<(), LedgerError> {
+        let shard = self.shard(stream)?;
+        let mut shard = lock(&shard);
+        self.judge(shard.resolve())?;
+        if shard.has_arrived(stream, commit) {
+            self.stage.take(stream, &commit.settled);
+            return Ok(());
+        }
+        let entries = match shard.books.get(stream) {
+            Some(book) => book.plan(stream, commit),
+            None => Err(crate::file::not_loaded(stream)),
+        };
+        let entries = entries.map_err(|reason| self.cluster_error(reason))?;
+        let staged = self.stage.take(stream, &commit.settled);
+        let (identities, records): (Vec<_>, Vec<_>) = staged.into_iter().unzip();
+        let done = shard.transact(Some((stream, commit)), &records, entries);
+        if done.is_err() {
+            self.stage.put_back(stream, identities.into_iter().zip(records).collect());
+        }
+        self.judge(done)
+    }
+
+    fn streams(&self) -> Result<Vec<(StreamKey, StreamRecord, u64)>, LedgerError> {
+        let shards = self.shards.read().unwrap_or_else(PoisonError::into_inner);
+        let mut streams = Vec::new();
+        for shard in shards.values() {
+            let shard = lock(shard);
+            let rows =
+                shard.books.iter().filter_map(|(key, book)| Some((key.clone(), book.record()?, book.identities())));
+            streams.extend(rows);
+        }
+        streams.sort_by(|(a, ..), (b, ..)| a.cmp(b));
+        Ok(streams)
+    }
+
+    fn owns(&self, stream: &StreamKey) -> bool {
+        let partition = self.partition(stream);
+        self.shards.read().unwrap_or_else(PoisonError::into_inner).contains_key(&partition)
+    }
+
+    fn outbox(&self) -> Option<Arc<dyn Outbox>> {
+        Some(self.stage.clone())
+    }
+
+    fn commit_events(&self) -> usize {
+        self.place.transaction_events
+    }
+}
+
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    // A panic within a transaction leaves it open, which the next step sees to.
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How many partitions the topic has; it is made if there is none.
+fn partitions(place: &KafkaPlace, client: &Producer) -> Result<i32, LedgerError> {
+    let topic = &place.topic;
+    let cannot = |reason: String| LedgerError::Cluster { topic: topic.clone(), reason };
+    let unreachable = |error: &dyn std::fmt::Display| LedgerError::Unavailable {
+        topic: topic.clone(),
+        doing: "find",
+        reason: format!("{error}; is {} right, and the cluster up?", place.cluster.bootstrap_servers),
+    };
+    let config = headwater_kafka::client(&place.cluster).map_err(|error| cannot(error.to_string()))?;
+    let admin = AdminClient::from_config_and_context(&config, Context::new(&place.cluster))
+        .map_err(|error| unreachable(&error))?;
+    let new = NewTopic::new(topic, place.partitions, TopicReplication::Fixed(-1)).set("cleanup.policy", "compact");
+    let options = AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE));
+    // Whether it is there already is for the cluster to say: two instances may begin at once.
+    let known = client.client().fetch_metadata(Some(topic), PATIENCE).map_err(|error| unreachable(&error))?;
+    let there = known.topics().first().filter(|known| known.error().is_none() && !known.partitions().is_empty());
+    if let Some(there) = there {
+        return i32::try_from(there.partitions().len()).map_err(|error| cannot(error.to_string()));
+    }
+    let made = block_on(admin.create_topics([&new], &options)).map_err(|error| unreachable(&error))?;
+    match made.into_iter().next() {
+        Some(Err((_, code))) if code != RDKafkaErrorCode::TopicAlreadyExists => {
+            let advice = "create it with `cleanup.policy=compact`, or allow this user to";
+            return Err(cannot(format!("the topic does not exist and cannot be created: {code}; {advice}")));
+        }
+        _ => {}
+    }
+    for _ in 0..50 {
+        let known = client.client().fetch_metadata(Some(topic), PATIENCE).map_err(|error| unreachable(&error))?;
+        let there = known.topics().first().filter(|known| known.error().is_none() && !known.partitions().is_empty());
+        if let Some(there) = there {
+            return i32::try_from(there.partitions().len()).map_err(|error| cannot(error.to_string()));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Err(cannot("it was created, and its partitions have not appeared".to_owned()))
+}

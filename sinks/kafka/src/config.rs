@@ -1,0 +1,176 @@
+//! The options.
+
+use crate::{CloudEvents, encode::Encoder, key::Key, sink::KafkaSink};
+use headwater_contracts::{ByteSize, ConfigError, KafkaCluster, Period, Sasl, Sink, SinkConfig, Tls};
+use headwater_sink_kit::Template;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// Writes events to Kafka topics.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KafkaConfig {
+    /// Brokers to begin with, `host:port`, separated by commas.
+    pub bootstrap_servers: String,
+    /// The topic; may hold fields, as in `audit.{{ %headwater.provider }}`. Default: `audit.ocsf.v1`.
+    #[serde(default = "default_topic")]
+    pub topic: String,
+    /// The key: `actor` (`provider:tenant:actor`, so that what a person does stays in order), `event_id` (`provider:uid`), `tenant`
+    /// (`provider:tenant`), `none`, or a text with fields in `{{ }}`. Default: `actor`.
+    #[serde(default = "default_key")]
+    pub key: String,
+    /// Headers beside those that every record has, by name; values may hold fields.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// CloudEvents 1.0 attributes: `binary` puts them into headers, `structured` puts the event into a CloudEvent's `data`.
+    /// Default: none.
+    #[serde(default)]
+    pub cloud_events: Option<CloudEvents>,
+    /// The value: `json`, the event as the transforms left it, or `raw`, the provider's bytes. Default: `json`.
+    #[serde(default)]
+    pub encoding: Encoding,
+    /// How batches are compressed: `none`, `gzip`, `snappy`, `lz4` or `zstd`. Default: `lz4`.
+    #[serde(default)]
+    pub compression: Compression,
+    /// `at_least_once`, or `exactly_once`, which needs `state: { type: kafka }` on the same cluster. Default: `at_least_once`.
+    #[serde(default)]
+    pub delivery: Delivery,
+    /// Largest record, with its key and headers. A larger event loses its `raw_data` first, then `unmapped`, and goes to
+    /// the dead letters if it is too large even so. Default: `1000000`.
+    #[serde(default = "default_max_record_bytes")]
+    pub max_record_bytes: ByteSize,
+    /// Longest wait for the cluster to take a batch before it is tried anew. Default: `30s`.
+    #[serde(default = "default_timeout")]
+    pub timeout: Period,
+    /// TLS; `{}` for its defaults. With a `ca_file` only the authorities in it are trusted.
+    #[serde(default)]
+    pub tls: Option<Tls>,
+    /// Who we are at the cluster.
+    #[serde(default)]
+    pub sasl: Option<Sasl>,
+    /// Settings of librdkafka, by their names there. What makes the producer idempotent cannot be switched off.
+    #[serde(default)]
+    pub librdkafka_options: BTreeMap<String, String>,
+}
+
+/// What the value of a record is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Encoding {
+    /// The event as the transforms left it.
+    #[default]
+    Json,
+    /// The provider's bytes.
+    Raw,
+}
+
+/// How batches are compressed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// gzip.
+    Gzip,
+    /// Snappy.
+    Snappy,
+    /// LZ4.
+    #[default]
+    Lz4,
+    /// Zstandard.
+    Zstd,
+}
+
+impl Compression {
+    /// Its name in librdkafka.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Snappy => "snappy",
+            Self::Lz4 => "lz4",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+/// How often readers may see an event.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    /// Again after a crash.
+    #[default]
+    AtLeastOnce,
+    /// Once, with `isolation.level=read_committed`.
+    ExactlyOnce,
+}
+
+/// Settings that the guarantees hang on.
+const OURS: &[&str] = &["enable.idempotence", "acks", "request.required.acks", "transactional.id", "bootstrap.servers"];
+
+fn default_topic() -> String {
+    "audit.ocsf.v1".to_owned()
+}
+
+fn default_key() -> String {
+    "actor".to_owned()
+}
+
+const fn default_max_record_bytes() -> ByteSize {
+    ByteSize(1_000_000)
+}
+
+const fn default_timeout() -> Period {
+    Period::seconds(30)
+}
+
+impl KafkaConfig {
+    /// Checks the options. Reaches nobody.
+    pub fn sink(self) -> Result<KafkaSink, ConfigError> {
+        let template = |field: &str, text: &str| {
+            Template::parse(text).map_err(|problem| ConfigError::new(field.to_owned(), problem))
+        };
+        let topic = template("topic", &self.topic)?;
+        if topic.fixed() == Some("") {
+            return Err(ConfigError::new("topic", "is empty"));
+        }
+        let key = Key::parse(&self.key).map_err(|problem| ConfigError::new("key", problem))?;
+        let headers =
+            self.headers.iter().map(|(name, text)| Ok((name.clone(), template(&format!("headers.{name}"), text)?)));
+        let headers = headers.collect::<Result<Vec<_>, ConfigError>>()?;
+        if let Some(ours) = self.librdkafka_options.keys().find(|name| OURS.contains(&name.as_str())) {
+            let problem = "is headwater's own: without it, events would be lost or repeated, or go elsewhere";
+            return Err(ConfigError::new(format!("librdkafka_options.{ours}"), problem));
+        }
+        if self.encoding == Encoding::Raw && self.cloud_events == Some(CloudEvents::Structured) {
+            return Err(ConfigError::new(
+                "cloud_events",
+                "`structured` puts a JSON event into another: use `encoding: json`",
+            ));
+        }
+        let max = usize::try_from(self.max_record_bytes.0).unwrap_or(usize::MAX);
+        if !(1000..=1_000_000_000).contains(&max) {
+            return Err(ConfigError::new("max_record_bytes", "must be from 1000 to 1000000000 bytes"));
+        }
+        let cluster = KafkaCluster {
+            bootstrap_servers: self.bootstrap_servers,
+            tls: self.tls,
+            sasl: self.sasl,
+            librdkafka_options: self.librdkafka_options,
+        };
+        headwater_kafka::client(&cluster)?
+            .create_native_config()
+            .map_err(|error| ConfigError::new("librdkafka_options", error.to_string()))?;
+        let encoder = Encoder { topic, key, headers, cloud_events: self.cloud_events, encoding: self.encoding, max };
+        Ok(KafkaSink::new(cluster, encoder, self.compression, self.delivery, self.timeout))
+    }
+}
+
+impl SinkConfig for KafkaConfig {
+    const TYPE: &'static str = "kafka";
+
+    fn build(self) -> Result<Box<dyn Sink>, ConfigError> {
+        Ok(Box::new(self.sink()?))
+    }
+}

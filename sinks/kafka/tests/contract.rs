@@ -1,0 +1,120 @@
+//! The sink suite against librdkafka's mock cluster. It takes transactions without honouring them, so that `exactly_once` is
+//! tested with a real cluster only.
+#![allow(clippy::unwrap_used, clippy::panic)] // Test code: a panic is how it fails.
+
+use async_trait::async_trait;
+use headwater_contracts::{Sink, SinkError};
+use headwater_sink_kafka::KafkaConfig;
+use headwater_testkit::sink_suite::{Arrival, Destination, Outage, event, sink_contract};
+use rdkafka::{
+    ClientConfig, Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    error::KafkaError,
+    mocking::MockCluster,
+    producer::DefaultProducerContext,
+    types::{RDKafkaApiKey, RDKafkaRespErr},
+};
+use serde_json::json;
+use std::time::Duration;
+
+struct Cluster(MockCluster<'static, DefaultProducerContext>);
+
+impl Cluster {
+    fn new() -> Self {
+        let cluster = MockCluster::new(1).unwrap();
+        // One partition: the order is to be seen.
+        cluster.create_topic("audit", 1, 1).unwrap();
+        Self(cluster)
+    }
+
+    fn config(&self) -> KafkaConfig {
+        let keys = json!({
+            "bootstrap_servers": self.0.bootstrap_servers(), "topic": "audit", "key": "none", "timeout": "2s",
+            "max_record_bytes": "4MiB",
+            "librdkafka_options": { "reconnect.backoff.ms": "10", "reconnect.backoff.max.ms": "20", "retry.backoff.ms": "10" },
+        });
+        serde_json::from_value(keys).unwrap()
+    }
+}
+
+#[async_trait]
+impl Destination for Cluster {
+    fn sink(&mut self) -> Box<dyn Sink> {
+        Box::new(self.config().sink().unwrap())
+    }
+
+    async fn arrivals(&mut self) -> Vec<Arrival> {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", self.0.bootstrap_servers())
+            .set("group.id", "reader")
+            .set("enable.partition.eof", "true")
+            .create()
+            .unwrap();
+        let mut all = TopicPartitionList::new();
+        all.add_partition_offset("audit", 0, Offset::Beginning).unwrap();
+        consumer.assign(&all).unwrap();
+        let mut arrivals = Vec::new();
+        loop {
+            match consumer.poll(Duration::from_secs(20)).unwrap() {
+                Ok(message) => {
+                    let value = message.payload().unwrap();
+                    let unreadable = || Arrival { id: "unreadable".to_owned(), text: String::new() };
+                    arrivals.push(Arrival::from_json(value).unwrap_or_else(unreadable));
+                }
+                Err(KafkaError::PartitionEOF(_)) => return arrivals,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    async fn break_down(&mut self, outage: Outage) -> bool {
+        if outage == Outage::Down {
+            self.0.broker_down(-1).unwrap();
+        }
+        outage == Outage::Down
+    }
+
+    async fn recover(&mut self) {
+        self.0.broker_up(-1).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn kafka_keeps_the_sink_contract() {
+    sink_contract(Cluster::new).await;
+}
+
+#[tokio::test]
+async fn a_record_that_the_broker_refuses_is_rejected_with_its_reason() {
+    let mut cluster = Cluster::new();
+    let mut sink = cluster.sink();
+    cluster.0.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD]);
+    let delivery = sink.deliver(&[event("a", "b", true)]).await.unwrap();
+    assert_eq!(delivery.rejected.len(), 1);
+    assert!(delivery.rejected[0].reason.contains("refuses it"), "{}", delivery.rejected[0].reason);
+}
+
+#[tokio::test]
+async fn errors_that_pass_are_not_the_events() {
+    let mut cluster = Cluster::new();
+    let mut sink = cluster.sink();
+    let passing = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS;
+    cluster.0.request_errors(RDKafkaApiKey::Produce, &[passing; 3]);
+    assert!(sink.deliver(&[event("a", "b", true)]).await.unwrap().rejected.is_empty());
+    assert_eq!(cluster.arrivals().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_missing_topic_is_named_and_waited_for() {
+    let cluster = Cluster::new();
+    let mut config = cluster.config();
+    config.topic = "nowhere".to_owned();
+    config.timeout = headwater_contracts::Period::seconds(1);
+    let mut sink = config.sink().unwrap();
+    match sink.deliver(&[event("a", "b", true)]).await {
+        Err(SinkError::Retry { reason, .. }) => {
+            assert!(reason.contains("nowhere") || reason.contains("in time"), "{reason}")
+        }
+        other => panic!("{other:?}"),
+    }
+}

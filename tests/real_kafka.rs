@@ -1,0 +1,366 @@
+//! Exactly once from REST to a real Kafka: the real binary, killed, paused and shared among instances. Needs `tests/real/kafka/install`.
+//!
+//! `HEADWATER_KILLS` sets the number of kills (30 without it).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::naive_bytecount)] // this is a test
+
+mod support;
+
+use headwater_contracts::{Clock, Timestamp};
+use headwater_real::{
+    certificates::Certificates,
+    kafka::{Options, PASSWORD, Protocol, RealKafka, USER},
+};
+use headwater_runtime::SystemClock;
+use headwater_simulator::{Kind, Provider, Scenario, Simulator};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use rdkafka::{
+    ClientConfig, Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    error::KafkaError,
+};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fmt::Write as _,
+    fs,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use support::Headwater;
+
+const TOPIC: &str = "audit";
+const PARTITIONS: u32 = 4;
+
+fn kills() -> u32 {
+    std::env::var("HEADWATER_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(30)
+}
+
+/// A broker that forgets the dead soon, so that a kill costs a second and not ten.
+fn broker(brokers: usize) -> RealKafka {
+    let kafka =
+        RealKafka::with(&Options { brokers, properties: vec![("group.min.session.timeout.ms".into(), "500".into())] });
+    kafka.create_topic(TOPIC, PARTITIONS, &[]);
+    kafka
+}
+
+/// A simulated provider and the YAML of its source.
+struct Origin {
+    simulator: Simulator,
+    provider: Provider,
+}
+
+impl Origin {
+    fn new(provider: Provider, events: u32, seed: u64) -> Self {
+        let scenario = Scenario::new().seed(seed).history(5, events).pactflow(|p| p.default_page_size = 20);
+        let simulator = Simulator::start(provider, scenario, Arc::new(SystemClock)).unwrap();
+        Self { simulator, provider }
+    }
+
+    fn yaml(&self) -> String {
+        let (provider, credential) = (self.provider, self.simulator.credential());
+        let (key, more) = match provider {
+            Provider::Mural => ("api_key", ", min_call_interval: 0s"),
+            Provider::SolaceCloud => ("token", ", min_call_interval: 0s"),
+            // Up to this moment, so that all that is there by now is read.
+            Provider::Api7 => ("token", ", settle: 0s"),
+            _ => ("token", ""),
+        };
+        format!(
+            "  {provider}: {{ type: {provider}, endpoint: \"{}\", {key}: \"{credential}\", start_at: earliest, page_size: 100, \
+             poll_interval: 1s, rate_limit: {{ requests: 1000000, per: 1s }}, retry: {{ initial: 10ms, max: 50ms }}{more} }}\n",
+            self.simulator.url(),
+        )
+    }
+}
+
+/// The pipeline of an instance: sources, ledger and sink on one cluster.
+fn pipeline(kafka: &str, origins: &[Origin], state: &str, sink: &str) -> String {
+    let mut yaml = format!(
+        "state: {{ type: kafka, bootstrap_servers: '{kafka}', group: test, partitions: 8, session_timeout: 1s{state} }}\n\
+         dead_letter: {{ path: dead-letter }}\nsources:\n"
+    );
+    let mut names = Vec::new();
+    for origin in origins {
+        yaml += &origin.yaml();
+        names.push(origin.provider.to_string());
+    }
+    let _ = write!(
+        yaml,
+        "transforms:\n  own: {{ type: remap, inputs: [{}], file: 'builtin:drop_own_queries.vrl' }}\n\
+         sinks:\n  out: {{ type: kafka, inputs: [own], bootstrap_servers: '{kafka}', topic: {TOPIC}, key: '{{{{ %headwater.id }}}}', {sink} }}\n",
+        names.join(", ")
+    );
+    yaml
+}
+
+fn folder(yaml: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("pipeline.yaml"), yaml).unwrap();
+    dir
+}
+
+/// How often each event stands in the topic, for readers who see what is committed. Keys are the events' ids.
+fn committed(kafka: &str) -> HashMap<String, usize> {
+    read(kafka, "read_committed")
+}
+
+fn read(kafka: &str, isolation: &str) -> HashMap<String, usize> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", kafka)
+        .set("group.id", "test-reader")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("isolation.level", isolation)
+        .create()
+        .unwrap();
+    let mut all = TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        all.add_partition_offset(TOPIC, i32::try_from(partition).unwrap(), Offset::Beginning).unwrap();
+    }
+    consumer.assign(&all).unwrap();
+    let (mut seen, mut open) = (HashMap::new(), PARTITIONS);
+    while open > 0 {
+        match consumer.poll(Duration::from_secs(30)).expect("the broker answers") {
+            Ok(message) => {
+                let key = String::from_utf8(message.key().unwrap().to_vec()).unwrap();
+                let _: serde_json::Value = serde_json::from_slice(message.payload().unwrap()).expect("a whole event");
+                *seen.entry(key).or_default() += 1;
+            }
+            Err(KafkaError::PartitionEOF(_)) => open -= 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    seen
+}
+
+/// Every event that was to be read is there, once; none is that was not served.
+fn compare(name: &str, origins: &[Origin], cut: Timestamp, seen: &HashMap<String, usize>) {
+    let (mut expected, mut lost, mut known) = (0, Vec::new(), HashSet::new());
+    let mut own = 0;
+    for origin in origins {
+        let guessed = matches!(origin.provider, Provider::Mural | Provider::SolaceCloud);
+        for truth in origin.simulator.ledger().events() {
+            if truth.visible_at <= cut && (truth.kind != Kind::OwnCollector || guessed) {
+                expected += 1;
+                if !seen.contains_key(&truth.id) {
+                    lost.push(format!("{} of {}", truth.id, truth.time));
+                }
+            }
+            own += usize::from(truth.kind == Kind::OwnCollector && !guessed && seen.contains_key(&truth.id));
+            known.insert(truth.id);
+        }
+    }
+    let invented: Vec<_> = seen.keys().filter(|id| !known.contains(*id)).collect();
+    let duplicates: Vec<_> = seen.iter().filter(|(_, copies)| **copies > 1).collect();
+    println!(
+        "{name}: {expected} expected, {} in the topic (read_committed), {} lost, {} invented, {} doubled, {own} own queries",
+        seen.len(),
+        lost.len(),
+        invented.len(),
+        duplicates.len()
+    );
+    assert!(lost.is_empty(), "{name}: lost {lost:?}");
+    assert!(invented.is_empty(), "{name}: invented {invented:?}");
+    assert!(duplicates.is_empty(), "{name}: doubled {duplicates:?}");
+    assert_eq!(own, 0, "{name}: own queries were delivered");
+}
+
+/// A last life that is left alone.
+fn finish(dir: &Path) -> Timestamp {
+    let cut = SystemClock.now();
+    let done = support::command(dir, &["run", "--once", "--log", "warn"]).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    cut
+}
+
+/// Kills at random moments: between two requests, in the middle of a transaction, while a partition is taken over.
+fn killed(provider: Provider, seed: u64) {
+    let runtime = support::runtime();
+    let _guard = runtime.enter();
+    let kafka = broker(1);
+    let brokers = kafka.bootstrap(Protocol::Plaintext);
+    let origins = [Origin::new(provider, 20_000, seed)];
+    // One seat that is taken again at once, as a pod of a set has it.
+    let dir =
+        folder(&pipeline(&brokers, &origins, ", instance: one, transaction_events: 500", "delivery: exactly_once"));
+    let mut dice = StdRng::seed_from_u64(seed);
+    let mut progress = 0;
+    for _ in 0..kills() {
+        let before = origins[0].simulator.ledger().requests().len();
+        let after = before + dice.random_range(1..8);
+        let extra = Duration::from_millis(dice.random_range(0..60));
+        let mut headwater = Headwater::start(dir.path(), &["run", "--log", "error"]);
+        let started = Instant::now();
+        while origins[0].simulator.ledger().requests().len() < after && started.elapsed() < Duration::from_secs(20) {
+            assert!(headwater.child.try_wait().unwrap().is_none(), "headwater ended by itself");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(extra);
+        headwater.child.kill().unwrap();
+        headwater.child.wait().unwrap();
+        progress = progress.max(after - before);
+    }
+    assert!(progress > 0);
+    let cut = finish(dir.path());
+    let uncommitted = read(&brokers, "read_uncommitted").values().sum::<usize>();
+    let seen = committed(&brokers);
+    println!(
+        "{provider}: {} kills, {} records written of transactions that were never committed",
+        kills(),
+        uncommitted - seen.values().sum::<usize>()
+    );
+    compare(&format!("{provider} to Kafka, exactly once, {} kills", kills()), &origins, cut, &seen);
+}
+
+#[test]
+#[ignore = "needs a real Kafka: tests/real/kafka/run"]
+fn killing_headwater_loses_nothing_and_doubles_nothing() {
+    killed(Provider::PactFlow, 11);
+    killed(Provider::Mural, 12);
+}
+
+/// Five streams, two instances that are killed, paused and started at random: whoever is left goes on.
+#[test]
+#[ignore = "needs a real Kafka: tests/real/kafka/run"]
+fn instances_share_the_streams_and_take_over_from_each_other() {
+    let runtime = support::runtime();
+    let _guard = runtime.enter();
+    let kafka = broker(1);
+    let brokers = kafka.bootstrap(Protocol::Plaintext);
+    let providers = [Provider::PactFlow, Provider::Mural, Provider::SolaceCloud, Provider::Api7];
+    let origins = providers.map(|provider| Origin::new(provider, 4_000, 21));
+    let dir = folder(&pipeline(&brokers, &origins, ", transaction_events: 500", "delivery: exactly_once"));
+    let mut dice = StdRng::seed_from_u64(22);
+    let start = || Headwater::start(dir.path(), &["run", "--log", "warn"]);
+    let mut instances = [Some(start()), Some(start())];
+    let mut done = BTreeMap::<&str, u32>::new();
+    for _ in 0..(kills() / 3).max(4) {
+        std::thread::sleep(Duration::from_millis(dice.random_range(200..2500)));
+        let seat = dice.random_range(0..2);
+        match instances[seat].take() {
+            None => instances[seat] = Some(start()),
+            Some(mut instance) if dice.random_bool(0.6) => {
+                instance.child.kill().unwrap();
+                instance.child.wait().unwrap();
+                *done.entry("killed").or_default() += 1;
+            }
+            Some(instance) => {
+                // Longer than its session: the other takes over, and it wakes up as a zombie.
+                support::signal(&instance.child, "STOP");
+                std::thread::sleep(Duration::from_millis(2500));
+                support::signal(&instance.child, "CONT");
+                instances[seat] = Some(instance);
+                *done.entry("paused").or_default() += 1;
+            }
+        }
+    }
+    drop(instances);
+    let cut = finish(dir.path());
+    println!("two instances: {done:?}");
+    compare("two instances, exactly once", &origins, cut, &committed(&brokers));
+}
+
+/// Each way to talk to a cluster, and what the stock consumer sees.
+#[test]
+#[ignore = "needs a real Kafka: tests/real/kafka/run"]
+fn every_listener_takes_events_and_the_stock_consumer_reads_them() {
+    let runtime = support::runtime();
+    let _guard = runtime.enter();
+    let kafka = broker(1);
+    let Certificates { ca, client, client_key, .. } = kafka.certificates();
+    let tls = format!("tls: {{ ca_file: '{}' }}", ca.display());
+    let mtls = format!(
+        "tls: {{ ca_file: '{}', cert_file: '{}', key_file: '{}' }}",
+        ca.display(),
+        client.display(),
+        client_key.display()
+    );
+    let sasl = |mechanism: &str| format!("sasl: {{ mechanism: {mechanism}, username: {USER}, password: {PASSWORD} }}");
+    // RFC 7515, appendix A.5: a token that nobody signed.
+    let token = "sasl: { mechanism: oauthbearer, token: 'eyJhbGciOiJub25lIn0.eyJzdWIiOiJoZWFkd2F0ZXIiLCJpYXQiOjE3MDAwMDAwMDAsImV4cCI6NDEwMjQ0NDgwMH0.' }";
+    let ways = [
+        (Protocol::Plaintext, String::new()),
+        (Protocol::Ssl, tls.clone()),
+        (Protocol::MutualTls, mtls),
+        (Protocol::SaslPlaintext, sasl("scram-sha-256")),
+        (Protocol::SaslSsl, format!("{}, {tls}", sasl("plain"))),
+        (Protocol::SaslSsl, format!("{}, {tls}", sasl("scram-sha-512"))),
+        (Protocol::SaslSsl, format!("{token}, {tls}")),
+    ];
+    let mut expected = 0;
+    for (number, (protocol, options)) in ways.into_iter().enumerate() {
+        let origins = [Origin::new(Provider::PactFlow, 200, 40 + number as u64)];
+        let brokers = kafka.bootstrap(protocol);
+        let more = if options.is_empty() { String::new() } else { format!(", {options}") };
+        let yaml = pipeline(
+            &brokers,
+            &origins,
+            &format!(", topic: ledger-{number}{more}"),
+            &format!("delivery: exactly_once{more}"),
+        );
+        finish(folder(&yaml).path());
+        let truths = origins[0].simulator.ledger().events();
+        expected += truths.iter().filter(|truth| truth.kind != Kind::OwnCollector).count();
+    }
+    let records = kafka.console_consumer(TOPIC, expected);
+    assert_eq!(records.len(), expected);
+    for record in &records {
+        assert!(record.headers.iter().any(|(name, value)| name == "audit_provider" && value == "pactflow"));
+        let value: serde_json::Value = serde_json::from_str(record.value.as_deref().unwrap()).unwrap();
+        assert_eq!(value["uuid"].as_str(), record.key.as_deref());
+    }
+    println!("stock consumer: {expected} records over seven ways to connect");
+}
+
+/// Brokers of a cluster of three die one after the other, also the leaders and coordinators of the moment.
+#[test]
+#[ignore = "needs a real Kafka: tests/real/kafka/run"]
+fn brokers_that_die_and_come_back_cost_nothing() {
+    let runtime = support::runtime();
+    let _guard = runtime.enter();
+    let kafka = broker(3);
+    let brokers = kafka.bootstrap(Protocol::Plaintext);
+    let origins = [Origin::new(Provider::PactFlow, 30_000, 31)];
+    let dir = folder(&pipeline(&brokers, &origins, ", transaction_events: 500", "delivery: exactly_once"));
+    let mut headwater = Headwater::start(dir.path(), &["run", "--log", "warn"]);
+    for broker in [1, 2, 3, 1] {
+        std::thread::sleep(Duration::from_secs(2));
+        kafka.kill(broker);
+        std::thread::sleep(Duration::from_secs(2));
+        kafka.restart(broker);
+        assert!(headwater.child.try_wait().unwrap().is_none(), "headwater ended by itself");
+    }
+    // All of them, mute: nothing gets on, nothing is lost.
+    (1..=3).for_each(|broker| kafka.pause(broker));
+    std::thread::sleep(Duration::from_secs(4));
+    (1..=3).for_each(|broker| kafka.resume(broker));
+    support::signal(&headwater.child, "TERM");
+    let _ = headwater.child.wait();
+    drop(headwater);
+    let cut = finish(dir.path());
+    compare("three brokers, each killed in turn", &origins, cut, &committed(&brokers));
+}
+
+/// Two clients of the same state, the first of them a zombie.
+#[test]
+#[ignore = "needs a real Kafka: tests/real/kafka/run"]
+fn a_zombie_commits_nothing_and_joins_again() {
+    let runtime = support::runtime();
+    let _guard = runtime.enter();
+    let kafka = broker(1);
+    let brokers = kafka.bootstrap(Protocol::Plaintext);
+    let origins = [Origin::new(Provider::PactFlow, 20_000, 51)];
+    let dir = folder(&pipeline(&brokers, &origins, ", transaction_events: 1000", "delivery: exactly_once"));
+    let mut zombie = Headwater::start(dir.path(), &["run", "--log", "info"]);
+    while origins[0].simulator.ledger().requests().len() < 20 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    support::signal(&zombie.child, "STOP");
+    let cut = finish(dir.path());
+    support::signal(&zombie.child, "CONT");
+    zombie.wait_for("this instance reads the streams of its share");
+    zombie.wait_for("this instance reads the streams of its share");
+    support::signal(&zombie.child, "TERM");
+    zombie.child.wait().unwrap();
+    compare("a zombie beside its heir", &origins, cut, &committed(&brokers));
+}
