@@ -219,6 +219,37 @@ fn a_clock_that_goes_back_is_said_and_nothing_is_missed() {
 }
 
 #[test]
+fn a_plan_by_a_clock_ahead_of_the_servers_claims_nothing_and_makes_way_for_one_by_the_servers() {
+    let (source, mut server, mut book) = (source(TimestampUnit::Auto), few(&[NOW - 500]), Book::default());
+    read(source.as_ref(), &mut server, &mut book, NOW - 300, true);
+    // A new process knows its own clock alone, until the first answer shows the server's.
+    let view = |book: &Book, now| {
+        source.plan(&StreamView {
+            stream: "api7.example:7443",
+            now: at(now),
+            start: Timestamp::UNIX_EPOCH,
+            first: true,
+            coverage: &book.coverage,
+            state: book.state.as_ref(),
+            calls: &[],
+        })
+    };
+    let mut scan = view(&book, NOW + 1800).scans.into_iter().next().unwrap();
+    let (page, envelope) = server.answer(&scan.request());
+    for raw in &page {
+        scan.record(raw.as_bytes(), &OwnRequests::default()).unwrap();
+    }
+    let end = PageEnd { envelope: &envelope, records: page.len() as u64, server_time: at(NOW) };
+    assert!(matches!(scan.page(&end), Ok(Next::Complete)));
+    assert!(scan.span().is_empty());
+    book.state = scan.state();
+    let asked = server.requests;
+    read(source.as_ref(), &mut server, &mut book, NOW, false);
+    assert_eq!(server.requests - asked, 1, "at once, and once");
+    assert!(book.coverage.contains(at(NOW - 61)) && !book.coverage.contains(at(NOW - 59)));
+}
+
+#[test]
 fn a_server_that_ignores_the_bounds_or_has_no_total_is_not_believed() {
     let source = source(TimestampUnit::S);
     let mut server = few(&[NOW - 500]);
