@@ -336,11 +336,16 @@ impl Window {
     }
 
     /// Keeps what the page showed of ourselves and of the server.
-    fn learn(&mut self) {
+    fn learn(&mut self, total: u64, records: u64) {
         let (own_bytes, owner) = (self.shown.own_bytes, self.shown.owner.take());
         let refused = self.refused.then_some(self.settings.cadence.page_size).flatten();
+        // The last page of many may be short.
+        let full = records > 0 && records < total && self.dense.is_none();
+        let page_size = u64::from(self.page_size);
         let mut shared = self.shared();
         shared.state.heavy |= own_bytes > HEAVY;
+        let known = shared.state.page_records.or((own_bytes > 0).then_some(page_size));
+        shared.state.page_records = known.map(|known| if full { records } else { known });
         if refused.is_some() {
             // The same question with a smaller page was answered.
             shared.state.page_size_refused = refused;
@@ -449,7 +454,7 @@ impl Scan for Window {
                 text(stray)
             )));
         }
-        self.learn();
+        self.learn(total, end.records);
         if self.reaches_into_the_present(end.server_time) {
             return Ok(self.abandon());
         }
