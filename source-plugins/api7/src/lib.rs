@@ -18,7 +18,7 @@
 //!
 //! How it reads: the oldest entry once a day, for unit and reach; then windows of time, always closed, up to a little
 //! before the present. See the module `window` for how one is read without trusting a page border. Identities in the
-//! ledger make the overlap exact.
+//! ledger make the overlap exact. How fast: where each read is a record, small pages stretch the intervals (`Pace`).
 
 mod config;
 mod echo;

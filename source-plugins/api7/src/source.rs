@@ -11,7 +11,7 @@ use crate::{
 };
 use chrono::TimeDelta;
 use headwater_contracts::{Cadence, Gap, Identity, Import, Plan, Request, Source, Span, StreamView, Timestamp};
-use headwater_source_kit::Rescans;
+use headwater_source_kit::{Pace, Rescans};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -147,9 +147,11 @@ impl Source for Api7 {
     fn plan(&self, view: &StreamView<'_>) -> Plan {
         let cadence = &self.settings.cadence;
         let now = view.now;
-        let next_poll = now + cadence.poll_interval.0;
         let mut state = State::read(view.state);
         let mut plan = Plan::default();
+        let pace = Pace::new(cadence, cadence.overlap.0, state.page_records);
+        let next_poll = now + pace.interval;
+        plan.notes.extend(pace.note.clone());
         let filter = self.settings.digest();
         if state.filter != filter {
             // Other events are asked for now: nothing has been read for them.
@@ -197,12 +199,12 @@ impl Source for Api7 {
                 ));
             }
             // After a step back of the clock new events lie before the watermark: go on from what the clock shows.
-            low = low.min(state.read_to.unwrap_or(watermark)).min(target) - cadence.overlap.0;
+            low = low.min(state.read_to.unwrap_or(watermark)).min(target) - pace.back.unwrap_or_default();
         }
         // Nothing before `start` is wanted; nothing before `reach` is kept apart from what was delivered.
         let low = low.max(view.start).max(now - self.settings.reach());
         let due = match state.polled {
-            Some(polled) if !state.behind && !view.first && polled <= now => polled + cadence.poll_interval.0,
+            Some(polled) if !state.behind && !view.first && polled <= now => polled + pace.interval,
             _ => now,
         };
         let mut wake = due.max(now);
@@ -217,7 +219,7 @@ impl Source for Api7 {
         }
         for rescan in &cadence.rescan {
             let done = state.rescanned(rescan);
-            let due = done.filter(|done| *done <= now).map_or(now, |done| done + rescan.every.0);
+            let due = done.filter(|done| *done <= now).map_or(now, |done| done + pace.every(rescan));
             if due > now {
                 wake = wake.min(due);
                 continue;

@@ -32,6 +32,8 @@ pub(crate) struct State {
     pub(crate) page_size_refused: Option<u32>,
     /// Records of own reads were so large that small pages are asked for.
     pub(crate) heavy: bool,
+    /// How many records a page holds, where own reads are recorded; `None` where none was met.
+    pub(crate) page_records: Option<u64>,
 }
 
 /// What the log's oldest entry told.
@@ -89,8 +91,9 @@ impl State {
             self.read_to = self.read_to.map(|read_to| read_to.min(before.at));
             self.behind = self.watermark.is_some();
         }
-        // Whether small pages are needed is tried anew.
+        // Whether reads are recorded, and so that small pages are needed, is tried anew.
         self.heavy = false;
+        self.page_records = None;
         // An empty log says nothing of the unit: what was known stays known.
         let unit = probe.unit.or(self.probe.and_then(|before| before.unit));
         self.probe = Some(Probed { unit, ..probe });

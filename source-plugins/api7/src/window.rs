@@ -12,6 +12,11 @@
 //! A single unit of time with more entries than fit a page is *dense*: it is read page by page, until the distinct entries
 //! seen are as many as `total` says, and then once more from the beginning until all of them have been seen again. What
 //! was there all the time cannot have been missed then: in its place something was counted that has gone since.
+//!
+//! All of this needs a window that lies in the past. One that reaches into the present has another `total` in each answer,
+//! with the record of that very question in it where reads are recorded: nothing is ever proved, and each doubt makes more
+//! to read. So every answer's own clock is asked whether the window has ended: it was planned by ours where the server had
+//! not shown its clock yet.
 
 use crate::{echo::AUDIT, record::Entry, source::Settings, state::Owner, state::State, trim, unit::Unit};
 use chrono::{SecondsFormat, TimeDelta};
@@ -45,6 +50,9 @@ const TRIES: u64 = 60;
 /// After so many pages a window ends early, if it has got somewhere: progress that a crash does not undo.
 const LONG: u32 = 100;
 
+/// How far the server's clock may seem to go back from the plan to an answer: `Date` has whole seconds.
+const DOUBT: TimeDelta = TimeDelta::seconds(2);
+
 /// Most pieces that a window is divided into at once.
 const PIECES_MAX: i64 = 64;
 
@@ -77,6 +85,8 @@ struct Shared {
     state: State,
     /// Pieces that are not complete.
     open: u32,
+    /// The window turned out to reach into the present.
+    abandoned: bool,
 }
 
 /// The reading of a dense unit.
@@ -160,7 +170,7 @@ impl Window {
         } else {
             configured
         };
-        let shared = Arc::new(Mutex::new(Shared { state, open: 1 }));
+        let shared = Arc::new(Mutex::new(Shared { state, open: 1, abandoned: false }));
         Self::piece(settings, job, job.low, page_size, shared)
     }
 
@@ -212,6 +222,25 @@ impl Window {
             Duty::Rescan(rescan) if last => state.rescan_done(&rescan, job.planned),
             Duty::Rescan(_) => {}
         }
+        Next::Complete
+    }
+
+    /// Whether the window has not ended yet, as the server's clock shows; or had not for a piece of it before this one,
+    /// which must not be passed over.
+    fn reaches_into_the_present(&self, server_time: Timestamp) -> bool {
+        let settled = server_time - self.settings.cadence.settle.0;
+        self.job.high > settled + DOUBT || self.shared().abandoned
+    }
+
+    /// Gives the window up: what has not been read of it is planned again, by the clock that the server has shown.
+    fn abandon(&mut self) -> Next {
+        self.job.high = self.job.low;
+        self.complete = true;
+        let tail = matches!(self.job.duty, Duty::Tail { .. });
+        let mut shared = self.shared();
+        shared.abandoned = true;
+        // What comes next, comes at once.
+        shared.state.behind |= tail;
         Next::Complete
     }
 
@@ -307,11 +336,16 @@ impl Window {
     }
 
     /// Keeps what the page showed of ourselves and of the server.
-    fn learn(&mut self) {
+    fn learn(&mut self, total: u64, records: u64) {
         let (own_bytes, owner) = (self.shown.own_bytes, self.shown.owner.take());
         let refused = self.refused.then_some(self.settings.cadence.page_size).flatten();
+        // The last page of many may be short.
+        let full = records > 0 && records < total && self.dense.is_none();
+        let page_size = u64::from(self.page_size);
         let mut shared = self.shared();
         shared.state.heavy |= own_bytes > HEAVY;
+        let known = shared.state.page_records.or((own_bytes > 0).then_some(page_size));
+        shared.state.page_records = known.map(|known| if full { records } else { known });
         if refused.is_some() {
             // The same question with a smaller page was answered.
             shared.state.page_size_refused = refused;
@@ -420,7 +454,10 @@ impl Scan for Window {
                 text(stray)
             )));
         }
-        self.learn();
+        self.learn(total, end.records);
+        if self.reaches_into_the_present(end.server_time) {
+            return Ok(self.abandon());
+        }
         if self.dense.is_some() {
             return self.dense_page(total, end.records);
         }

@@ -4,13 +4,13 @@
 
 use chrono::TimeDelta;
 use headwater_contracts::{
-    Coverage, Next, OwnRequests, PageEnd, Rejection, Request, Scan, Secret, Source, SourceConfig, SourceOptions,
-    StreamView, Timestamp,
+    Coverage, Next, OwnRequest, OwnRequests, PageEnd, Period, Rejection, Request, Scan, Secret, Source, SourceConfig,
+    SourceOptions, StreamView, Timestamp,
 };
 use headwater_source_api7::{Api7Config, Filter, TimestampUnit};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 const NOW: i64 = 1_718_000_000;
 
@@ -27,6 +27,11 @@ struct Server {
     sorts: bool,
     asked: u64,
     requests: u32,
+    /// Each question becomes a row, at this time.
+    records_at: Option<i64>,
+    /// The `http_request` of such rows.
+    reads: BTreeMap<usize, Value>,
+    sent: OwnRequests,
 }
 
 impl Server {
@@ -56,10 +61,34 @@ impl Server {
             .iter()
             .skip(skip)
             .take(size)
-            .map(|(_, _, id)| json!({ "id": id.to_string(), "event_time": self.rows[*id] }).to_string())
+            .map(|(_, _, id)| {
+                let mut row = json!({ "id": id.to_string(), "event_time": self.rows[*id] });
+                self.reads.get(id).into_iter().for_each(|read| row["http_request"] = read.clone());
+                row.to_string()
+            })
             .collect();
+        if let Some(now) = self.records_at {
+            self.record(request, now);
+        }
         let list = if page.is_empty() && self.null_list { Value::Null } else { json!([]) };
         (page, json!({ "total": found.len(), "list": list }).to_string().into_bytes())
+    }
+
+    /// The row of a question.
+    fn record(&mut self, request: &Request, now: i64) {
+        let query: Vec<String> = request.query.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let user_agent = format!("headwater/1 (poller a; req {})", self.requests);
+        let uri = format!("{}?{}", request.path, query.join("&"));
+        self.reads.insert(self.rows.len(), json!({ "method": "GET", "uri": uri, "user_agent": user_agent }));
+        self.rows.push(now);
+        self.sent.insert(OwnRequest {
+            id: self.requests.to_string(),
+            user_agent,
+            method: "GET".into(),
+            path: request.path.clone(),
+            query: request.query.clone(),
+            sent: at(now),
+        });
     }
 }
 
@@ -68,11 +97,15 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn source(unit: TimestampUnit) -> Box<dyn Source> {
+    source_with(unit, &SourceOptions::default())
+}
+
+fn source_with(unit: TimestampUnit, options: &SourceOptions) -> Box<dyn Source> {
     let yaml = json!({ "endpoint": "https://api7.example:7443", "token": "t" });
     let mut config: Api7Config = serde_json::from_value(yaml).unwrap();
     config.timestamp_unit = unit;
     config.token = Secret::new("t");
-    config.build(&SourceOptions::default()).unwrap().source
+    config.build(options).unwrap().source
 }
 
 /// A stream's committed ledger.
@@ -84,8 +117,8 @@ struct Book {
     notes: Vec<String>,
 }
 
-/// Plans and scans until there is nothing to do.
-fn read(source: &dyn Source, server: &mut Server, book: &mut Book, now: i64, first: bool) {
+/// Plans and scans until there is nothing to do, and returns when there will be.
+fn read(source: &dyn Source, server: &mut Server, book: &mut Book, now: i64, first: bool) -> i64 {
     let mut first = first;
     loop {
         let plan = source.plan(&StreamView {
@@ -99,8 +132,9 @@ fn read(source: &dyn Source, server: &mut Server, book: &mut Book, now: i64, fir
         });
         book.notes.extend(plan.notes);
         if plan.scans.is_empty() {
-            assert!(plan.wake.unwrap() > at(now), "it would be asked again at once");
-            return;
+            let wake = plan.wake.unwrap();
+            assert!(wake > at(now), "it would be asked again at once");
+            return wake.timestamp();
         }
         let mut stack: Vec<Box<dyn Scan>> = plan.scans.into_iter().rev().collect();
         while let Some(mut scan) = stack.pop() {
@@ -109,7 +143,7 @@ fn read(source: &dyn Source, server: &mut Server, book: &mut Book, now: i64, fir
                 let request = scan.request();
                 let (page, envelope) = server.answer(&request);
                 for raw in &page {
-                    let record = scan.record(raw.as_bytes(), &OwnRequests::default()).unwrap();
+                    let record = scan.record(raw.as_bytes(), &server.sent).unwrap();
                     if record.wanted {
                         book.wanted.push(record.id);
                     }
@@ -145,7 +179,7 @@ fn server() -> impl Strategy<Value = Server> {
                 .flat_map(|(age, count)| (0..*count).map(move |n| NOW - 61 - age - i64::from(n % 7 == 6)))
                 .map(|seconds| seconds * unit + if millis { 7 } else { 0 })
                 .collect();
-            Server { rows, max_page, start_inclusive, end_inclusive, null_list, sorts, asked, requests: 0 }
+            Server { rows, max_page, start_inclusive, end_inclusive, null_list, sorts, asked, ..few(&[]) }
         },
     )
 }
@@ -190,7 +224,34 @@ fn few(rows: &[i64]) -> Server {
         sorts: true,
         asked: 1,
         requests: 0,
+        records_at: None,
+        reads: BTreeMap::new(),
+        sent: OwnRequests::default(),
     }
+}
+
+#[test]
+fn a_log_that_records_each_question_is_not_outgrown() {
+    // Each record is within the overlap of sixty polls, and a page holds ten.
+    let options = SourceOptions { poll_interval: Some(Period::seconds(10)), ..SourceOptions::default() };
+    let source = source_with(TimestampUnit::Auto, &options);
+    let (mut server, mut book) = (few(&[NOW - 500]), Book::default());
+    server.max_page = 10;
+    let mut per_hour = Vec::new();
+    let mut now = NOW;
+    for hour in 1..=4 {
+        let before = server.requests;
+        while now < NOW + hour * 3600 {
+            server.records_at = Some(now);
+            now = read(source.as_ref(), &mut server, &mut book, now, now == NOW);
+        }
+        per_hour.push(server.requests - before);
+    }
+    assert!(per_hour[3] <= per_hour[1] && per_hour[3] < 120, "{per_hour:?}");
+    assert!(book.notes.iter().any(|note| note.contains("outgrow")), "{:?}", book.notes);
+    let wanted: BTreeSet<&String> = book.wanted.iter().collect();
+    let settled = server.rows.iter().filter(|time| **time < now - 600).count();
+    assert!(wanted.len() >= settled);
 }
 
 #[test]
@@ -216,6 +277,37 @@ fn a_clock_that_goes_back_is_said_and_nothing_is_missed() {
     server.rows.push(NOW + 100);
     read(source.as_ref(), &mut server, &mut book, NOW + 200, false);
     assert!(book.wanted.contains(&"2".to_owned()));
+}
+
+#[test]
+fn a_plan_by_a_clock_ahead_of_the_servers_claims_nothing_and_makes_way_for_one_by_the_servers() {
+    let (source, mut server, mut book) = (source(TimestampUnit::Auto), few(&[NOW - 500]), Book::default());
+    read(source.as_ref(), &mut server, &mut book, NOW - 300, true);
+    // A new process knows its own clock alone, until the first answer shows the server's.
+    let view = |book: &Book, now| {
+        source.plan(&StreamView {
+            stream: "api7.example:7443",
+            now: at(now),
+            start: Timestamp::UNIX_EPOCH,
+            first: true,
+            coverage: &book.coverage,
+            state: book.state.as_ref(),
+            calls: &[],
+        })
+    };
+    let mut scan = view(&book, NOW + 1800).scans.into_iter().next().unwrap();
+    let (page, envelope) = server.answer(&scan.request());
+    for raw in &page {
+        scan.record(raw.as_bytes(), &OwnRequests::default()).unwrap();
+    }
+    let end = PageEnd { envelope: &envelope, records: page.len() as u64, server_time: at(NOW) };
+    assert!(matches!(scan.page(&end), Ok(Next::Complete)));
+    assert!(scan.span().is_empty());
+    book.state = scan.state();
+    let asked = server.requests;
+    read(source.as_ref(), &mut server, &mut book, NOW, false);
+    assert_eq!(server.requests - asked, 1, "at once, and once");
+    assert!(book.coverage.contains(at(NOW - 61)) && !book.coverage.contains(at(NOW - 59)));
 }
 
 #[test]

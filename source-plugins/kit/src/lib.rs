@@ -7,12 +7,14 @@
 //! | [`envelope`] | a page without its elements, checked to have its array |
 //! | [`cursor`] | the position that a page leads on to |
 //! | [`check_endpoint`], [`stream_name`] | the `endpoint` option, and the ledger's name for it |
+//! | [`Pace`] | how often and how far back to read where each page read is recorded |
 //! | [`Rescans`] | when re-scans were last done, and where the next begin |
 //! | [`Visited`] | the positions that a scan has asked for |
 //! | [`same_query`] | a recorded query string beside the parameters that were sent |
 
 mod endpoint;
 mod json;
+mod pace;
 mod query;
 mod raw;
 mod rescans;
@@ -21,6 +23,7 @@ mod visited;
 
 pub use endpoint::{check_endpoint, stream_name};
 pub use json::{cursor, envelope, object, part};
+pub use pace::Pace;
 pub use query::same_query;
 pub use raw::Raw;
 pub use rescans::Rescans;

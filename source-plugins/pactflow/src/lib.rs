@@ -18,7 +18,7 @@
 //! Authorization", "Errors", "Pagination"), its on-premises release notes up to 2.2.0, and the audit schema in the
 //! vendor's own client. Where they contradict each other or are silent, the reading here is right under both.
 //!
-//! How fast: every page read is a record, so small pages stretch the intervals (`pace`), and a page too small for any
+//! How fast: every page read is a record, so small pages stretch the intervals (`Pace`), and a page too small for any
 //! interval costs the tail its overlap.
 //!
 //! How it reads: one kind of scan, from a known event to the server's clock at the scan's first answer. Where it
@@ -28,7 +28,6 @@
 mod config;
 mod echo;
 mod import;
-mod pace;
 mod page;
 mod record;
 mod scan;

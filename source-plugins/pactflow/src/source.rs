@@ -5,12 +5,12 @@ use crate::{
     config::OnCursorLost,
     echo::Recognizer,
     import::Exported,
-    pace::Pace,
     scan::{AuditScan, Job, Position},
     state::State,
 };
 use chrono::TimeDelta;
 use headwater_contracts::{Cadence, Gap, Import, Plan, Rescan, Source, Span, StreamView, Timestamp};
+use headwater_source_kit::Pace;
 use serde_json::Value;
 use std::sync::Arc;
 

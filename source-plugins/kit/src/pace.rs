@@ -15,15 +15,15 @@ const SPARSE: i32 = 10;
 
 /// The cadence that a page size allows.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Pace {
+pub struct Pace {
     /// Least time from the end of a scan to the next tail.
-    pub(crate) interval: TimeDelta,
+    pub interval: TimeDelta,
     /// How far before the last poll a tail begins; `None` to begin at the last event read.
-    pub(crate) back: Option<TimeDelta>,
+    pub back: Option<TimeDelta>,
     /// What is read more than a re-scan's interval, divided by this, is the least interval.
     share: Option<f64>,
     /// Why it is not what the options say.
-    pub(crate) note: Option<String>,
+    pub note: Option<String>,
 }
 
 fn late(rescan: &Rescan) -> TimeDelta {
@@ -37,8 +37,9 @@ fn divided(whole: TimeDelta, share: f64) -> TimeDelta {
 }
 
 impl Pace {
-    /// The pace for pages of `records`, or that of the options where the size is not known.
-    pub(crate) fn new(cadence: &Cadence, back: TimeDelta, records: Option<u64>) -> Self {
+    /// The pace for pages of `records` where each page read adds a record, and tails begin by `back` before the last poll.
+    /// That of the options where `records` is `None`: the size is not known, or reading is not recorded.
+    pub fn new(cadence: &Cadence, back: TimeDelta, records: Option<u64>) -> Self {
         let interval = cadence.poll_interval.0;
         let Some(records) = records else { return Self { interval, back: Some(back), share: None, note: None } };
         let late_ones = cadence.rescan.iter().filter(|rescan| !late(rescan).is_zero()).count();
@@ -54,7 +55,7 @@ impl Pace {
     }
 
     /// Least time between two of these re-scans.
-    pub(crate) fn every(&self, rescan: &Rescan) -> TimeDelta {
+    pub fn every(&self, rescan: &Rescan) -> TimeDelta {
         self.share.map_or(rescan.every.0, |share| rescan.every.0.max(divided(late(rescan), share)))
     }
 
