@@ -14,6 +14,7 @@ pub(crate) fn registry() -> Registry {
     registry.sink::<headwater_sink_console::ConsoleConfig>();
     registry.sink::<headwater_sink_file::FileConfig>();
     registry.sink::<headwater_sink_kafka::KafkaConfig>();
+    registry.sink::<headwater_sink_otlp::OtlpConfig>();
     for (name, program) in headwater_library::builtins() {
         registry.program(name, program);
     }

@@ -1,0 +1,229 @@
+//! What an answer means for the request's events. Pure.
+//!
+//! After the OTLP specification 1.x, "Failures" of OTLP/gRPC and OTLP/HTTP:
+//!
+//! | answer | gRPC | HTTP |
+//! |---|---|---|
+//! | try again, after the wait it names | `UNAVAILABLE`, `DEADLINE_EXCEEDED`, `ABORTED`, `OUT_OF_RANGE`, `CANCELLED`, `DATA_LOSS`; `RESOURCE_EXHAUSTED` with `RetryInfo` | 429, 502, 503, 504 |
+//! | the request is malformed or too large: halve it | `INVALID_ARGUMENT`, `RESOURCE_EXHAUSTED` without `RetryInfo` | 400, 413, 422 |
+//! | a person's matter: credential, address, protocol | `UNAUTHENTICATED`, `PERMISSION_DENIED`, `UNIMPLEMENTED` | 3xx, 401, 403, 404, 405, 407, 415, 501, and whatever is not from an OTLP receiver |
+//! | refused for good | every other code | every other status |
+
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
+use prost::Message;
+use reqwest::{
+    StatusCode,
+    header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER},
+};
+use std::{
+    error::Error,
+    time::{Duration, SystemTime},
+};
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+/// What the receiver said of a request.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Answer {
+    /// It has taken all.
+    Taken,
+    /// It has taken all but this many, and does not say which.
+    Partly { refused: u64, reason: String },
+    /// It has taken nothing, and never will.
+    Refused { reason: String, divisible: bool },
+    /// It has taken nothing that it would vouch for; the same may do later.
+    Again { reason: String, after: Option<Duration> },
+    /// No request can succeed until a person has changed something.
+    Unfit { reason: String },
+}
+
+/// The answer to a request that reached the receiver.
+pub(crate) fn of_response(response: ExportLogsServiceResponse) -> Answer {
+    let Some(partial) = response.partial_success else { return Answer::Taken };
+    let refused = u64::try_from(partial.rejected_log_records).unwrap_or_default();
+    if refused == 0 {
+        if !partial.error_message.is_empty() {
+            tracing::warn!("the receiver has taken everything, and warns: {}", partial.error_message);
+        }
+        return Answer::Taken;
+    }
+    let reason = if partial.error_message.is_empty() { "no reason given".to_owned() } else { partial.error_message };
+    Answer::Partly { refused, reason }
+}
+
+/// A gRPC status, of the server or of what broke on the way to it.
+pub(crate) fn of_status(status: &Status) -> Answer {
+    let info = status.get_details_retry_info();
+    let after = info.as_ref().and_then(|info| info.retry_delay).filter(|delay| !delay.is_zero());
+    if let Some(cause) = status.source() {
+        // Not the server's: the connection failed.
+        return Answer::Again { reason: causes(cause), after };
+    }
+    let reason = format!("{:?}: {}", status.code(), status.message());
+    match status.code() {
+        Code::Unavailable
+        | Code::DeadlineExceeded
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Cancelled
+        | Code::DataLoss => Answer::Again { reason, after },
+        Code::ResourceExhausted if info.is_some() => Answer::Again { reason, after },
+        Code::ResourceExhausted | Code::InvalidArgument => Answer::Refused { reason, divisible: true },
+        Code::Unauthenticated | Code::PermissionDenied | Code::Unimplemented => Answer::Unfit { reason },
+        _ => Answer::Refused { reason, divisible: false },
+    }
+}
+
+/// An HTTP response; `now` is what a date in `Retry-After` is counted from.
+pub(crate) fn of_http(status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Answer {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let protobuf = kind.starts_with("application/x-protobuf") || kind.starts_with("application/protobuf");
+    let json = kind.starts_with("application/json");
+    if status.is_success() {
+        let response = match (protobuf, json) {
+            _ if body.is_empty() => Some(ExportLogsServiceResponse::default()),
+            (true, _) => ExportLogsServiceResponse::decode(body).ok(),
+            (_, true) => serde_json::from_slice(body).ok(),
+            _ => None,
+        };
+        return response.map(of_response).unwrap_or_else(|| Answer::Unfit {
+            reason: format!("HTTP {status}, but no answer of an OTLP receiver (Content-Type `{kind}`)"),
+        });
+    }
+    let said = match tonic_types::Status::decode(body) {
+        Ok(status) if protobuf => status.message,
+        _ => beginning(&String::from_utf8_lossy(body)),
+    };
+    let reason = if said.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}: {said}") };
+    match status.as_u16() {
+        429 | 502 | 503 | 504 => Answer::Again { reason, after: retry_after(headers, now) },
+        300..=399 | 401 | 403 | 404 | 405 | 407 | 415 | 501 => Answer::Unfit { reason },
+        // An OTLP receiver says what its answer is. Go's servers and proxies that are spoken to in the wrong protocol do not.
+        400 if kind.is_empty() || kind.starts_with("text/html") => Answer::Unfit { reason },
+        400 | 413 | 422 => Answer::Refused { reason, divisible: true },
+        _ => Answer::Refused { reason, divisible: false },
+    }
+}
+
+/// RFC 9110 section 10.2.3: seconds, or a date.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    match value.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => httpdate::parse_http_date(value).ok()?.duration_since(now).ok(),
+    }
+}
+
+/// The first line or so of an error page.
+fn beginning(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.chars().take(300).collect()
+}
+
+/// An error with what caused it: the reason is often at the bottom.
+pub(crate) fn causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsPartialSuccess;
+    use proptest::prelude::*;
+    use tonic_types::ErrorDetails;
+
+    const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+
+    fn http(status: u16, headers: &[(&'static str, &str)], body: &[u8]) -> Answer {
+        let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        of_http(StatusCode::from_u16(status).unwrap(), &headers, body, NOW)
+    }
+
+    const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
+
+    #[test]
+    fn the_codes_that_pass_are_tried_again_and_no_others() {
+        let again = |answer: &Answer| matches!(answer, Answer::Again { .. });
+        let passing: Vec<i32> =
+            (1..=16).filter(|code| again(&of_status(&Status::new(Code::from(*code), "m")))).collect();
+        assert_eq!(passing, [1, 4, 10, 11, 14, 15]);
+        let passing: Vec<u16> = (300..600).filter(|status| again(&http(*status, &[PROTOBUF], b""))).collect();
+        assert_eq!(passing, [429, 502, 503, 504]);
+    }
+
+    #[test]
+    fn a_full_receiver_is_asked_again_only_if_it_says_when() {
+        let delay = Duration::from_millis(1500);
+        let details = ErrorDetails::with_retry_info(Some(delay));
+        let status = Status::with_error_details(Code::ResourceExhausted, "full", details);
+        assert_eq!(
+            of_status(&status),
+            Answer::Again { reason: "ResourceExhausted: full".to_owned(), after: Some(delay) }
+        );
+        let bare = of_status(&Status::resource_exhausted("message larger than max"));
+        assert!(matches!(bare, Answer::Refused { divisible: true, .. }), "{bare:?}");
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let after = |value: &str| match http(503, &[("retry-after", value)], b"") {
+            Answer::Again { after, .. } => after,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(after("120"), Some(Duration::from_secs(120)));
+        assert_eq!(after("Thu, 01 Jan 1970 00:01:30 GMT"), Some(Duration::from_secs(90)));
+        assert_eq!(after("soon"), None);
+    }
+
+    #[test]
+    fn success_is_what_an_otlp_receiver_says() {
+        let partial = ExportLogsPartialSuccess { rejected_log_records: 2, error_message: "too old".to_owned() };
+        let bytes = ExportLogsServiceResponse { partial_success: Some(partial) }.encode_to_vec();
+        let expected = || Answer::Partly { refused: 2, reason: "too old".to_owned() };
+        assert_eq!(http(200, &[PROTOBUF], &bytes), expected());
+        let json = br#"{"partialSuccess":{"rejectedLogRecords":"2","errorMessage":"too old"}}"#;
+        assert_eq!(http(200, &[("content-type", "application/json")], json), expected());
+        assert_eq!(http(200, &[("content-type", "application/json")], b"{}"), Answer::Taken);
+        assert_eq!(http(202, &[], b""), Answer::Taken);
+        let page = http(200, &[("content-type", "text/html")], b"<html>Welcome</html>");
+        assert!(matches!(page, Answer::Unfit { .. }), "{page:?}");
+    }
+
+    #[test]
+    fn the_reason_is_the_receivers() {
+        let status = tonic_types::Status { code: 3, message: "no such field".to_owned(), details: vec![] };
+        let expected = |divisible, reason: &str| Answer::Refused { reason: reason.to_owned(), divisible };
+        assert_eq!(
+            http(400, &[PROTOBUF], &status.encode_to_vec()),
+            expected(true, "HTTP 400 Bad Request: no such field")
+        );
+        assert_eq!(
+            http(500, &[("content-type", "text/plain")], b"disk\n full"),
+            expected(false, "HTTP 500 Internal Server Error: disk full")
+        );
+    }
+
+    #[test]
+    fn a_server_of_another_protocol_is_not_taken_for_a_refusal() {
+        let answer = http(400, &[], b"Client sent an HTTP request to an HTTPS server.\n");
+        assert!(matches!(answer, Answer::Unfit { .. }), "{answer:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_panics(status in 200u16..600, kind in "(application/(x-protobuf|json)|text/html|.{0,9})", body: Vec<u8>) {
+            let headers: Vec<_> = kind.parse::<reqwest::header::HeaderValue>().is_ok()
+                .then_some(("content-type", kind.as_str())).into_iter().collect();
+            let _ = http(status, &headers, &body);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The sink: a batch into requests, and answers into fates.
+
+use crate::{
+    Mapping, Record,
+    answer::Answer,
+    grpc::Grpc,
+    http::Http,
+    progress::Progress,
+    request::{request, size},
+};
+use async_trait::async_trait;
+use headwater_contracts::{Delivery, Event, Sink, SinkError};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use std::ops::Range;
+
+pub(crate) enum Client {
+    Grpc(Box<Grpc>),
+    Http(Http),
+}
+
+impl Client {
+    async fn export(&mut self, request: ExportLogsServiceRequest) -> Answer {
+        match self {
+            Self::Grpc(client) => client.export(request).await,
+            Self::Http(client) => client.export(request).await,
+        }
+    }
+}
+
+/// The sink.
+pub struct OtlpSink {
+    client: Client,
+    mapping: Mapping,
+    max_request_bytes: usize,
+    progress: Progress,
+    /// Most records in the next request. OTLP does not say which records of a request were refused: after such an
+    /// answer requests begin with a single record, and double with each that is taken whole.
+    max_records: usize,
+    /// Whether this receiver has ever taken anything.
+    has_worked: bool,
+}
+
+/// A record of the batch that is still to be sent.
+struct Open {
+    /// Its place in the batch.
+    index: usize,
+    record: Record,
+    size: usize,
+}
+
+impl OtlpSink {
+    pub(crate) fn new(client: Client, mapping: Mapping, max_request_bytes: usize) -> Self {
+        Self {
+            client,
+            mapping,
+            max_request_bytes,
+            progress: Progress::default(),
+            max_records: usize::MAX,
+            has_worked: false,
+        }
+    }
+
+    /// The records that are to be sent. What fits no request is rejected on the way.
+    fn open(&mut self, events: &[Event]) -> Vec<Open> {
+        let limit = self.max_request_bytes;
+        let mut open = Vec::with_capacity(events.len());
+        for (index, event) in events.iter().enumerate() {
+            if !self.progress.is_open(index) {
+                continue;
+            }
+            let whole = self.mapping.record(event);
+            let whole_size = size(&whole);
+            let fitting = if whole_size <= limit {
+                Some(whole)
+            } else {
+                self.mapping.shortened(event, |record| size(record) <= limit)
+            };
+            match fitting {
+                Some(record) => open.push(Open { index, size: size(&record), record }),
+                None => self.progress.rejected(
+                    index,
+                    format!("too large: {whole_size} bytes as a request, and `max_request_bytes` is {limit}"),
+                ),
+            }
+        }
+        open
+    }
+
+    /// As many records from the beginning of `range` as one request may have, at least one.
+    fn first_request(&self, open: &[Open], range: &Range<usize>) -> Range<usize> {
+        let mut bytes = 0;
+        let fitting = open[range.clone()].iter().take(self.max_records).take_while(|record| {
+            bytes += record.size;
+            bytes <= self.max_request_bytes
+        });
+        range.start..range.start + fitting.count().max(1)
+    }
+
+    /// Notes what the answer means for these records. Gives back what must be sent once more in halves.
+    fn settle(&mut self, sent: &[Open], answer: Answer) -> Result<Resend, SinkError> {
+        let indices = sent.iter().map(|open| open.index);
+        match answer {
+            Answer::Taken => {
+                self.has_worked = true;
+                self.max_records = self.max_records.saturating_mul(2);
+                indices.for_each(|index| self.progress.taken(index));
+            }
+            Answer::Partly { refused, reason } if refused >= sent.len() as u64 => {
+                self.has_worked = true;
+                indices.for_each(|index| self.progress.rejected(index, reason.clone()));
+            }
+            Answer::Partly { refused, reason } => {
+                self.has_worked = true;
+                self.max_records = 1;
+                let reason = format!(
+                    "the receiver refused {refused} of the {} records of this request and did not say which, so this one \
+                     may have arrived: {reason}",
+                    sent.len()
+                );
+                indices.for_each(|index| self.progress.rejected(index, reason.clone()));
+            }
+            Answer::Refused { divisible: true, .. } if sent.len() > 1 => return Ok(Resend::InHalves),
+            Answer::Refused { reason, .. } => indices.for_each(|index| self.progress.rejected(index, reason.clone())),
+            Answer::Again { reason, after } => return Err(SinkError::Retry { reason, after }),
+            Answer::Unfit { reason } if self.has_worked => return Err(SinkError::Retry { reason, after: None }),
+            Answer::Unfit { reason } => {
+                return Err(SinkError::Fatal(format!(
+                    "{reason}: check `endpoint`, `protocol`, `headers` and `compression`"
+                )));
+            }
+        }
+        Ok(Resend::Nothing)
+    }
+}
+
+enum Resend {
+    Nothing,
+    InHalves,
+}
+
+#[async_trait]
+impl Sink for OtlpSink {
+    async fn deliver(&mut self, events: &[Event]) -> Result<Delivery, SinkError> {
+        self.progress.take_up(events);
+        let open = self.open(events);
+        // What is left to send, the next at the end.
+        let mut left = if open.is_empty() { Vec::new() } else { vec![0..open.len()] };
+        while let Some(range) = left.pop() {
+            let sending = self.first_request(&open, &range);
+            if sending.end < range.end {
+                left.push(sending.end..range.end);
+            }
+            let records: Vec<&Record> = open[sending.clone()].iter().map(|open| &open.record).collect();
+            let answer = self.client.export(request(&records)).await;
+            if let Resend::InHalves = self.settle(&open[sending.clone()], answer)? {
+                let middle = sending.start + sending.len() / 2;
+                left.push(middle..sending.end);
+                left.push(sending.start..middle);
+            }
+        }
+        Ok(self.progress.finish())
+    }
+}

@@ -1,0 +1,129 @@
+//! TLS towards the receiver: whom to trust, and who we are. rustls with ring, the same for both protocols.
+
+use headwater_contracts::{ConfigError, Tls};
+use rustls::{
+    DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+};
+use std::{fs, path::Path, sync::Arc};
+
+/// What both clients need.
+pub(crate) struct Trust {
+    /// Judges the server's certificate.
+    pub(crate) verifier: Arc<dyn ServerCertVerifier>,
+    /// The client certificate chain and its key, PEM.
+    pub(crate) identity: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Trust {
+    /// Reads the files. The errors name the option.
+    pub(crate) fn new(tls: &Tls) -> Result<Self, ConfigError> {
+        let provider = Arc::new(ring::default_provider());
+        let verifier: Arc<dyn ServerCertVerifier> = if tls.verify == Some(false) {
+            tracing::warn!("`tls.verify: false`: anyone on the way to the endpoint can read and forge what is sent");
+            Arc::new(Anyone(provider))
+        } else {
+            let roots = Arc::new(roots(tls)?);
+            WebPkiServerVerifier::builder_with_provider(roots, provider).build().map_err(|error| {
+                let problem = format!("no certificate authority to trust: {error}; name yours in `ca_file`");
+                ConfigError::new("tls", problem)
+            })?
+        };
+        let identity = match (&tls.cert_file, &tls.key_file) {
+            (Some(cert), Some(key)) => Some((read("cert_file", cert)?, read("key_file", key)?)),
+            (None, None) => None,
+            (Some(_), None) => {
+                return Err(ConfigError::new("tls.cert_file", "a client certificate needs its `key_file`"));
+            }
+            (None, Some(_)) => return Err(ConfigError::new("tls.key_file", "a client key needs its `cert_file`")),
+        };
+        Ok(Self { verifier, identity })
+    }
+
+    /// For HTTP/1.1.
+    pub(crate) fn client_config(self) -> Result<rustls::ClientConfig, ConfigError> {
+        let unfit =
+            |error: String| ConfigError::new("tls.cert_file", format!("no usable client certificate and key: {error}"));
+        let builder = rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| ConfigError::new("tls", error.to_string()))?
+            .dangerous()
+            .with_custom_certificate_verifier(self.verifier);
+        let mut config = match self.identity {
+            None => builder.with_no_client_auth(),
+            Some((cert, key)) => {
+                let chain = CertificateDer::pem_slice_iter(&cert).collect::<Result<_, _>>();
+                let chain = chain.map_err(|error| unfit(error.to_string()))?;
+                let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| unfit(error.to_string()))?;
+                builder.with_client_auth_cert(chain, key).map_err(|error| unfit(error.to_string()))?
+            }
+        };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(config)
+    }
+}
+
+/// The system's authorities, and those of `ca_file`.
+fn roots(tls: &Tls) -> Result<RootCertStore, ConfigError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Some(path) = &tls.ca_file {
+        let pem = read("ca_file", path)?;
+        let none = || ConfigError::new("tls.ca_file", format!("`{}` holds no PEM certificate", path.display()));
+        let authorities = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>().map_err(|_| none())?;
+        if roots.add_parsable_certificates(authorities).0 == 0 {
+            return Err(none());
+        }
+    }
+    Ok(roots)
+}
+
+fn read(option: &str, path: &Path) -> Result<Vec<u8>, ConfigError> {
+    fs::read(path).map_err(|error| {
+        ConfigError::new(format!("tls.{option}"), format!("cannot read `{}`: {error}", path.display()))
+    })
+}
+
+/// `verify: false`: any certificate will do, as long as its owner has signed the handshake.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,76 @@
+//! The sink suite, for both protocols.
+
+use crate::receiver::{Receiver, member};
+use async_trait::async_trait;
+use headwater_contracts::Sink;
+use headwater_sink_otlp::Protocol;
+use headwater_testkit::sink_suite::{Arrival, Destination, Outage, sink_contract};
+use opentelemetry_proto::tonic::{common::v1::any_value::Value, logs::v1::LogRecord};
+use serde_json::{Value as Json, json};
+
+struct Far {
+    receiver: Receiver,
+    options: Json,
+    down: Option<Outage>,
+}
+
+fn arrival(record: &LogRecord) -> Arrival {
+    let found = match record.body.as_ref().and_then(|body| body.value.as_ref()) {
+        Some(Value::StringValue(json)) => Arrival::from_json(json.as_bytes()),
+        // An empty text says nothing as an attribute, but it is a value of the body.
+        _ => member(record, "id")
+            .zip(member(record, "text"))
+            .map(|(id, text)| Arrival { id: id.to_owned(), text: text.to_owned() }),
+    };
+    found.unwrap_or_else(|| Arrival { id: format!("unreadable: {record:?}"), text: String::new() })
+}
+
+#[async_trait]
+impl Destination for Far {
+    fn sink(&mut self) -> Box<dyn Sink> {
+        Box::new(self.receiver.config(self.options.clone()).sink().unwrap())
+    }
+
+    async fn arrivals(&mut self) -> Vec<Arrival> {
+        self.receiver.records().iter().map(arrival).collect()
+    }
+
+    async fn break_down(&mut self, outage: Outage) -> bool {
+        match outage {
+            Outage::Down => self.receiver.stop(),
+            Outage::Halfway => self.receiver.told().busy_soon = true,
+        }
+        self.down = Some(outage);
+        true
+    }
+
+    async fn recover(&mut self) {
+        match self.down.take() {
+            Some(Outage::Down) => self.receiver.start(),
+            _ => {
+                let mut told = self.receiver.told();
+                (told.busy, told.busy_soon) = (false, false);
+            }
+        }
+    }
+
+    async fn refuse(&mut self, id: &str) -> bool {
+        self.receiver.told().refuse = Some(id.to_owned());
+        true
+    }
+}
+
+async fn contract(protocol: Protocol, options: Json) {
+    let new = || Far { receiver: Receiver::new(protocol), options: options.clone(), down: None };
+    sink_contract(new).await;
+}
+
+#[tokio::test]
+async fn grpc_keeps_the_sink_contract() {
+    contract(Protocol::Grpc, json!({})).await;
+}
+
+#[tokio::test]
+async fn http_keeps_the_sink_contract() {
+    contract(Protocol::Http, json!({})).await;
+}
