@@ -13,6 +13,7 @@ pub(crate) fn registry() -> Registry {
     registry.sink::<headwater_sink_blackhole::BlackholeConfig>();
     registry.sink::<headwater_sink_console::ConsoleConfig>();
     registry.sink::<headwater_sink_file::FileConfig>();
+    registry.sink::<headwater_sink_syslog::SyslogConfig>();
     for (name, program) in headwater_library::builtins() {
         registry.program(name, program);
     }
