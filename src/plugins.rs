@@ -15,6 +15,7 @@ pub(crate) fn registry() -> Registry {
     registry.sink::<headwater_sink_file::FileConfig>();
     registry.sink::<headwater_sink_kafka::KafkaConfig>();
     registry.sink::<headwater_sink_otlp::OtlpConfig>();
+    registry.sink::<headwater_sink_syslog::SyslogConfig>();
     for (name, program) in headwater_library::builtins() {
         registry.program(name, program);
     }

@@ -11,12 +11,16 @@ use serde_json::Value;
 use std::{
     collections::BTreeMap,
     fs,
+    io::Read,
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::{Arc, Mutex},
 };
 use support::{run, stderr, stdout};
 
-/// What one example's run has produced: stdout as `-`, and every new file by its path below the folder, as events.
+/// What one example's run has produced: stdout as `-`, every new file by its path below the folder, as events; and as
+/// `syslog` the messages that it has sent, as texts.
 type Produced = BTreeMap<String, Vec<Value>>;
 
 fn examples() -> Vec<PathBuf> {
@@ -78,6 +82,39 @@ fn events(origin: &str, lines: &str) -> Vec<Value> {
     lines.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{origin}: {e}: {line}"))).collect()
 }
 
+/// A receiver in the place of the one that an example sends syslog to, without its TLS.
+fn syslog_receiver(dir: &Path) -> Option<Arc<Mutex<Vec<Value>>>> {
+    let path = dir.join("pipeline.yaml");
+    let pipeline = fs::read_to_string(&path).unwrap();
+    if !pipeline.contains("type: syslog") {
+        return None;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let lines = pipeline.lines().map(|line| match line.trim_start() {
+        "mode: tls" => "    mode: tcp".to_owned(),
+        option if option.starts_with("address:") => format!("    address: {address}"),
+        _ => line.to_owned(),
+    });
+    fs::write(&path, lines.map(|line| line + "\n").collect::<String>()).unwrap();
+    let received = Arc::new(Mutex::new(Vec::new()));
+    let kept = received.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, mut text) = (stream.unwrap(), String::new());
+            stream.read_to_string(&mut text).unwrap();
+            let mut rest = text.as_str();
+            while let Some((length, frames)) = rest.split_once(' ') {
+                let (message, after) = frames.split_at(length.parse().unwrap());
+                kept.lock().unwrap().push(Value::from(message));
+                rest = after;
+            }
+            assert!(rest.is_empty(), "a torn frame: {rest}");
+        }
+    });
+    Some(received)
+}
+
 /// The closing table: per stream, `read`, `delivered`, and what was dropped by which rule.
 fn table(printed: &str) -> BTreeMap<String, (u64, u64, BTreeMap<String, u64>)> {
     let rows = printed.lines().skip_while(|line| !line.starts_with("stream  ")).skip(1);
@@ -136,6 +173,7 @@ fn every_example_delivers_what_it_promises() {
 fn delivers(example: &Path) {
     let (name, dir) = (name(example), copy(example));
     let before = files(dir.path(), "");
+    let syslog = syslog_receiver(dir.path());
     let done = bare(dir.path(), &["run", "--simulate", "--once"]);
     assert_eq!(done.status.code(), Some(0), "{name}:\n{}", stderr(&done));
     let mut produced = Produced::from([("-".to_owned(), events(&name, &stdout(&done)))]);
@@ -144,6 +182,9 @@ fn delivers(example: &Path) {
         let found = events(&file, &lines(&dir.path().join(&file)));
         assert!(!found.is_empty(), "{name}: `{file}` is empty");
         produced.insert(file, found);
+    }
+    if let Some(syslog) = syslog {
+        produced.insert("syslog".to_owned(), std::mem::take(&mut *syslog.lock().unwrap()));
     }
     let table = table(&stderr(&done));
     let delivered: u64 = table.values().map(|(_, delivered, _)| delivered).sum();
@@ -238,6 +279,30 @@ fn expectations(name: &str, produced: &Produced, table: &BTreeMap<String, (u64, 
             assert_eq!(dropped("drop_own_queries"), 0);
             assert_eq!(produced["-"].len() as u64, delivered);
             normalized(&produced["-"]);
+        }
+        "papertrail" => {
+            assert_eq!(produced["syslog"].len() as u64, delivered);
+            for message in produced["syslog"].iter().map(|message| message.as_str().unwrap()) {
+                assert!(
+                    message.contains(" headwater anypoint - ocsf-") && message.contains("[ocsf@32473 "),
+                    "{message}"
+                );
+                assert!(!message.ends_with('}'), "a sentence: {message}");
+            }
+        }
+        "syslog-tls" => {
+            assert_eq!(produced["syslog"].len() as u64, delivered);
+            let events: Vec<Value> = produced["syslog"]
+                .iter()
+                .map(|message| {
+                    let message = message.as_str().unwrap();
+                    let (header, body) = message.split_once("] {").unwrap_or_else(|| panic!("{message}"));
+                    let event: Value = serde_json::from_str(&format!("{{{body}")).unwrap();
+                    assert_eq!(header.starts_with("<108>"), event["status"] == "Failure", "{message}");
+                    event
+                })
+                .collect();
+            normalized(&events);
         }
         "import-export" => {
             assert_eq!(table["last_year/acme.pactflow.io"].0, 4, "one of them is there twice");

@@ -6,10 +6,7 @@
 mod support;
 
 use headwater_contracts::{Clock, Timestamp};
-use headwater_real::{
-    certificates::Certificates,
-    kafka::{Options, PASSWORD, Protocol, RealKafka, USER},
-};
+use headwater_real::{Certificates, Options, PASSWORD, Protocol, RealKafka, USER};
 use headwater_runtime::SystemClock;
 use headwater_simulator::{Kind, Provider, Scenario, Simulator};
 use rand::{Rng, SeedableRng, rngs::StdRng};

@@ -1,0 +1,131 @@
+//! `deliver`: over a stream or in datagrams.
+
+use crate::{
+    connect::Receiver,
+    datagram::{Mailbox, Mailer},
+    message::Encoder,
+    stream::{Connection, Frames},
+};
+use async_trait::async_trait;
+use bytes::Bytes;
+use headwater_contracts::{Delivery, Encode, Event, Rejected, Sink, SinkError};
+use headwater_sink_kit::pieces;
+use std::{io, sync::Arc, time::Duration};
+use tokio::time::timeout;
+
+/// The sink.
+pub(crate) struct SyslogSink {
+    pub(crate) encoder: Arc<Encoder>,
+    /// Who is written to, as messages call it.
+    pub(crate) name: String,
+    pub(crate) way: Way,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) write_timeout: Duration,
+}
+
+/// How events travel, and what is open for it.
+pub(crate) enum Way {
+    Stream(Receiver, Option<Connection>),
+    Datagrams(Mailbox, Option<Mailer>),
+}
+
+#[async_trait]
+impl Sink for SyslogSink {
+    fn encoder(&self) -> Option<Arc<dyn Encode>> {
+        Some(self.encoder.clone())
+    }
+
+    async fn deliver(&mut self, events: &[Event]) -> Result<Delivery, SinkError> {
+        let (messages, mut rejected) = pieces(&*self.encoder, events);
+        if messages.is_empty() {
+            return Ok(Delivery { rejected });
+        }
+        let too_long = match self.way {
+            Way::Stream(..) => self.stream(&messages).await.map(|()| Vec::new()),
+            Way::Datagrams(..) => self.datagrams(messages.clone()).await,
+        }
+        .map_err(|reason| SinkError::Retry { reason, after: None })?;
+        // Messages are counted without the events that could not be one.
+        let sent: Vec<usize> =
+            (0..events.len()).filter(|index| rejected.iter().all(|rejected| rejected.index != *index)).collect();
+        rejected.extend(too_long.into_iter().map(|position| Rejected {
+            index: sent[position],
+            reason: format!(
+                "a message of {} bytes is too long for a datagram to {}: lower `max_length`, or use `tcp` or `tls`",
+                messages[position].len(),
+                self.name
+            ),
+        }));
+        rejected.sort_by_key(|rejected| rejected.index);
+        Ok(Delivery { rejected })
+    }
+
+    /// Sees a stream to its end. What could not be finished was never acknowledged.
+    async fn close(&mut self) -> Result<(), SinkError> {
+        if let Way::Stream(_, connection) = &mut self.way
+            && let Some(connection) = connection.take()
+            && let Err(error) = connection.close(self.write_timeout).await
+        {
+            tracing::warn!("{}: {error} while closing; what it had not read by then is lost", self.name);
+        }
+        Ok(())
+    }
+}
+
+impl SyslogSink {
+    async fn stream(&mut self, messages: &[Bytes]) -> Result<(), String> {
+        let Way::Stream(receiver, open) = &mut self.way else { return Ok(()) };
+        if let Some(connection) = open
+            && let Err(error) = connection.check().await
+        {
+            *open = None;
+            tracing::warn!("{}: {error}; connecting again. What it had not read of earlier events is lost", self.name);
+        }
+        if open.is_none() {
+            *open = Some(opened(&self.name, self.connect_timeout, receiver.connect()).await?);
+        }
+        let Some(connection) = open else { return Ok(()) };
+        let mut written = connection.write(Frames::of(messages), self.write_timeout).await;
+        if written.is_ok() {
+            // It may have closed in the meantime, and then has not read everything.
+            written = connection.check().await;
+        }
+        written.map_err(|error| {
+            *open = None;
+            format!("cannot write to {}: {error}", self.name)
+        })
+    }
+
+    async fn datagrams(&mut self, messages: Vec<Bytes>) -> Result<Vec<usize>, String> {
+        let Way::Datagrams(mailbox, open) = &mut self.way else { return Ok(Vec::new()) };
+        if let Some(mailer) = open
+            && let Err(error) = mailer.check()
+        {
+            *open = None;
+            tracing::warn!("{}: {error}; earlier events may be lost", self.name);
+        }
+        if open.is_none() {
+            *open = Some(opened(&self.name, self.connect_timeout, mailbox.open()).await?);
+        }
+        let Some(mailer) = open else { return Ok(Vec::new()) };
+        let sent = match mailer.send(messages, self.write_timeout).await {
+            Ok(too_long) => mailer.check().map(|()| too_long),
+            Err(error) => Err(error),
+        };
+        sent.map_err(|error| {
+            // A reader that is slow has what it was sent; any other failure leaves that open.
+            if error.kind() != io::ErrorKind::TimedOut {
+                *open = None;
+            }
+            format!("cannot send to {}: {error}", self.name)
+        })
+    }
+}
+
+async fn opened<T>(name: &str, patience: Duration, opening: impl Future<Output = io::Result<T>>) -> Result<T, String> {
+    match timeout(patience, opening).await {
+        Ok(Ok(open)) => Ok(open),
+        Ok(Err(error)) => Err(format!("cannot connect to {name}: {error}")),
+        Err(_) => Err(format!("cannot connect to {name}: no answer within {patience:?}")),
+    }
+}

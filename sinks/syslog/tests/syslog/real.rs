@@ -1,0 +1,357 @@
+//! rsyslog and syslog-ng of Debian parse what the sink sends to the fields that were meant. `tests/real/syslog/run` gets
+//! them and runs this.
+
+use crate::{
+    certificates::Certificates,
+    events::{golden_events, made, message, ocsf, sink},
+    parser::{Data, Message, parse},
+};
+use headwater_contracts::{Event, Sink};
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    net::{TcpListener, TcpStream, UdpSocket},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// Where `run` has unpacked the servers: `rsyslog/` and `syslog-ng/`, each the root of a file system.
+const SERVERS: &str = "HEADWATER_SYSLOG_SERVERS";
+
+/// Longest wait for a server to start, or to have written what it got.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A server, its folder and its ports.
+struct Server {
+    name: &'static str,
+    dir: TempDir,
+    certificates: Certificates,
+    ports: BTreeMap<&'static str, u16>,
+    child: Mutex<Option<Child>>,
+}
+
+impl Server {
+    fn start(name: &'static str) -> Arc<Self> {
+        let mut ports = BTreeMap::new();
+        let mut held = Vec::new();
+        for port in ["OCTETS", "LINES", "TLS"] {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            ports.insert(port, listener.local_addr().unwrap().port());
+            held.push(listener);
+        }
+        ports.insert("UDP", UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port());
+        drop(held);
+        let server = Self {
+            name,
+            dir: tempfile::tempdir().unwrap(),
+            certificates: Certificates::new(),
+            ports,
+            child: Mutex::default(),
+        };
+        let conf = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../tests/real/syslog/{name}.conf"));
+        let mut text = fs::read_to_string(conf).unwrap();
+        for (name, port) in &server.ports {
+            text = text.replace(&format!("@{name}@"), &port.to_string());
+        }
+        text = text.replace("@DIR@", server.dir.path().to_str().unwrap());
+        text = text.replace("@CERTS@", server.certificates.path("").to_str().unwrap().trim_end_matches('/'));
+        fs::write(server.path("conf"), text).unwrap();
+        server.spawn();
+        Arc::new(server)
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.dir.path().join(file)
+    }
+
+    fn spawn(&self) {
+        let root = PathBuf::from(std::env::var_os(SERVERS).expect(SERVERS)).join(self.name);
+        let libraries = ["usr/lib/syslog-ng"].map(|path| root.join(path)).into_iter();
+        // Debian's folders for an architecture are called `ARCH-linux-gnu`.
+        let multiarch = ["usr/lib", "lib"].into_iter().flat_map(|lib| {
+            let entries = fs::read_dir(root.join(lib)).into_iter().flatten().flatten().map(|entry| entry.path());
+            entries.filter(|path| path.to_string_lossy().ends_with("-linux-gnu")).collect::<Vec<_>>()
+        });
+        let libraries: Vec<PathBuf> = libraries.chain(multiarch).collect();
+        let _ = fs::remove_file(self.path("pid"));
+        let mut command = match self.name {
+            "rsyslog" => {
+                let mut command = Command::new(root.join("usr/sbin/rsyslogd"));
+                let modules: Vec<_> = libraries.iter().map(|path| path.join("rsyslog")).collect();
+                let modules = modules.iter().find(|path| path.is_dir()).expect("rsyslog's modules");
+                command
+                    .arg("-n")
+                    .arg("-f")
+                    .arg(self.path("conf"))
+                    .arg("-i")
+                    .arg(self.path("pid"))
+                    .arg("-M")
+                    .arg(modules);
+                command
+            }
+            _ => {
+                let versions = fs::read_dir(root.join("usr/lib/syslog-ng")).unwrap().map(|entry| entry.unwrap().path());
+                let modules = versions.filter(|path| path.is_dir()).max().expect("syslog-ng's modules");
+                let mut command = Command::new(root.join("usr/sbin/syslog-ng"));
+                command.args(["--foreground", "--no-caps", "--cfgfile"]).arg(self.path("conf"));
+                command.arg("--persist-file").arg(self.path("persist")).arg("--pidfile").arg(self.path("pid"));
+                command.arg("--control").arg(self.path("control")).arg("--module-path").arg(modules);
+                command
+            }
+        };
+        command.env("LD_LIBRARY_PATH", std::env::join_paths(libraries).unwrap()).stdin(Stdio::null());
+        *self.child.lock().unwrap() = Some(command.spawn().unwrap());
+        let deadline = Instant::now() + PATIENCE;
+        for port in ["OCTETS", "LINES", "TLS"] {
+            while TcpStream::connect(("127.0.0.1", self.ports[port])).is_err() {
+                let ended = self.child.lock().unwrap().as_mut().unwrap().try_wait().unwrap();
+                assert!(ended.is_none() && Instant::now() < deadline, "{} does not start: {ended:?}", self.name);
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+
+    /// Ends the server, with SIGTERM or SIGKILL.
+    fn stop(&self, signal: &str) {
+        let Some(mut child) = self.child.lock().unwrap().take() else { return };
+        let sent = Command::new("kill").arg(signal).arg(child.id().to_string()).status().unwrap();
+        assert!(sent.success());
+        child.wait().unwrap();
+    }
+
+    /// What the server has parsed so far, once there are `count` messages or no more come.
+    fn parsed(&self, count: usize) -> Vec<Value> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut quiet = Instant::now();
+        let mut seen = 0;
+        loop {
+            let text = fs::read_to_string(self.path("parsed.ndjson")).unwrap_or_default();
+            let lines: Vec<&str> = text.split_inclusive('\n').filter(|line| line.ends_with('\n')).collect();
+            if lines.len() != seen {
+                (seen, quiet) = (lines.len(), Instant::now());
+            }
+            if lines.len() >= count || quiet.elapsed() > Duration::from_secs(10) || Instant::now() > deadline {
+                return lines
+                    .iter()
+                    .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
+                    .collect();
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The sink's options for one of the server's inputs.
+    fn options(&self, input: &str) -> Value {
+        let address = |port: &str| format!("localhost:{}", self.ports[port]);
+        let mut options = match input {
+            "octets" => json!({"mode": "tcp", "address": address("OCTETS")}),
+            "lines" => json!({"mode": "tcp", "address": address("LINES"), "framing": "newline"}),
+            "tls" => json!({"mode": "tls", "address": address("TLS"), "tls": self.certificates.mutual()}),
+            "udp" => json!({"mode": "udp", "address": format!("127.0.0.1:{}", self.ports["UDP"])}),
+            "stream" => json!({"mode": "unix", "path": self.path("stream.sock"), "unix_mode": "stream"}),
+            _ => json!({"mode": "unix", "path": self.path("datagram.sock")}),
+        };
+        // Of the servers, syslog-ng's unix-stream() knows lines only.
+        if input == "stream" && self.name == "syslog-ng" {
+            options["framing"] = json!("newline");
+        }
+        options["max_length"] = json!(32_768);
+        options
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop("-KILL");
+    }
+}
+
+/// Texts that parsers stumble over.
+fn awkward() -> Vec<Event> {
+    let texts = [
+        "déjà vu, Ωμέγα, 審査ログ, 🦀👩‍👩‍👧",
+        "line\nbreak, carriage\r\nreturn, \u{2028} and \u{85}",
+        "\"quotes\" 'apostrophes' \\backslashes\\ [brackets] ]] \\] =equals= |pipes|",
+        "tab\t, bell\u{7}, escape\u{1b}[31m, delete\u{7f}, nul\0.",
+        "<13>1 - - - - - - a message in a message",
+        "12 <13>1 - - - - - -",
+        "%percent% $dollar ${HOST} {{ template }}",
+        "-",
+    ];
+    let long = "0123456789abcdé ".repeat(400);
+    let mut events = Vec::new();
+    for (i, user) in texts.iter().enumerate() {
+        for (j, text) in texts.iter().chain([&long.as_str()]).enumerate() {
+            events.push(made(&ocsf(&format!("awkward-{i}-{j}"), user, text)));
+        }
+    }
+    events
+}
+
+/// What the server says of a message, in the words of our parser.
+fn in_our_words(line: &Value) -> Message {
+    let text = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
+    let time = chrono::DateTime::parse_from_rfc3339(&text("time")).unwrap_or_else(|e| panic!("{e}: {line}")).to_utc();
+    let pri: u16 = text("pri").parse().unwrap();
+    assert_eq!((text("facility"), text("severity")), ((pri / 8).to_string(), (pri % 8).to_string()));
+    let data: Data = match line.get("parsed_sd") {
+        Some(rsyslog) => serde_json::from_str(rsyslog.as_str().unwrap()).unwrap_or_else(|e| panic!("{e}: {line}")),
+        None => {
+            let mut data: Data = serde_json::from_value(line["_SDATA"].clone()).unwrap();
+            // syslog-ng numbers what comes by a local socket.
+            data.remove("meta");
+            data
+        }
+    };
+    Message {
+        pri,
+        time: time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+        host: text("host"),
+        app: text("app"),
+        procid: Some(text("procid")).filter(|procid| !procid.is_empty()).unwrap_or("-".to_owned()),
+        msgid: text("msgid"),
+        data,
+        bom: false,
+        msg: text("msg"),
+    }
+}
+
+async fn deliver(sink: &mut dyn Sink, batch: &[Event]) {
+    let delivery = sink.deliver(batch).await.unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(delivery.rejected, []);
+}
+
+/// Every event, over one input, in one kind of body: field by field what was meant.
+async fn compared(server: &Server, input: &str, body: &str, events: &[Event]) {
+    let before = server.parsed(0).len();
+    let mut options = server.options(input);
+    options["body"] = json!(body);
+    let mut meant = Vec::new();
+    for event in events {
+        let more = json!({"body": body, "max_length": 32_768});
+        meant.push(parse(&message(event, &more).unwrap()).unwrap());
+    }
+    let mut sink = sink(options);
+    for batch in events.chunks(10) {
+        deliver(&mut *sink, batch).await;
+    }
+    sink.close().await.unwrap();
+    let parsed: Vec<Message> = server.parsed(before + events.len())[before..].iter().map(in_our_words).collect();
+    assert_eq!(parsed.len(), meant.len(), "{} {input} {body}", server.name);
+    for (parsed, meant) in parsed.iter().zip(&meant) {
+        assert_eq!(parsed, meant, "{} {input} {body}", server.name);
+    }
+    println!("{}: {input}, {body}: {} messages, all fields as meant", server.name, parsed.len());
+}
+
+async fn parses_every_field(name: &'static str) {
+    let server = Server::start(name);
+    let mut events = golden_events();
+    events.extend(awkward());
+    for input in ["octets", "lines", "tls", "udp", "stream", "datagram"] {
+        compared(&server, input, "json", &events).await;
+    }
+    for body in ["cef", "leef", "message"] {
+        compared(&server, "octets", body, &events).await;
+        compared(&server, "lines", body, &events).await;
+    }
+}
+
+/// The server ends and comes back, in the middle of a run, once asked to and once killed.
+async fn restarts(name: &'static str, input: &'static str) {
+    const EVENTS: usize = 6000;
+    let server = Server::start(name);
+    let events: Vec<Event> = (0..EVENTS).map(|i| made(&ocsf(&format!("e-{i}"), "ana", "read"))).collect();
+    let mut options = server.options(input);
+    options["write_timeout"] = json!("5s");
+    let mut sink = sink(options);
+    let mut acknowledged = Vec::new();
+    let mut restarting = None;
+    let mut windows: Vec<(Instant, Instant)> = Vec::new();
+    let mut retries = 0;
+    for (number, batch) in events.chunks(20).enumerate() {
+        if let Some(signal) = match number {
+            100 => Some("-TERM"),
+            200 => Some("-KILL"),
+            _ => None,
+        } {
+            let server = server.clone();
+            restarting = Some(tokio::task::spawn_blocking(move || {
+                let from = Instant::now();
+                server.stop(signal);
+                let to = Instant::now();
+                server.spawn();
+                (from, to)
+            }));
+        }
+        loop {
+            match sink.deliver(batch).await {
+                Ok(delivery) => {
+                    assert_eq!(delivery.rejected, []);
+                    break;
+                }
+                Err(_) => {
+                    retries += 1;
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        }
+        acknowledged.extend(batch.iter().map(|_| Instant::now()));
+        if number % 100 == 99
+            && let Some(restarting) = restarting.take()
+        {
+            windows.push(restarting.await.unwrap());
+        }
+    }
+    sink.close().await.unwrap();
+    assert_eq!(windows.len(), 2);
+    assert!(retries > 0, "the restarts were noticed");
+
+    let mut copies: BTreeMap<String, usize> = BTreeMap::new();
+    for line in server.parsed(usize::MAX) {
+        let uid = line["msg"].as_str().and_then(|msg| serde_json::from_str::<Value>(msg).ok());
+        let uid = uid.and_then(|event| Some(event["metadata"]["uid"].as_str()?.to_owned()));
+        *copies.entry(uid.unwrap_or_else(|| format!("invented: {line}"))).or_default() += 1;
+    }
+    let sent: BTreeSet<&str> = events.iter().map(|event| event.id.as_str()).collect();
+    let invented: Vec<&String> = copies.keys().filter(|uid| !sent.contains(uid.as_str())).collect();
+    assert!(invented.is_empty(), "{invented:?}");
+    let lost: Vec<usize> = (0..EVENTS).filter(|i| !copies.contains_key(&events[*i].id)).collect();
+    let twice = copies.values().filter(|copies| **copies > 1).count();
+    println!("{name}: {input}, restarted twice: {EVENTS} sent, {} lost, {twice} doubled, 0 invented", lost.len());
+    // Lost can only be what it was given shortly before its end and had not read or written by then.
+    let shortly = Duration::from_secs(2);
+    for i in lost {
+        let at = acknowledged[i];
+        assert!(
+            windows.iter().any(|(from, to)| at + shortly > *from && at < *to + shortly),
+            "e-{i} is lost without a reason"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs rsyslog: tests/real/syslog/run"]
+async fn rsyslog_parses_every_field() {
+    parses_every_field("rsyslog").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs syslog-ng: tests/real/syslog/run"]
+async fn syslog_ng_parses_every_field() {
+    parses_every_field("syslog-ng").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs rsyslog and syslog-ng: tests/real/syslog/run"]
+async fn servers_that_restart_invent_nothing_and_lose_only_what_they_had_not_read() {
+    for name in ["rsyslog", "syslog-ng"] {
+        for input in ["octets", "tls"] {
+            restarts(name, input).await;
+        }
+    }
+}
