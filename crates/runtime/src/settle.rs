@@ -17,31 +17,51 @@ use std::{
     sync::{Arc, PoisonError},
     time::Duration,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
 
 /// How long to wait before asking a full disk, or a cluster that does not answer, again.
 pub(crate) const FULL_DISK_WAIT: Duration = Duration::from_secs(5);
 
-/// Settles a lane's batches until there are no more, or the run fails.
+/// Settles a lane's batches until there are no more, or the run fails. While one step is written, the next is gathered.
 pub(crate) async fn settle(context: LaneContext, mut batches: mpsc::Receiver<Dispatched>) {
+    let context = Arc::new(context);
     let mut settled = 0;
     let worth = context.ledger.commit_events();
     let mut gathered = Commit::default();
+    let mut writing = None;
     while let Some(batch) = batches.recv().await {
         let Some((commit, done)) = acknowledge(&context, batch, &mut gathered).await else { break };
         if commit || done.is_some() || gathered.settled.len() >= worth {
             let step = std::mem::take(&mut gathered);
             settled += step.tally.settled();
-            if !write(&context, step).await {
+            if !written(writing.take()).await {
                 return;
             }
+            let context = context.clone();
+            writing = Some(tokio::spawn(async move { write(&context, step).await }));
         }
         if let Some(done) = done {
+            if !written(writing.take()).await {
+                return;
+            }
             let _ = done.send(settled);
         }
     }
     // The run is over or has failed; what was acknowledged is delivered, and must not be delivered again.
-    write(&context, gathered).await;
+    if written(writing).await {
+        write(&context, gathered).await;
+    }
+}
+
+/// Waits for a step that is being written. `false` if the run must stop.
+async fn written(writing: Option<JoinHandle<bool>>) -> bool {
+    match writing {
+        Some(writing) => writing.await.unwrap_or(false),
+        None => true,
+    }
 }
 
 /// Waits for the sinks' answers to a batch and adds it to what is gathered: whether to commit now, and who waits for
