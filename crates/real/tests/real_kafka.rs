@@ -21,11 +21,11 @@ fn read(kafka: &RealKafka, topic: &str, count: usize) -> Vec<String> {
     read
 }
 
-/// Lists the topics as a client with these properties; waits for no answer longer than 5 s.
+/// Lists the topics as a client with these properties.
 fn list(kafka: &RealKafka, protocol: Protocol, properties: &str) -> Result<String, String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("client.properties");
-    fs::write(&file, format!("{properties}\ndefault.api.timeout.ms=5000\nrequest.timeout.ms=4000\n")).unwrap();
+    fs::write(&file, properties).unwrap();
     kafka.tool(protocol, TOPICS, &["--list", "--command-config", file.to_str().unwrap()], "")
 }
 
@@ -59,7 +59,8 @@ fn one_broker_keeps_its_data_when_it_is_killed_or_stopped() {
 
     kafka.pause(1);
     assert!(TcpStream::connect(&address).is_ok(), "the system accepts for it");
-    assert!(list(&kafka, Protocol::Plaintext, "").is_err(), "a paused broker does not answer");
+    let impatient = "default.api.timeout.ms=3000\nrequest.timeout.ms=2000\n";
+    assert!(list(&kafka, Protocol::Plaintext, impatient).is_err(), "a paused broker does not answer");
     kafka.resume(1);
     assert_eq!(list(&kafka, Protocol::Plaintext, "").unwrap().trim(), "__consumer_offsets\nevents");
 }

@@ -15,21 +15,44 @@ use rdkafka::{
     types::{RDKafkaApiKey, RDKafkaRespErr},
 };
 use serde_json::json;
-use std::time::Duration;
+use std::{sync::mpsc, thread, time::Duration};
 
-struct Cluster(MockCluster<'static, DefaultProducerContext>);
+type Mock = MockCluster<'static, DefaultProducerContext>;
+type Task = Box<dyn FnOnce(&Mock) + Send>;
+
+/// A mock cluster, which must stay on the thread that made it.
+struct Cluster {
+    tasks: mpsc::Sender<Task>,
+    bootstrap: String,
+}
 
 impl Cluster {
     fn new() -> Self {
-        let cluster = MockCluster::new(1).unwrap();
-        // One partition: the order is to be seen.
-        cluster.create_topic("audit", 1, 1).unwrap();
-        Self(cluster)
+        let (tasks, todo) = mpsc::channel::<Task>();
+        let (made, bootstrap) = mpsc::channel();
+        thread::spawn(move || {
+            let cluster = MockCluster::new(1).unwrap();
+            // One partition: the order is to be seen.
+            cluster.create_topic("audit", 1, 1).unwrap();
+            made.send(cluster.bootstrap_servers()).unwrap();
+            todo.into_iter().for_each(|task| task(&cluster));
+        });
+        Self { tasks, bootstrap: bootstrap.recv().unwrap() }
+    }
+
+    fn tell(&self, task: impl FnOnce(&Mock) + Send + 'static) {
+        let (done, wait) = mpsc::channel();
+        let task = move |cluster: &Mock| {
+            task(cluster);
+            done.send(()).unwrap();
+        };
+        self.tasks.send(Box::new(task)).unwrap();
+        wait.recv().unwrap();
     }
 
     fn config(&self) -> KafkaConfig {
         let keys = json!({
-            "bootstrap_servers": self.0.bootstrap_servers(), "topic": "audit", "key": "none", "timeout": "2s",
+            "bootstrap_servers": self.bootstrap, "topic": "audit", "key": "none", "timeout": "2s",
             "max_record_bytes": "4MiB",
             "librdkafka_options": { "reconnect.backoff.ms": "10", "reconnect.backoff.max.ms": "20", "retry.backoff.ms": "10" },
         });
@@ -45,7 +68,7 @@ impl Destination for Cluster {
 
     async fn arrivals(&mut self) -> Vec<Arrival> {
         let consumer: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", self.0.bootstrap_servers())
+            .set("bootstrap.servers", &self.bootstrap)
             .set("group.id", "reader")
             .set("enable.partition.eof", "true")
             .create()
@@ -69,13 +92,13 @@ impl Destination for Cluster {
 
     async fn break_down(&mut self, outage: Outage) -> bool {
         if outage == Outage::Down {
-            self.0.broker_down(-1).unwrap();
+            self.tell(|cluster| cluster.broker_down(-1).unwrap());
         }
         outage == Outage::Down
     }
 
     async fn recover(&mut self) {
-        self.0.broker_up(-1).unwrap();
+        self.tell(|cluster| cluster.broker_up(-1).unwrap());
     }
 }
 
@@ -88,7 +111,8 @@ async fn kafka_keeps_the_sink_contract() {
 async fn a_record_that_the_broker_refuses_is_rejected_with_its_reason() {
     let mut cluster = Cluster::new();
     let mut sink = cluster.sink();
-    cluster.0.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD]);
+    let refusal = RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD;
+    cluster.tell(move |cluster| cluster.request_errors(RDKafkaApiKey::Produce, &[refusal]));
     let delivery = sink.deliver(&[event("a", "b", true)]).await.unwrap();
     assert_eq!(delivery.rejected.len(), 1);
     assert!(delivery.rejected[0].reason.contains("refuses it"), "{}", delivery.rejected[0].reason);
@@ -99,7 +123,7 @@ async fn errors_that_pass_are_not_the_events() {
     let mut cluster = Cluster::new();
     let mut sink = cluster.sink();
     let passing = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS;
-    cluster.0.request_errors(RDKafkaApiKey::Produce, &[passing; 3]);
+    cluster.tell(move |cluster| cluster.request_errors(RDKafkaApiKey::Produce, &[passing; 3]));
     assert!(sink.deliver(&[event("a", "b", true)]).await.unwrap().rejected.is_empty());
     assert_eq!(cluster.arrivals().await.len(), 1);
 }
