@@ -130,9 +130,10 @@ fn json(event: &Event, facts: &Facts<'_>, room: usize) -> Result<Option<Vec<u8>>
     Ok(shortened(facts, json.len(), fits).and_then(|value| sonic_rs::to_vec(&value).ok()))
 }
 
-/// The event's `message`, on one line.
+/// The event's `message`, on one line. A byte order mark at its beginning is none of its own: receivers would take it off.
 fn text(facts: &Facts<'_>) -> Option<String> {
-    facts.text(&["message"]).map(|text| text.replace(['\r', '\n', '\0'], " "))
+    let text = facts.text(&["message"])?.trim_start_matches('\u{feff}').replace(['\r', '\n', '\0'], " ");
+    Some(text).filter(|text| !text.is_empty())
 }
 
 fn cut(mut text: String, room: usize) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! An authority, a server and a client, made anew for each test.
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::ring,
@@ -18,6 +18,8 @@ impl Certificates {
         let dir = tempfile::tempdir().unwrap();
         let mut authority = CertificateParams::new(Vec::new()).unwrap();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // OpenSSL takes a certificate with the name of its issuer for its own.
+        authority.distinguished_name.push(DnType::CommonName, "authority");
         let key = KeyPair::generate().unwrap();
         fs::write(dir.path().join("ca.pem"), authority.self_signed(&key).unwrap().pem()).unwrap();
         let issuer = Issuer::new(authority, key);
@@ -26,7 +28,9 @@ impl Certificates {
         {
             let key = KeyPair::generate().unwrap();
             let names: Vec<String> = names.map(str::to_owned).into();
-            let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
+            let mut certificate = CertificateParams::new(names).unwrap();
+            certificate.distinguished_name.push(DnType::CommonName, file);
+            let certificate = certificate.signed_by(&key, &issuer).unwrap();
             fs::write(dir.path().join(format!("{file}.pem")), certificate.pem()).unwrap();
             fs::write(dir.path().join(format!("{file}.key")), key.serialize_pem()).unwrap();
         }

@@ -77,7 +77,10 @@ impl Server {
             entries.filter(|path| path.to_string_lossy().ends_with("-linux-gnu")).collect::<Vec<_>>()
         });
         let libraries: Vec<PathBuf> = libraries.chain(multiarch).collect();
-        let _ = fs::remove_file(self.path("pid"));
+        // What a killed server has left behind.
+        for file in ["pid", "stream.sock", "datagram.sock"] {
+            let _ = fs::remove_file(self.path(file));
+        }
         let mut command = match self.name {
             "rsyslog" => {
                 let mut command = Command::new(root.join("usr/sbin/rsyslogd"));
