@@ -13,7 +13,7 @@ use std::time::Duration;
 const EVENTS_PER_PIECE: usize = 256;
 
 /// Bytes that trickle at once.
-const DROP: usize = 1 << 10;
+const DRIP: usize = 1 << 10;
 
 /// How a body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub(crate) fn body(world: Arc<Mutex<World>>, mut reply: Reply, ending: Ending, g
     let pieces = Pieces { world, reply, sent: 0, stage: Stage::Prefix, ending, rest: Bytes::new(), gzip };
     Body::from_stream(futures::stream::unfold(Some(pieces), |pieces| async move {
         let mut pieces = pieces?;
-        let piece = pieces.drop();
+        let piece = pieces.portion();
         if let (Ending::Trickle { pause_ms }, Ok(Some(_))) = (pieces.ending, &piece) {
             tokio::time::sleep(Duration::from_millis(pause_ms)).await;
         }
@@ -101,12 +101,12 @@ fn break_off(world: &Mutex<World>, reply: &mut Reply) {
 
 impl Pieces {
     /// What is sent next: a whole piece, or what falls off it.
-    fn drop(&mut self) -> io::Result<Option<Bytes>> {
+    fn portion(&mut self) -> io::Result<Option<Bytes>> {
         if self.rest.is_empty() {
             let Some(piece) = self.next()? else { return Ok(None) };
             self.rest = piece;
         }
-        let most = if matches!(self.ending, Ending::Trickle { .. }) { DROP } else { usize::MAX };
+        let most = if matches!(self.ending, Ending::Trickle { .. }) { DRIP } else { usize::MAX };
         Ok(Some(self.rest.split_to(most.min(self.rest.len()))))
     }
 

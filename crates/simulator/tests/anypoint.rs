@@ -279,6 +279,8 @@ async fn item_11_records_appear_days_late_and_ahead_of_the_clock() {
     assert!(all.iter().any(|record| record["timestamp"].as_i64() > Some(now)), "ahead of the clock");
 }
 
+const VERSIONS: &str = "getVersionedObjectsInLogs=true";
+
 #[tokio::test]
 async fn item_12_a_renaming_changes_old_records_but_their_versions() {
     let platform = Platform::new(Scenario::new().history(7, 100).anypoint(|a| {
@@ -286,7 +288,6 @@ async fn item_12_a_renaming_changes_old_records_but_their_versions() {
         (a.token_life_s, a.expires_in_s) = (86_400, Some(86_400));
     }))
     .await;
-    const VERSIONS: &str = "getVersionedObjectsInLogs=true";
     let (before, versions) = (platform.all(ROOT, "").await, platform.all(ROOT, VERSIONS).await);
     platform.stage.pass(3600);
     let changed = async |parameters, old: &[Value]| {
