@@ -1,8 +1,11 @@
 //! Mistakes in reading API7.
 
-use super::{Mistake, Verdict, check};
+use super::{
+    Harm::{Lost, Stolen},
+    Mistake, Verdict, always, check, item,
+};
 use headwater_contracts::Request;
-use headwater_simulator::{AuditReads, Provider, Scenario};
+use headwater_simulator::{AuditReads, ClockStep, ErrorBody, Fault, Provider, Scenario, TimeUnit, When};
 use serde_json::Value;
 
 /// Both bounds as if they were inclusive.
@@ -32,22 +35,6 @@ pub(super) fn with_a_thief(seed: u64) -> Scenario {
     scenario
 }
 
-/// What the simulator of API7 must reproduce, by its number in the simulator's table, and the mistake or the test that proves
-/// it (tests are in `crates/simulator/tests/api7.rs`, `source-plugins/api7` and `tests/cli.rs`):
-///
-/// | # | proof |
-/// |---|---|
-/// | 1 | `MergesTies`, `OnePass` |
-/// | 2 | `IgnoresTotal`; `item_2_*` |
-/// | 3 | `Watermark`, `NoOverlap`, `NoRescan`; `item_3_*` |
-/// | 4 | `IgnoresTotal`; `item_4_*` |
-/// | 5 | `TrustsTheBounds`, `AlwaysSeconds` |
-/// | 6 | `NeverConsumes`; `item_6_*` |
-/// | 7 | `TrustsThePrefix`, `TrustsTheToken`, `NeverConsumes` |
-/// | 8 | `item_8_*`; `access_denied_ends_once_with_1_and_says_so` |
-/// | 9 | faults of `tests/seeded.rs`; TLS is not served |
-/// | 10 | odd samples of `tests/seeded.rs`; `trim` and `record` of the plugin |
-/// | 11 | `item_11_*`; clock steps and kills of `tests/seeded.rs` |
 #[test]
 fn mistakes_in_reading_api7_are_caught() {
     let lost = |verdict: &Verdict| !verdict.lost.is_empty();
@@ -63,5 +50,41 @@ fn mistakes_in_reading_api7_are_caught() {
     check(Provider::Api7, Mistake::TrustsTheToken, lost);
     check(Provider::Api7, Mistake::NeverConsumes, |verdict| {
         !verdict.lost.is_empty() && verdict.lost.iter().all(|lost| lost.ends_with("Spoofed"))
+    });
+}
+
+#[test]
+fn each_behaviour_of_api7_catches_a_mistake() {
+    const P: Provider = Provider::Api7;
+    const DAY: u32 = 86_400;
+    let bursts = |s: Scenario| s.api7(|a| (a.burst_s, a.max_page_size) = (DAY, 20));
+    // So few entries that a day is one page.
+    let refused = |fault| move |s: Scenario| s.history(10, 100).fault(When::Requests { first: 8, count: 1 }, fault);
+    let spoofed = |mut s: Scenario| {
+        s.others.spoofed_every_s = Some(DAY);
+        s.api7(|a| a.reads = AuditReads::Logged)
+    };
+    item(P, 1, Mistake::OnePass, Lost, bursts);
+    item(P, 1, Mistake::MergesTies, Lost, bursts);
+    item(P, 2, Mistake::StopsOnAShortPage, Lost, |s| s.api7(|a| a.max_page_size = 10));
+    item(P, 3, Mistake::NoOverlap, Lost, |s| Scenario { late_per_mille: 300, late_max_s: 480, ..s });
+    item(P, 3, Mistake::NoRescan, Lost, |s| s.late(6 * 3600, 1800));
+    always(P, 4, Mistake::IgnoresTotal, Lost, |s| s);
+    always(P, 5, Mistake::AlwaysSeconds, Lost, |s| s);
+    item(P, 5, Mistake::TrustsTheBounds, Lost, |s| {
+        s.api7(|a| (a.unit, a.start_inclusive, a.end_inclusive) = (TimeUnit::Seconds, false, false))
+    });
+    item(P, 6, Mistake::NeverConsumes, Stolen, |mut s| {
+        (s.others.replay_every_s, s.others.replay_min_age_s) = (Some(250), 120);
+        s.api7(|a| a.reads = AuditReads::Logged)
+    });
+    item(P, 7, Mistake::TrustsThePrefix, Stolen, spoofed);
+    item(P, 7, Mistake::TrustsTheToken, Stolen, spoofed);
+    item(P, 8, Mistake::EndsOn(401), Lost, refused(Fault::status(401, ErrorBody::ErrorMsg)));
+    item(P, 9, Mistake::EndsOn(502), Lost, refused(Fault::status(502, ErrorBody::Html)));
+    item(P, 10, Mistake::KnownTypesOnly, Lost, |s| Scenario { odd_per_mille: 300, ..s });
+    item(P, 11, Mistake::Watermark, Lost, |s| Scenario {
+        clock_steps: vec![ClockStep { after_s: 4000, by_s: -1800 }],
+        ..s
     });
 }

@@ -15,7 +15,7 @@ use headwater_contracts::{
     SourceOptions, Span, StreamView, Timestamp, Unreadable,
 };
 use headwater_ledger::MemoryLedger;
-use headwater_simulator::Provider;
+use headwater_simulator::{AuditReads, Provider, Scenario, TimeUnit};
 use headwater_testkit::source_suite::{Case, Verdict};
 use rand::{SeedableRng, rngs::StdRng};
 use serde_json::Value;
@@ -52,53 +52,75 @@ enum Mistake {
     SkipsTies,
     /// Asks for one page number after the other (Solace Cloud).
     TrustsPageNumbers,
+    /// Takes the first so many records for all there are, as a capped total says (Anypoint, Solace Cloud).
+    TrustsTheTotal,
+    /// Takes a refusal with this status for the end of the log.
+    EndsOn(u16),
+    /// Forwards the kinds of records that it knows, and no others.
+    KnownTypesOnly,
+    /// Takes a larger id for a later record (Solace Cloud).
+    TrustsIdOrder,
     /// Takes a page for all there is, whatever `total` says (API7).
     IgnoresTotal,
     /// Reads what shares one time page by page, once (API7).
     OnePass,
-    /// Takes both bounds of a window for inclusive (API7).
+    /// Steps over both borders of a window by one, whichever of them belong to it (API7, Anypoint).
     TrustsTheBounds,
     /// Takes times for seconds (API7).
     AlwaysSeconds,
     /// Takes every read of the log with our token for ours (API7).
     TrustsTheToken,
-    /// Takes a page that is not full for the last (Anypoint).
+    /// Takes a page with fewer records than it asked for for the last.
     StopsOnAShortPage,
+    /// Pages by offset instead of by cursor (Anypoint).
+    PagesByOffset,
+    /// Reads the root organization, and takes its log for that of all business groups (Anypoint).
+    RootOnly,
     /// Numbers equal records, and does not go back when a page is read again (Anypoint).
     CountsOn,
-    /// Takes every login with its own name for its own (Anypoint).
+    /// Takes every login (Anypoint) or reading (Solace Cloud) with its own name for its own.
     TrustsTheName,
 }
 
 struct Wrong {
     inner: Box<dyn Source>,
     mistake: Mistake,
-    /// The newest event of earlier scans.
-    newest: Arc<Mutex<Option<Timestamp>>>,
+    memory: Memory,
+}
+
+/// What a wrong client remembers of earlier polls.
+#[derive(Clone, Default)]
+struct Memory {
+    /// The newest event of each stream.
+    newest: Arc<Mutex<HashMap<String, Timestamp>>>,
     /// Every own request there ever was.
     ever: Arc<Mutex<OwnRequests>>,
     /// Where the last window ended (Solace Cloud).
     tile: Arc<Mutex<Option<String>>>,
+    /// The largest id (Solace Cloud).
+    largest: Arc<Mutex<String>>,
 }
 
 impl Source for Wrong {
     fn streams(&self) -> Vec<String> {
-        self.inner.streams()
+        let all = self.inner.streams();
+        if self.mistake == Mistake::RootOnly { all.into_iter().take(1).collect() } else { all }
     }
 
     fn plan(&self, view: &StreamView<'_>) -> Plan {
         let mut plan = self.inner.plan(view);
-        let mistake = self.mistake;
-        let mark = *self.newest.lock().unwrap();
         let scan = |inner| WrongScan {
             asked: Vec::new(),
             inner,
-            mistake,
-            newest: self.newest.clone(),
-            mark,
-            ever: self.ever.clone(),
+            mistake: self.mistake,
+            stream: view.stream.to_owned(),
+            mark: self.memory.newest.lock().unwrap().get(view.stream).copied(),
+            largest: self.memory.largest.lock().unwrap().clone(),
+            memory: self.memory.clone(),
             counts: HashMap::new(),
-            walk: Walk::new(self.tile.clone(), view.now),
+            size: 0,
+            seen: 0,
+            walk: Walk::new(self.memory.tile.clone(), view.now),
         };
         plan.scans = plan.scans.into_iter().map(|inner| Box::new(scan(inner)) as _).collect();
         plan
@@ -130,12 +152,18 @@ struct WrongScan {
     asked: Vec<String>,
     inner: Box<dyn Scan>,
     mistake: Mistake,
-    newest: Arc<Mutex<Option<Timestamp>>>,
+    stream: String,
+    memory: Memory,
     /// The newest event when this scan began.
     mark: Option<Timestamp>,
-    ever: Arc<Mutex<OwnRequests>>,
+    /// The largest id when this scan began.
+    largest: String,
     /// How often each record has been seen (Anypoint).
     counts: HashMap<Vec<u8>, u32>,
+    /// How many records the request asked for.
+    size: u64,
+    /// How many records the pages before this one had.
+    seen: u64,
     walk: Walk,
 }
 
@@ -155,16 +183,23 @@ impl Scan for WrongScan {
     fn request(&mut self) -> Request {
         let mut request = self.inner.request();
         self.walk.spoil(self.mistake, &mut request);
-        if self.mistake == Mistake::TrustsTheBounds {
-            api7::narrow(&mut request);
+        match self.mistake {
+            Mistake::TrustsTheBounds => {
+                api7::narrow(&mut request);
+                anypoint::narrow(&mut request);
+            }
+            Mistake::TrustsTheTotal if request.body.is_some() => request = request.query("doIncludeTotal", "capped"),
+            Mistake::PagesByOffset => self.seen = anypoint::by_offset(&mut request, self.seen),
+            _ => {}
         }
+        self.size = size(&request);
         self.asked.push(format!("{:?}", request.query));
         request
     }
 
     fn record(&mut self, raw: &[u8], sent: &OwnRequests) -> Result<Record, Unreadable> {
         let mut record = if self.mistake == Mistake::NeverConsumes {
-            let mut ever = self.ever.lock().unwrap();
+            let mut ever = self.memory.ever.lock().unwrap();
             sent.iter().cloned().for_each(|request| ever.insert(request));
             self.inner.record(raw, &ever)?
         } else {
@@ -179,13 +214,22 @@ impl Scan for WrongScan {
             }
             Mistake::Watermark => {
                 record.wanted = record.wanted && record.time > self.mark;
-                let mut newest = self.newest.lock().unwrap();
-                *newest = (*newest).max(record.time);
+                if let Some(time) = record.time {
+                    let mut newest = self.memory.newest.lock().unwrap();
+                    newest.entry(self.stream.clone()).and_modify(|newest| *newest = time.max(*newest)).or_insert(time);
+                }
+            }
+            Mistake::KnownTypesOnly => record.wanted = record.wanted && is_known(raw),
+            Mistake::TrustsIdOrder => {
+                record.wanted = record.wanted && record.id > self.largest;
+                let mut largest = self.memory.largest.lock().unwrap();
+                *largest = std::mem::take(&mut *largest).max(record.id.clone());
             }
             Mistake::IgnoresContent => record.identity = Identity::of(&[record.id.as_bytes()]),
             Mistake::SkipsTies => self.walk.saw(raw),
             Mistake::TrustsTheName
-                if String::from_utf8_lossy(raw).contains("Token") && matches!(record.echo, Echo::Suspicious(_)) =>
+                if ["Token", "/audit/logs"].iter().any(|text| String::from_utf8_lossy(raw).contains(text))
+                    && matches!(record.echo, Echo::Suspicious(_)) =>
             {
                 record.echo = Echo::Own(String::new());
             }
@@ -205,7 +249,9 @@ impl Scan for WrongScan {
     }
 
     fn page(&mut self, end: &PageEnd<'_>) -> Result<Next, ReadError> {
-        Ok(match self.wrong_page(end)? {
+        let next = self.wrong_page(end);
+        self.seen += end.records;
+        Ok(match next? {
             Next::Split(pieces) => Next::Split(pieces.into_iter().map(|piece| self.around(piece)).collect()),
             next => next,
         })
@@ -223,6 +269,9 @@ impl Scan for WrongScan {
         if self.mistake == Mistake::TrustsPageNumbers && rejection.status == 404 {
             let server_time = Timestamp::UNIX_EPOCH;
             return self.inner.page(&PageEnd { envelope: br#"{"data":[]}"#, records: 0, server_time });
+        }
+        if self.mistake == Mistake::EndsOn(rejection.status) && !self.inner.whole() {
+            return self.last_page(self.walk.latest());
         }
         self.inner.rejected(rejection)
     }
@@ -243,12 +292,25 @@ impl WrongScan {
             asked: Vec::new(),
             inner,
             mistake: self.mistake,
-            newest: self.newest.clone(),
+            stream: self.stream.clone(),
+            memory: self.memory.clone(),
             mark: self.mark,
-            ever: self.ever.clone(),
+            largest: self.largest.clone(),
             counts: HashMap::new(),
+            size: 0,
+            seen: 0,
             walk: self.walk.clone(),
         })
+    }
+
+    /// Tells the right client that there is nothing more, but for a record.
+    fn last_page(&mut self, record: Option<String>) -> Result<Next, ReadError> {
+        let envelope = br#"{"data":[],"list":[],"total":0}"#;
+        let _ = self.inner.request();
+        if let Some(record) = record {
+            let _ = self.inner.record(record.as_bytes(), &OwnRequests::default());
+        }
+        self.inner.page(&PageEnd { envelope, records: 0, server_time: self.walk.planned() })
     }
 
     fn wrong_page(&mut self, end: &PageEnd<'_>) -> Result<Next, ReadError> {
@@ -261,28 +323,109 @@ impl WrongScan {
             let envelope = api7::with_total(end.envelope, end.records);
             return self.inner.page(&PageEnd { envelope: envelope.as_bytes(), ..*end });
         }
-        if self.mistake == Mistake::StopsOnAShortPage && end.records < 200 {
-            return self.inner.page(&PageEnd { records: 0, ..*end });
+        let stops = match self.mistake {
+            Mistake::StopsOnAShortPage => end.records < self.size,
+            Mistake::TrustsTheTotal => total(end.envelope).is_some_and(|total| self.seen + end.records >= total),
+            Mistake::PagesByOffset => {
+                let envelope = anypoint::with_cursor(end.envelope, self.seen + end.records);
+                return self.inner.page(&PageEnd { envelope: envelope.as_bytes(), ..*end });
+            }
+            _ => false,
+        };
+        if !stops || self.inner.whole() || self.size == 0 {
+            return self.inner.page(end);
         }
-        self.inner.page(end)
+        if self.inner.elements() == ["list"] {
+            let envelope = api7::with_total(end.envelope, end.records);
+            return self.inner.page(&PageEnd { envelope: envelope.as_bytes(), ..*end });
+        }
+        self.last_page(None)
     }
+}
+
+/// How many records a request asks for, whatever the parameter is called.
+fn size(request: &Request) -> u64 {
+    let parameter = request.query.iter().find(|(name, _)| ["pageSize", "page_size"].contains(&name.as_str()));
+    let member = || request.body.as_ref()?["limit"].as_u64();
+    parameter.and_then(|(_, value)| value.parse().ok()).or_else(member).unwrap_or_default()
+}
+
+/// How many records there are, as a page says.
+fn total(envelope: &[u8]) -> Option<u64> {
+    let page: Value = serde_json::from_slice(envelope).ok()?;
+    page["total"].as_u64().or_else(|| page["meta"]["pagination"]["count"].as_u64())
+}
+
+/// The usual kinds of records: Anypoint's actions, the categories of Solace Cloud, the event types of API7.
+const KNOWN: [&str; 14] = [
+    "Deploy",
+    "create",
+    "Edit",
+    "edit",
+    "Login",
+    "Login - Token",
+    "IAM",
+    "SERVICE",
+    "Add Service",
+    "Create Consumer",
+    "Invite User",
+    "Update Service",
+    "Update User Role",
+    "List Audit Logs",
+];
+
+fn is_known(raw: &[u8]) -> bool {
+    let record: Value = serde_json::from_slice(raw).unwrap();
+    let kind = ["action", "eventCategory", "event_type"].iter().find_map(|name| record[*name].as_str());
+    kind.is_some_and(|kind| KNOWN.contains(&kind))
 }
 
 /// One seed's verdict on a mistake.
 fn verdict(provider: Provider, mistake: Mistake, seed: u64) -> Verdict {
-    let newest = Arc::new(Mutex::new(None));
-    let ever = Arc::new(Mutex::new(OwnRequests::default()));
-    let tile = Arc::new(Mutex::new(None));
+    let mut dice = StdRng::seed_from_u64(seed);
+    let thief = provider == Provider::Api7 && mistake == Mistake::NeverConsumes;
+    with_case(provider, mistake, None, seed, async |case| {
+        if thief {
+            return case.run(api7::with_a_thief(seed), Arc::new(MemoryLedger::new()), 0, &mut dice).await;
+        }
+        case.seeded(seed).await
+    })
+}
+
+/// The verdict on a mistake in one world. Small pages, so that there are many.
+fn verdict_in(provider: Provider, mistake: Mistake, scenario: Scenario) -> Verdict {
+    let mut dice = StdRng::seed_from_u64(scenario.seed);
+    with_case(provider, mistake, Some(20), scenario.seed, async |case| {
+        case.run(scenario, Arc::new(MemoryLedger::new()), 0, &mut dice).await
+    })
+}
+
+/// Runs a client with a mistake.
+fn with_case(
+    provider: Provider,
+    mistake: Mistake,
+    page_size: Option<u32>,
+    seed: u64,
+    run: impl AsyncFnOnce(&Case<'_>) -> Verdict,
+) -> Verdict {
+    let memory = Memory::default();
+    // Told whose token it is: else it takes no reading for its own, whatever its name.
+    let own = provider == Provider::SolaceCloud && mistake == Mistake::TrustsTheName;
     let build = move |url: &str, credential: &str, options: &SourceOptions| -> BuiltSource {
         let mut options = options.clone();
         if mistake == Mistake::NoOverlap {
             options.overlap = Some(headwater_contracts::Period::seconds(0));
         }
-        if matches!(mistake, Mistake::NoOverlap | Mistake::NoRescan) {
+        options.page_size = page_size;
+        // What these miss must not be found by reading it again.
+        if matches!(mistake, Mistake::NoOverlap | Mistake::NoRescan | Mistake::EndsOn(_))
+            || (provider == Provider::Anypoint && mistake == Mistake::TrustsTheBounds)
+        {
             options.rescan = Some(Vec::new());
         }
         let right = match provider {
             Provider::PactFlow => support::build_pactflow(url, credential, &options),
+            Provider::SolaceCloud if own => support::build_solace_cloud_own(url, credential, &options),
             Provider::SolaceCloud => support::build_solace_cloud(url, credential, &options),
             Provider::Api7 if mistake == Mistake::AlwaysSeconds => {
                 support::build_api7_in_seconds(url, credential, &options)
@@ -291,26 +434,19 @@ fn verdict(provider: Provider, mistake: Mistake, seed: u64) -> Verdict {
             Provider::Anypoint => support::build_anypoint(url, credential, &options),
             _ => support::build_mural(url, credential, &options),
         };
-        let (newest, ever, tile) = (newest.clone(), ever.clone(), tile.clone());
-        BuiltSource { source: Box::new(Wrong { inner: right.source, mistake, newest, ever, tile }), ..right }
+        let memory = memory.clone();
+        BuiltSource { source: Box::new(Wrong { inner: right.source, mistake, memory }), ..right }
     };
     let case = match provider {
         Provider::PactFlow => support::pactflow(),
+        Provider::SolaceCloud if own => support::solace_cloud_own(),
         Provider::SolaceCloud => support::solace_cloud(),
         Provider::Api7 => support::api7(),
         Provider::Anypoint => support::anypoint(),
         _ => support::mural(),
     };
     let case = Case { build: &build, ..case };
-    let runtime = support::runtime();
-    let run = async {
-        if provider == Provider::Api7 && mistake == Mistake::NeverConsumes {
-            let mut dice = StdRng::seed_from_u64(seed);
-            return case.run(api7::with_a_thief(seed), Arc::new(MemoryLedger::new()), 0, &mut dice).await;
-        }
-        case.seeded(seed).await
-    };
-    runtime.block_on(support::in_time(seed, run))
+    support::runtime().block_on(support::in_time(seed, run(&case)))
 }
 
 /// Runs seeds until the suite objects; `None` if it never does.
@@ -322,6 +458,52 @@ fn check(provider: Provider, mistake: Mistake, complaint: impl Fn(&Verdict) -> b
     let verdict =
         objection(provider, mistake, 150).unwrap_or_else(|| panic!("{provider}: {mistake:?} passes the suite"));
     assert!(complaint(&verdict), "{provider}: {mistake:?} is caught for the wrong reason: {verdict}");
+}
+
+/// What a mistake does.
+#[derive(Debug, Clone, Copy)]
+enum Harm {
+    Lost,
+    /// Sent twice, or made up.
+    Repeated,
+    /// Dropped as our own.
+    Stolen,
+}
+
+impl Harm {
+    fn done(self, verdict: &Verdict) -> bool {
+        match self {
+            Self::Lost => !verdict.lost.is_empty(),
+            Self::Repeated => !verdict.repeated.is_empty() || !verdict.invented.is_empty(),
+            Self::Stolen => !verdict.stolen.is_empty(),
+        }
+    }
+}
+
+/// A world without trouble.
+fn calm(provider: Provider) -> Scenario {
+    let scenario = Scenario::new().seed(7).history(10, 1000).live(60);
+    match provider {
+        Provider::Api7 => scenario.api7(|a| (a.reads, a.unit) = (AuditReads::NotLogged, TimeUnit::Milliseconds)),
+        _ => scenario,
+    }
+}
+
+/// Proves that numbered behaviour `item` of a simulator catches a mistake: a right client gets along in a world with it, a
+/// client with the mistake does not, and without the item nobody would notice the mistake.
+fn item(provider: Provider, item: u8, mistake: Mistake, harm: Harm, with: impl FnOnce(Scenario) -> Scenario) {
+    always(provider, item, mistake, harm, with);
+    let verdict = verdict_in(provider, mistake, calm(provider));
+    assert!(verdict.is_good(), "{provider} {item}: {mistake:?} is caught in a calm world: {verdict}");
+}
+
+/// The same for what cannot be switched off, or whose mistake goes wrong in a calm world as well.
+fn always(provider: Provider, item: u8, mistake: Mistake, harm: Harm, with: impl FnOnce(Scenario) -> Scenario) {
+    let scenario = with(calm(provider));
+    let verdict = verdict_in(provider, Mistake::None, scenario.clone());
+    assert!(verdict.is_good() && verdict.expected > 0, "{provider} {item}: a right client is lost: {verdict}");
+    let verdict = verdict_in(provider, mistake, scenario);
+    assert!(harm.done(&verdict), "{provider} {item}: {mistake:?} passes, or is caught for the wrong reason: {verdict}");
 }
 
 #[test]

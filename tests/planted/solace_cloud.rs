@@ -1,8 +1,11 @@
 //! Mistakes in reading Solace Cloud.
 
-use super::{Mistake, check};
+use super::{
+    Harm::{Lost, Stolen},
+    Mistake, always, check, item,
+};
 use headwater_contracts::{Request, Timestamp};
-use headwater_simulator::Provider;
+use headwater_simulator::{ErrorBody, Fault, Provider, RetryAfter, Scenario, When};
 use serde_json::Value;
 use std::sync::{Arc, Mutex};
 
@@ -28,6 +31,16 @@ impl Walk {
     pub(super) fn new(tile: Arc<Mutex<Option<String>>>, now: Timestamp) -> Self {
         let now = now.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
         Self { tile, now, first: None, window: None, last: String::new(), pages: 0, asked: 0 }
+    }
+
+    /// A record that begins when the scan was planned, so that reading goes on from there.
+    pub(super) fn latest(&self) -> Option<String> {
+        self.first.is_some().then(|| format!(r#"{{"id":"latest","userId":"nobody","startTime":"{}"}}"#, self.now))
+    }
+
+    /// When the scan was planned.
+    pub(super) fn planned(&self) -> Timestamp {
+        self.now.parse().unwrap()
     }
 
     /// Makes a request wrong.
@@ -75,27 +88,6 @@ impl Walk {
     }
 }
 
-/// What proves each item of "Simulator must reproduce" (the table of the simulator's crate). `item` tests are in
-/// `crates/simulator/tests/solace_cloud.rs`, where nothing else is said; the rest are mistakes planted here.
-///
-/// | # | proof |
-/// |---|---|
-/// | 1 token kinds | `items_1_and_14`, plugin `check::tests` |
-/// | 2 strict parameters | `item_2`; the suite itself, half of whose servers refuse a page size |
-/// | 3 defaults, shuffled ties | `TrustsPageNumbers`, `SkipsTies`, `items_3_and_5` |
-/// | 4 bounds | `TilesWindows`, `item_4` |
-/// | 5 long actions, many ties | `Watermark`, `SkipsTies`, `MergesTies` |
-/// | 6 late records | `Watermark`, `NoOverlap`, `NoRescan` |
-/// | 7 no snapshot | plugin `seek::tests::page_numbers_lose_records_where_this_walk_does_not`, `items_6_7_and_8` |
-/// | 8 retention | the same, and plugin `source::tests` (gap) |
-/// | 9 changes | `IgnoresContent`, `item_9` |
-/// | 10 ends of pages | plugin `page::tests`, `item_10` |
-/// | 11 odd records | `item_11`, plugin `record::tests` |
-/// | 12 limits and faults | `item_12`, plugin `check::tests` (waits), `tests/seeded.rs` |
-/// | 13 categories | `item_13` |
-/// | 14 region | `items_1_and_14` |
-/// | 15 recorded reading | `item_15`, `tests/seeded.rs` with its owner |
-/// | 16 truth | all of these |
 #[test]
 fn mistakes_in_reading_solace_cloud_are_caught() {
     for mistake in [
@@ -110,4 +102,32 @@ fn mistakes_in_reading_solace_cloud_are_caught() {
     ] {
         check(Provider::SolaceCloud, mistake, |verdict| !verdict.lost.is_empty());
     }
+}
+
+#[test]
+fn each_behaviour_of_solace_cloud_catches_a_mistake() {
+    const P: Provider = Provider::SolaceCloud;
+    const DAY: u32 = 86_400;
+    let refused = |fault| move |s: Scenario| s.fault(When::Requests { first: 5, count: 1 }, fault);
+    item(P, 1, Mistake::EndsOn(401), Lost, refused(Fault::status(401, ErrorBody::Message)));
+    item(P, 2, Mistake::StopsOnAShortPage, Lost, |s| s.solace_cloud(|s| s.max_page_size = 10));
+    item(P, 3, Mistake::TrustsPageNumbers, Lost, |s| Scenario { ties_per_mille: 900, live_per_hour: 1, ..s });
+    item(P, 3, Mistake::SkipsTies, Lost, |s| Scenario { ties_per_mille: 300, live_per_hour: 1, ..s });
+    item(P, 4, Mistake::TilesWindows, Lost, |s| s.solace_cloud(|s| s.long_per_mille = 300));
+    always(P, 5, Mistake::Watermark, Lost, |s| s.solace_cloud(|s| s.long_per_mille = 300));
+    item(P, 6, Mistake::NoRescan, Lost, |s| s.late(3 * DAY, 3600));
+    item(P, 6, Mistake::NoOverlap, Lost, |s| Scenario { late_per_mille: 300, late_max_s: 7200, ..s });
+    item(P, 7, Mistake::TrustsPageNumbers, Lost, |s| {
+        s.solace_cloud(|s| (s.retention_days, s.expires_per_request) = (8, Some(5)))
+    });
+    item(P, 9, Mistake::IgnoresContent, Lost, |s| s.solace_cloud(|s| s.changes_per_mille = 150));
+    item(P, 10, Mistake::TrustsTheTotal, Lost, |s| s.solace_cloud(|s| s.count_cap = Some(30)));
+    item(P, 11, Mistake::KnownTypesOnly, Lost, |s| Scenario { odd_per_mille: 300, ..s });
+    always(P, 11, Mistake::TrustsIdOrder, Lost, |s| s);
+    item(P, 12, Mistake::EndsOn(429), Lost, refused(Fault::throttle(RetryAfter::None)));
+    item(P, 12, Mistake::EndsOn(503), Lost, refused(Fault::status(503, ErrorBody::Html)));
+    item(P, 15, Mistake::TrustsTheName, Stolen, |mut s| {
+        s.others.spoofed_every_s = Some(DAY);
+        s.solace_cloud(|s| s.records_readings = true)
+    });
 }

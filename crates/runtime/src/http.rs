@@ -312,6 +312,9 @@ fn causes(error: &reqwest::Error) -> String {
     match () {
         () if error.is_timeout() => "timed out".into(),
         () if text.is_empty() => error.to_string(),
+        () if text.contains("UnknownIssuer") => format!(
+            "{text}: nobody that is trusted here has signed the server's certificate; if it is self-signed, or of your own authority, name the authority's PEM file as `tls.ca_file`"
+        ),
         () => text,
     }
 }

@@ -80,27 +80,32 @@ impl Reply {
     }
 }
 
+/// What does not change about a provider while it is simulated.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    /// The credential that opens the log, as a client configures it.
+    pub(crate) credential: String,
+    /// A valid credential that may not read the log.
+    pub(crate) unprivileged_credential: String,
+    /// What comes after the origin in the endpoint a client configures.
+    pub(crate) context_path: String,
+    /// Path of the audit log, with the context path.
+    pub(crate) audit_path: String,
+    /// `(usual, all)`: the number of samples, and with the odd ones behind them.
+    pub(crate) samples: (usize, usize),
+    /// Events older than this, in ms, are gone.
+    pub(crate) retention: i64,
+}
+
 /// One simulated provider.
 pub(crate) trait Api: Send {
-    /// The credential that opens the log, as a client configures it.
-    fn credential(&self) -> String;
-
-    /// A valid credential that may not read the log.
-    fn unprivileged_credential(&self) -> String;
-
-    /// What comes after the origin in the endpoint a client configures.
-    fn context_path(&self) -> String;
-
-    /// Path of the audit log, with the context path.
-    fn audit_path(&self) -> String;
+    /// What is always so.
+    fn facts(&self) -> &Facts;
 
     /// Whether a request asks for the audit log.
     fn is_audit(&self, method: &str, path: &str) -> bool {
-        method == "GET" && path == self.audit_path()
+        method == "GET" && path == self.facts().audit_path
     }
-
-    /// `(usual, all)`: the number of samples, and with the odd ones behind them.
-    fn samples(&self) -> (usize, usize);
 
     /// The id of an event as the provider spells it, and back.
     fn id(&self, key: u128) -> String;
@@ -110,9 +115,6 @@ pub(crate) trait Api: Send {
 
     /// When an event of `time` becomes visible; `dice` are the event's own.
     fn visible_at(&self, time: i64, dice: &mut Dice) -> i64;
-
-    /// Events older than this, in ms, are gone.
-    fn retention(&self) -> i64;
 
     /// Appends the JSON of an event, as it is shown at `as_of`.
     fn render(&self, entry: &Entry, as_of: i64, out: &mut Vec<u8>);

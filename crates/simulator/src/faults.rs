@@ -85,6 +85,11 @@ pub enum Fault {
         /// Milliseconds of real time until the connection breaks; `None` waits for the client to go away.
         close_after_ms: Option<u64>,
     },
+    /// The whole body, a KiB at a time.
+    Trickle {
+        /// Milliseconds of real time between two pieces.
+        pause_ms: u64,
+    },
     /// The request is received and never answered.
     Hang,
 }

@@ -104,14 +104,14 @@ impl Ledger {
     pub fn visible_ids(&self, now: Timestamp) -> Vec<String> {
         self.ids(|world, entry| {
             let now = now.timestamp_millis();
-            entry.visible_at <= now && entry.time > now - world.api.retention()
+            entry.visible_at <= now && entry.time > now - world.api.facts().retention
         })
     }
 
     /// Ids of all events that the API has shown until now, also of those it has forgotten since.
     pub fn ids_shown_so_far(&self) -> Vec<String> {
         self.ids(|world, entry| {
-            entry.visible_at <= world.now() && entry.visible_at < entry.time + world.api.retention()
+            entry.visible_at <= world.now() && entry.visible_at < entry.time + world.api.facts().retention
         })
     }
 
@@ -169,7 +169,7 @@ fn truth(world: &World, entry: &Entry) -> Truth {
         id: world.api.id(entry.key),
         time: instant(entry.time),
         visible_at: instant(entry.visible_at),
-        expires_at: instant(entry.time + world.api.retention()),
+        expires_at: instant(entry.time + world.api.facts().retention),
         kind: entry.kind,
         forms: forms.collect(),
         shown_from: versions.iter().map(|&from| instant(from)).collect(),

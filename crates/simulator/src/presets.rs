@@ -229,6 +229,7 @@ impl Scenario {
                 ]);
                 let s = &mut scenario.solace_cloud;
                 s.tells_permissions = dice.chance(500);
+                s.wraps_categories = dice.chance(300);
                 s.max_page_size = dice.pick([10, 25, 100]);
                 s.clamps_page_size = dice.chance(600);
                 // What does not clamp takes the default size.
@@ -316,10 +317,11 @@ impl Scenario {
                 1 => When::Sometimes { per_mille: dice.pick([100, 250]), within: 80 },
                 _ => When::During { after_s: dice.pick([0, 600, 7200]), for_s: dice.pick([5, 60, 300]) },
             };
-            let fault = match dice.below(6) {
+            let fault = match dice.below(7) {
                 0 => Fault::CutBody,
                 1 => Fault::ShortBody,
                 2 => Fault::Stall { close_after_ms: Some(10) },
+                3 => Fault::Trickle { pause_ms: 1 },
                 _ => Fault::Status {
                     status: dice.pick(statuses),
                     body: dice.pick(ErrorBody::ALL),

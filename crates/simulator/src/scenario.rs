@@ -158,6 +158,8 @@ pub struct Scenario {
     pub clock_steps: Vec<ClockStep>,
     /// Whether answers carry a `Date`.
     pub date_header: bool,
+    /// Serve HTTPS, with a certificate of its own making: [`crate::Simulator::certificate`].
+    pub tls: bool,
     /// Behaviour of PactFlow.
     pub pactflow: PactFlowOptions,
     /// Behaviour of Mural.
@@ -189,6 +191,7 @@ impl Default for Scenario {
             clock_skew_s: 0,
             clock_steps: Vec::new(),
             date_header: true,
+            tls: false,
             pactflow: PactFlowOptions::default(),
             mural: MuralOptions::default(),
             solace_cloud: SolaceCloudOptions::default(),

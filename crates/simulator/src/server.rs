@@ -1,7 +1,7 @@
 //! The sockets: a thread of its own serves one simulated provider until it is dropped.
 
 use crate::anypoint::Anypoint;
-use crate::api::Api;
+use crate::api::{Api, Facts};
 use crate::api7::Api7;
 use crate::ledger::{Ledger, Seen};
 use crate::mural::Mural;
@@ -10,6 +10,7 @@ use crate::scenario::{Provider, Scenario};
 use crate::solace_cloud::SolaceCloud;
 use crate::stream;
 use crate::time::instant;
+use crate::tls::{self, TlsListener};
 use crate::world::World;
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -31,6 +32,7 @@ pub struct Simulator {
     credential: String,
     unprivileged_credential: String,
     address: SocketAddr,
+    certificate: Option<String>,
     trap_url: String,
     world: Arc<Mutex<World>>,
     stop: Option<oneshot::Sender<()>>,
@@ -61,7 +63,9 @@ impl Simulator {
         listener.set_nonblocking(true)?;
         trap.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let origin = format!("http://{address}");
+        let (certificate, acceptor) = if scenario.tls { Some(tls::self_signed()?) } else { None }.unzip();
+        let scheme = if scenario.tls { "https" } else { "http" };
+        let origin = format!("{scheme}://{address}");
         let trap_url = format!("http://{}", trap.local_addr()?);
         let start = clock.now().timestamp_millis() + i64::from(scenario.clock_skew_s) * 1000;
         let api: Box<dyn Api> = match provider {
@@ -71,8 +75,8 @@ impl Simulator {
             Provider::SolaceCloud => Box::new(SolaceCloud::new(&scenario, start)),
             Provider::Anypoint => Box::new(Anypoint::new(&scenario, start)),
         };
-        let url = format!("{origin}{}", api.context_path());
-        let (credential, unprivileged_credential) = (api.credential(), api.unprivileged_credential());
+        let Facts { credential, unprivileged_credential, context_path, .. } = api.facts().clone();
+        let url = format!("{origin}{context_path}");
         let world = Arc::new(Mutex::new(World::new(scenario, clock, api, trap_url.clone())));
 
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -83,9 +87,13 @@ impl Simulator {
             runtime.block_on(async move {
                 let doors = async {
                     let (listener, trap) = (TcpListener::from_std(listener)?, TcpListener::from_std(trap)?);
-                    let front = axum::serve(listener, Router::new().fallback(receive).with_state(shared.clone()));
+                    let receive = Router::new().fallback(receive).with_state(shared.clone());
+                    let front = match acceptor {
+                        Some(acceptor) => axum::serve(TlsListener::new(listener, acceptor), receive).into_future(),
+                        None => axum::serve(listener, receive).into_future(),
+                    };
                     let trap = axum::serve(trap, Router::new().fallback(spring).with_state(shared));
-                    tokio::try_join!(front.into_future(), trap.into_future())
+                    tokio::try_join!(front, trap.into_future())
                 };
                 tokio::select! { _ = doors => {}, _ = stopped => {} }
             });
@@ -95,6 +103,7 @@ impl Simulator {
             credential,
             unprivileged_credential,
             address,
+            certificate,
             trap_url,
             world,
             stop: Some(stop),
@@ -120,6 +129,11 @@ impl Simulator {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// PEM of the certificate that a client must trust, if it serves HTTPS ([`Scenario::tls`]).
+    pub fn certificate(&self) -> Option<&str> {
+        self.certificate.as_deref()
     }
 
     /// The origin that hostile links and redirects point to; whoever goes there is in [`Ledger::trapped`].

@@ -12,11 +12,16 @@ use std::time::Duration;
 /// Events rendered at once: about 100 KiB.
 const EVENTS_PER_PIECE: usize = 256;
 
+/// Bytes that trickle at once.
+const DRIP: usize = 1 << 10;
+
 /// How a body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
     /// Completely.
     Whole,
+    /// Completely, by and by.
+    Trickle { pause_ms: u64 },
     /// In the middle; the connection breaks.
     Cut,
     /// In the middle, as if that were all.
@@ -32,6 +37,8 @@ struct Pieces {
     sent: usize,
     stage: Stage,
     ending: Ending,
+    /// What has been rendered and not sent.
+    rest: Bytes,
     gzip: Option<GzEncoder<Vec<u8>>>,
 }
 
@@ -45,19 +52,23 @@ enum Stage {
 
 /// The body of a reply, broken off as `ending` says.
 pub(crate) fn body(world: Arc<Mutex<World>>, mut reply: Reply, ending: Ending, gzip: bool) -> Body {
-    if ending != Ending::Whole {
+    if !matches!(ending, Ending::Whole | Ending::Trickle { .. }) {
         break_off(&world, &mut reply);
     }
     let gzip = gzip.then(|| GzEncoder::new(Vec::new(), Compression::fast()));
-    let pieces = Pieces { world, reply, sent: 0, stage: Stage::Prefix, ending, gzip };
+    let pieces = Pieces { world, reply, sent: 0, stage: Stage::Prefix, ending, rest: Bytes::new(), gzip };
     Body::from_stream(futures::stream::unfold(Some(pieces), |pieces| async move {
         let mut pieces = pieces?;
-        match pieces.next() {
+        let piece = pieces.portion();
+        if let (Ending::Trickle { pause_ms }, Ok(Some(_))) = (pieces.ending, &piece) {
+            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+        }
+        match piece {
             Ok(Some(piece)) => Some((Ok(piece), Some(pieces))),
             Err(error) => Some((Err(error), None)),
             Ok(None) => {
                 match pieces.ending {
-                    Ending::Whole | Ending::Short => return None,
+                    Ending::Whole | Ending::Trickle { .. } | Ending::Short => return None,
                     // What has been written goes out first: the client sees a beginning.
                     Ending::Cut => tokio::task::yield_now().await,
                     Ending::Stall { close_after_ms: Some(ms) } => tokio::time::sleep(Duration::from_millis(ms)).await,
@@ -89,6 +100,16 @@ fn break_off(world: &Mutex<World>, reply: &mut Reply) {
 }
 
 impl Pieces {
+    /// What is sent next: a whole piece, or what falls off it.
+    fn portion(&mut self) -> io::Result<Option<Bytes>> {
+        if self.rest.is_empty() {
+            let Some(piece) = self.next()? else { return Ok(None) };
+            self.rest = piece;
+        }
+        let most = if matches!(self.ending, Ending::Trickle { .. }) { DRIP } else { usize::MAX };
+        Ok(Some(self.rest.split_to(most.min(self.rest.len()))))
+    }
+
     /// The next piece, never empty; `None` at the end.
     fn next(&mut self) -> io::Result<Option<Bytes>> {
         while self.stage != Stage::End {
@@ -99,7 +120,7 @@ impl Pieces {
                     gzip.write_all(&plain)?;
                     // A broken body must show what was sent before the break; only a complete one gets the trailer.
                     match (self.stage, self.ending) {
-                        (Stage::End, Ending::Whole | Ending::Short) => gzip.try_finish()?,
+                        (Stage::End, Ending::Whole | Ending::Trickle { .. } | Ending::Short) => gzip.try_finish()?,
                         _ => gzip.flush()?,
                     }
                     std::mem::take(gzip.get_mut())

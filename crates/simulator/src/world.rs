@@ -172,7 +172,7 @@ impl World {
                 } else {
                     Reading {
                         who: reader.who,
-                        path: self.api.audit_path(),
+                        path: self.api.facts().audit_path.clone(),
                         query: String::new(),
                         user_agent: reader.user_agent.to_owned(),
                     }
@@ -221,7 +221,7 @@ impl World {
         let scenario = &self.scenario;
         let mut dice = Dice::new(&[scenario.seed, origin as u64, number]);
         let key = dice.wide();
-        let (usual, all) = self.api.samples();
+        let (usual, all) = self.api.facts().samples;
         let odd = dice.chance(scenario.odd_per_mille) && all > usual;
         let sample = if odd { usual + dice.index(all - usual) } else { dice.index(usual) };
         let late = dice.chance(scenario.late_per_mille);
@@ -310,7 +310,7 @@ impl World {
             }
             Some(Fault::Redirect { elsewhere }) => {
                 let origin = if elsewhere { self.trap_url.clone() } else { String::new() };
-                let login = format!("{origin}{}/login", self.api.context_path());
+                let login = format!("{origin}{}/login", self.api.facts().context_path);
                 Some(Reply::text(302, "text/html; charset=utf-8", Vec::new()).header("location", login))
             }
             Some(Fault::Html) => Some(Reply::text(
@@ -332,6 +332,7 @@ impl World {
             Some(Fault::CutBody) => Ending::Cut,
             Some(Fault::ShortBody) => Ending::Short,
             Some(Fault::Stall { close_after_ms }) => Ending::Stall { close_after_ms },
+            Some(Fault::Trickle { pause_ms }) => Ending::Trickle { pause_ms },
             _ => Ending::Whole,
         };
         let reply = (fault != Some(Fault::Hang)).then_some(reply);

@@ -4,8 +4,9 @@
 mod common;
 
 use common::Stage;
-use headwater_simulator::{ANYPOINT_ORGANIZATIONS, HighLimit, Provider, Scenario};
+use headwater_simulator::{ANYPOINT_ORGANIZATIONS, Drift, HighLimit, Provider, Scenario};
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 
 const ROOT: &str = ANYPOINT_ORGANIZATIONS[0];
 
@@ -19,26 +20,64 @@ impl Platform {
         let stage = Stage::new(Provider::Anypoint, scenario);
         let (id, secret) = stage.simulator.credential().split_once(':').unwrap();
         let form = format!("grant_type=client_credentials&client_id={id}&client_secret={secret}");
-        let answer = stage
-            .client
-            .post(format!("{}/accounts/api/v2/oauth2/token", stage.simulator.url()))
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(form)
-            .send()
-            .await
-            .unwrap();
-        let answer: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
-        Self { stage, token: answer["access_token"].as_str().unwrap().to_owned() }
+        let mut platform = Self { stage, token: String::new() };
+        platform.token = platform.login(TOKEN, form).await.1["access_token"].as_str().unwrap_or_default().to_owned();
+        platform
     }
 
-    async fn query(&self, parameters: &str, body: Value) -> (u16, Value) {
-        let url = format!("{}/audit/v2/organizations/{ROOT}/query?{parameters}", self.stage.simulator.url());
-        let request = self.stage.client.post(url).header("authorization", format!("bearer {}", self.token));
-        let answer = request.body(body.to_string()).send().await.unwrap();
+    async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
+        let answer = request.send().await.unwrap();
         let status = answer.status().as_u16();
         (status, serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap_or_default())
     }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.stage.simulator.url())
+    }
+
+    async fn login(&self, path: &str, body: String) -> (u16, Value) {
+        Self::answer(self.stage.client.post(self.url(path)).body(body)).await
+    }
+
+    async fn get(&self, path: &str) -> (u16, Value) {
+        let request = self.stage.client.get(self.url(path));
+        Self::answer(request.header("authorization", format!("Bearer {}", self.token))).await
+    }
+
+    async fn query_of(&self, organization: &str, parameters: &str, body: Value) -> (u16, Value) {
+        let url = self.url(&format!("/audit/v2/organizations/{organization}/query?{parameters}"));
+        let request = self.stage.client.post(url).header("authorization", format!("bearer {}", self.token));
+        Self::answer(request.body(body.to_string())).await
+    }
+
+    async fn query(&self, parameters: &str, body: Value) -> (u16, Value) {
+        self.query_of(ROOT, parameters, body).await
+    }
+
+    /// All records of an organization, along cursors.
+    async fn all(&self, organization: &str, parameters: &str) -> Vec<Value> {
+        let mut body = json!({ "startDate": ALL, "endDate": "2024-04-01T00:00:00.000Z" });
+        let mut records = Vec::new();
+        loop {
+            let (status, page) =
+                self.query_of(organization, &format!("cursorPagination=true&{parameters}"), body.clone()).await;
+            assert_eq!(status, 200, "{page}");
+            if page.get("cursor").is_none() {
+                return records;
+            }
+            records.extend(page["data"].as_array().unwrap().iter().cloned());
+            body["cursor"] = page["cursor"].clone();
+        }
+    }
+
+    /// All records of one kind: those whose text contains `mark`.
+    async fn with(&self, organization: &str, mark: &str) -> Vec<Value> {
+        let all = self.all(organization, "").await;
+        all.into_iter().filter(|record| record.to_string().contains(mark)).collect()
+    }
 }
+
+const TOKEN: &str = "/accounts/api/v2/oauth2/token";
 
 const ALL: &str = "2024-03-01T00:00:00.000Z";
 
@@ -132,17 +171,233 @@ async fn limits_offsets_and_totals() {
 
 #[tokio::test]
 async fn too_many_requests_are_503_until_the_minute_ends_listings_included() {
-    let platform = Platform::new(Scenario::new().history(1, 5).anypoint(|a| a.per_minute = Some(3))).await;
+    let platform = Platform::new(Scenario::new().history(1, 5).anypoint(|a| a.per_minute = Some(6))).await;
     let listing = |name: &str| {
-        let url = format!("{}/audit/v2/organizations/{ROOT}/{name}", platform.stage.simulator.url());
+        let url = platform.url(&format!("/audit/v2/organizations/{ROOT}/{name}"));
         platform.stage.client.get(url).header("authorization", format!("Bearer {}", platform.token)).send()
     };
-    let answer: Value = serde_json::from_slice(&listing("platforms").await.unwrap().bytes().await.unwrap()).unwrap();
-    assert_eq!(answer["total"], 2);
-    assert_eq!(listing("retentionSettings").await.unwrap().status(), 200);
+    for (name, member) in [
+        ("platforms", "name"),
+        ("objectTypes", "platforms"),
+        ("actions", "objectTypes"),
+        ("objects", "objectId"),
+        ("retentionSettings", "retentionPeriod"),
+    ] {
+        let answer = listing(name).await.unwrap();
+        let answer: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        assert!(answer["total"].as_u64() >= Some(1) && !answer["data"][0][member].is_null(), "{name}: {answer}");
+    }
     assert_eq!(platform.query("", json!({ "startDate": ALL })).await.0, 200);
     let refused = listing("actions").await.unwrap();
     assert!(refused.status() == 503 && refused.headers().get("retry-after").is_none());
     platform.stage.pass(60);
     assert_eq!(platform.query("", json!({ "startDate": ALL })).await.0, 200);
+}
+
+#[tokio::test]
+async fn item_1_a_login_is_recorded_whichever_way_it_comes_and_if_it_fails() {
+    let platform = Platform::new(Scenario::new().history(1, 0).anypoint(|a| a.token_life_s = 300)).await;
+    let (id, secret) = platform.stage.simulator.credential().split_once(':').unwrap();
+    let fields = json!({ "grant_type": "client_credentials", "client_id": id, "client_secret": secret });
+    let (status, answer) = platform.login(TOKEN, fields.to_string()).await;
+    assert_eq!((status, &answer["token_type"], &answer["expires_in"]), (200, &"bearer".into(), &3600.into()));
+    let basic = platform.stage.client.post(platform.url(TOKEN)).basic_auth(id, Some(secret));
+    assert_eq!(Platform::answer(basic.body("grant_type=client_credentials")).await.0, 200);
+    let (status, answer) =
+        platform.login("/accounts/login", "username=sim-auditor&password=sim-anypoint-password".to_owned()).await;
+    assert!(status == 200 && answer["access_token"].is_string() && answer.get("expires_in").is_none(), "{answer}");
+    let (status, answer) = platform.login(TOKEN, fields.to_string().replace(secret, "wrong")).await;
+    assert!(status == 401 && answer["error"].is_string() && answer["error_description"].is_string(), "{answer}");
+
+    let logins = platform.with(ROOT, "Token").await;
+    assert_eq!(logins.len(), 5, "the one before the test, three ways, and one that failed");
+    assert_eq!(logins.iter().filter(|record| record["failed"] == true).count(), 1);
+    let seen = platform.stage.simulator.ledger().requests();
+    assert_eq!(seen.iter().filter(|request| request.path.starts_with("/accounts/")).count(), 5);
+    platform.stage.pass(300);
+    assert_eq!(platform.query("", json!({ "startDate": ALL })).await.0, 401, "it dies before its `expires_in`");
+}
+
+#[tokio::test]
+async fn item_2_permission_is_granted_by_organization_and_refused_with_401_or_403() {
+    for status in [401, 403] {
+        let forbidden =
+            Scenario::new().history(1, 5).anypoint(|a| (a.forbidden, a.forbidden_status) = (vec![1], status));
+        let platform = Platform::new(forbidden).await;
+        let ask = async |organization| platform.query_of(organization, "", json!({ "startDate": ALL })).await.0;
+        let [root, group, other] = ANYPOINT_ORGANIZATIONS;
+        assert_eq!([ask(root).await, ask(group).await, ask(other).await], [200, status, 200]);
+        assert_eq!(ask("00000000-0000-0000-0000-000000000000").await, 404);
+    }
+}
+
+#[tokio::test]
+async fn item_3_a_throttled_login_says_when_to_come_again() {
+    let platform = Platform::new(Scenario::new().history(1, 5).anypoint(|a| a.throttled_logins = 2)).await;
+    let answer = platform.stage.client.post(platform.url(TOKEN)).send().await.unwrap();
+    let reset: i64 = answer.headers()["x-ratelimit-reset"].to_str().unwrap().parse().unwrap();
+    assert_eq!((answer.status().as_u16(), answer.headers().get("retry-after")), (429, None));
+    assert_eq!(
+        (reset - platform.stage.simulator.now().timestamp(), &answer.headers()["x-ratelimit-remaining"]),
+        (30, &"0".parse().unwrap())
+    );
+}
+
+#[tokio::test]
+async fn item_10_more_than_a_page_in_a_millisecond_and_records_that_are_the_same() {
+    let scenario = Scenario::new().history(7, 40).anypoint(|a| (a.burst_per_mille, a.identical_per_mille) = (50, 400));
+    let platform = Platform::new(scenario).await;
+    platform.stage.pass(600);
+    let (mut instants, mut copies) = (BTreeMap::<i64, u32>::new(), BTreeMap::<String, u32>::new());
+    for record in platform.all(ROOT, "").await {
+        *instants.entry(record["timestamp"].as_i64().unwrap_or_default()).or_default() += 1;
+        *copies.entry(record.to_string()).or_default() += 1;
+    }
+    assert!(instants.values().any(|count| *count > 100), "{instants:?}");
+    assert!(copies.values().any(|count| *count > 1));
+}
+
+#[tokio::test]
+async fn item_11_records_appear_days_late_and_ahead_of_the_clock() {
+    let scenario = Scenario::new().history(7, 200).late(2 * 86_400, 60).anypoint(|a| a.ahead_per_mille = 300);
+    let platform = Platform::new(scenario.live(3600)).await;
+    let truths = platform.stage.simulator.ledger().events();
+    let late = truths.iter().find(|truth| (truth.visible_at - truth.time).num_days() == 2).unwrap();
+    let shows = async || {
+        for organization in ANYPOINT_ORGANIZATIONS {
+            if platform.all(organization, "").await.iter().any(|record| late.is(record.to_string().as_bytes())) {
+                return true;
+            }
+        }
+        false
+    };
+    assert!(!shows().await);
+    platform.stage.pass(120);
+    assert!(shows().await, "it appears with its time of two days ago");
+    let now = platform.stage.simulator.now().timestamp_millis();
+    let all = platform.all(ROOT, "").await;
+    assert!(all.iter().any(|record| record["timestamp"].as_i64() > Some(now)), "ahead of the clock");
+}
+
+const VERSIONS: &str = "getVersionedObjectsInLogs=true";
+
+#[tokio::test]
+async fn item_12_a_renaming_changes_old_records_but_their_versions() {
+    let platform = Platform::new(Scenario::new().history(7, 100).anypoint(|a| {
+        a.renamed_after_h = vec![1];
+        (a.token_life_s, a.expires_in_s) = (86_400, Some(86_400));
+    }))
+    .await;
+    let (before, versions) = (platform.all(ROOT, "").await, platform.all(ROOT, VERSIONS).await);
+    platform.stage.pass(3600);
+    let changed = async |parameters, old: &[Value]| {
+        let new = platform.all(ROOT, parameters).await;
+        old.iter().zip(&new).filter(|(old, new)| old != new).count()
+    };
+    let (latest, versioned) = (changed("", &before).await, changed(VERSIONS, &versions).await);
+    assert!(latest > 30 && versioned < latest, "{latest} changed, {versioned} of the versions");
+    let after = platform.all(ROOT, "").await;
+    for (old, new) in before.iter().zip(&after) {
+        assert_eq!(
+            (&old["timestamp"], &old["payload"], &old["action"]),
+            (&new["timestamp"], &new["payload"], &new["action"])
+        );
+    }
+}
+
+#[tokio::test]
+async fn item_13_records_have_odd_shapes_and_no_id() {
+    let mut scenario = Scenario::new().history(7, 400).anypoint(|a| a.split_per_mille = 50);
+    scenario.odd_per_mille = 500;
+    let platform = Platform::new(scenario).await;
+    let mut records = Vec::new();
+    for organization in ANYPOINT_ORGANIZATIONS {
+        records.extend(platform.all(organization, "").await);
+    }
+    let some = |has: &dyn Fn(&Value) -> bool| records.iter().any(has);
+    assert!(records.iter().all(|record| record.get("id").is_none()));
+    assert!(some(&|r| r["userName"].is_null() && r["clientName"].is_string()));
+    assert!(some(&|r| r["objects"].as_array().unwrap().len() > 1));
+    assert!(some(&|r| r["payload"].is_object()) && some(&|r| r["payload"].is_string()));
+    assert!(some(&|r| r.get("payload").is_some_and(Value::is_null)) && some(&|r| r.get("payload").is_none()));
+    let parts = |id: &Value| records.iter().filter(|r| r["payload"]["properties"]["correlationId"] == *id).count();
+    let split = records.iter().find(|r| r["payload"]["properties"]["correlationId"].is_string()).unwrap();
+    assert_eq!(parts(&split["payload"]["properties"]["correlationId"]), 3);
+}
+
+#[tokio::test]
+async fn item_14_business_groups_are_found_and_each_shows_its_own_records() {
+    let platform = Platform::new(Scenario::new().history(7, 400).anypoint(|a| a.shared_per_mille = 100)).await;
+    let me = platform.get("/accounts/api/me").await.1;
+    let root = me["client"]["org_id"].as_str().unwrap().to_owned();
+    let below = platform.get(&format!("/accounts/api/organizations/{root}")).await.1["subOrganizationIds"].clone();
+    let tree = platform.get(&format!("/accounts/api/organizations/{root}/hierarchy")).await.1;
+    assert_eq!((root.as_str(), &below), (ROOT, &json!(ANYPOINT_ORGANIZATIONS[1..])));
+    assert_eq!(tree["subOrganizations"][1]["id"], ANYPOINT_ORGANIZATIONS[2]);
+    assert_eq!(platform.get("/accounts/api/organizations/nobody").await.0, 404);
+    let login = platform.login("/accounts/login", "username=sim-auditor&password=sim-anypoint-password".to_owned());
+    let mut person = Platform { token: login.await.1["access_token"].as_str().unwrap().to_owned(), ..platform };
+    assert_eq!(person.get("/accounts/api/me").await.1["user"]["organization"]["subOrganizationIds"], below);
+
+    let content = |mut record: Value| {
+        record["organizationId"] = Value::Null;
+        record.to_string()
+    };
+    let mut contents = Vec::new();
+    for organization in ANYPOINT_ORGANIZATIONS {
+        let records = person.all(organization, "").await;
+        assert_eq!(records.iter().any(|record| record["action"] == "Login"), organization == ROOT, "{organization}");
+        contents.push(records.into_iter().map(content).collect::<BTreeSet<_>>());
+    }
+    let shared = |a: usize, b: usize| contents[a].intersection(&contents[b]).count();
+    let twice = shared(0, 1) + shared(1, 2) + shared(0, 2);
+    assert!((5..100).contains(&twice), "{twice} of 400 show in two organizations, the others in one");
+    "expired".clone_into(&mut person.token);
+    assert_eq!(person.get("/accounts/api/me").await.0, 401);
+}
+
+#[tokio::test]
+async fn item_15_pages_by_offset_shift_where_cursors_do_not() {
+    let drift = Drift { events_per_request: 3, min_age_s: 0, max_age_s: 7 * 86_400, requests: 30 };
+    let platform = Platform::new(Scenario { drift: Some(drift), ..Scenario::new().history(7, 400) }).await;
+    let bounds = |ascending: bool| json!({ "startDate": ALL, "endDate": "2024-03-15T12:00:00Z", "limit": 20, "ascending": ascending });
+    let transactions =
+        |page: &Value| -> Vec<String> { page["data"].as_array().unwrap().iter().map(Value::to_string).collect() };
+    let mut pages: Vec<String> = Vec::new();
+    for offset in (0..240).step_by(20) {
+        let mut body = bounds(true);
+        body["offset"] = offset.into();
+        pages.extend(transactions(&platform.query("", body).await.1));
+    }
+    let different: BTreeSet<_> = pages.iter().collect();
+    assert!(
+        different.len() < pages.len(),
+        "what is inserted before an offset pushes a record onto the next page again"
+    );
+    let mut body = bounds(true);
+    let mut along = Vec::new();
+    while let (200, page) = platform.query("cursorPagination=true", body.clone()).await
+        && page.get("cursor").is_some()
+    {
+        along.extend(transactions(&page));
+        body["cursor"] = page["cursor"].clone();
+    }
+    assert_eq!(along.iter().collect::<BTreeSet<_>>().len(), along.len(), "a cursor repeats nothing");
+}
+
+#[tokio::test]
+async fn item_16_records_expire_while_they_are_read() {
+    let platform = Platform::new(Scenario::new().history(10, 2000).anypoint(|a| {
+        a.retention_days = 8;
+        (a.token_life_s, a.cursor_ttl_s) = (86_400, 86_400);
+    }))
+    .await;
+    let (_, before) = platform.query("", json!({ "startDate": 0, "limit": 100 })).await;
+    platform.stage.pass(3600);
+    let (_, next) = platform.query("", json!({ "startDate": 0, "limit": 100, "offset": 100 })).await;
+    let (_, after) = platform.query("", json!({ "startDate": 0, "limit": 200 })).await;
+    assert_ne!(before["data"][0], after["data"][0], "the oldest have gone");
+    let shown = [before["data"].as_array().unwrap().clone(), next["data"].as_array().unwrap().clone()].concat();
+    let skipped = after["data"].as_array().unwrap().iter().filter(|record| !shown.contains(record)).count();
+    assert!((1..50).contains(&skipped), "pages by offset skip as many as have gone: {skipped}");
 }

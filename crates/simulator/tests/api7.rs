@@ -67,8 +67,13 @@ async fn item_3_rows_come_and_go_between_pages() {
     let after = stage.json("direction=asc&page_size=500").await;
     let (before, after) = (all(&entries(&before), "id"), all(&entries(&after), "id"));
     assert_eq!(after.iter().filter(|id| !before.contains(id)).count(), 1, "a late row");
+    let first = all(&entries(&stage.json("direction=asc&page_size=20").await), "id");
     stage.pass(86_400);
-    assert!(stage.json("").await["total"].as_u64().unwrap() < after.len() as u64, "retention");
+    let second = stage.json("direction=asc&page_size=20&page=2").await;
+    assert!(second["total"].as_u64().unwrap() < after.len() as u64, "retention");
+    let shown = [first, all(&entries(&second), "id")].concat();
+    let still = all(&entries(&stage.json("direction=asc&page_size=20").await), "id");
+    assert!(still.iter().any(|id| !shown.contains(id)), "what has moved to the first page is on no later one");
 }
 
 #[tokio::test]
@@ -183,6 +188,19 @@ async fn item_9_errors_in_both_shapes() {
         let stage = Stage::api7(small(5).api7(|a| a.error_body = shape));
         assert!(body(stage.get("page=0").await).await[key].is_string());
     }
+}
+
+#[tokio::test]
+async fn item_9_a_certificate_of_its_own_is_for_those_who_know_it() {
+    let stage = Stage::api7(Scenario { tls: true, ..small(5) });
+    assert!(stage.simulator.url().starts_with("https://127.0.0.1:"));
+    let refused = stage.request("").send().await.unwrap_err();
+    assert!(format!("{refused:?}").contains("UnknownIssuer"), "{refused:?}");
+    let authority = reqwest::Certificate::from_pem(stage.simulator.certificate().unwrap().as_bytes()).unwrap();
+    let client = reqwest::Client::builder().no_proxy().tls_certs_merge([authority]).build().unwrap();
+    let answer = client.execute(stage.request("").build().unwrap()).await.unwrap();
+    assert_eq!(body(answer).await["total"], 5);
+    assert!(Stage::api7(small(1)).simulator.certificate().is_none());
 }
 
 #[tokio::test]

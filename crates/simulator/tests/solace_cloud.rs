@@ -5,10 +5,12 @@ mod common;
 
 use common::{Stage, all, body};
 use headwater_simulator::{
-    Drift, LastPage, LimitBody, PastEnd, Provider, RetryAfter, Scenario, SolaceCloudOptions, TimeFilter, TokenScope,
+    Drift, Fault, LastPage, LimitBody, PastEnd, Provider, RetryAfter, Scenario, SolaceCloudOptions, TimeFilter,
+    TokenScope, When,
 };
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 fn small(events: u32, change: impl FnOnce(&mut SolaceCloudOptions)) -> Scenario {
     Scenario::new().history(10, events).solace_cloud(change)
@@ -201,18 +203,32 @@ async fn item_12_the_rate_limit_refuses_until_its_window_has_passed() {
 }
 
 #[tokio::test]
+async fn item_12_a_slow_body_arrives_whole_for_those_who_wait_for_each_piece() {
+    let trickle = Fault::Trickle { pause_ms: 40 };
+    let stage = Stage::solace_cloud(small(100, |_| {}).fault(When::Requests { first: 0, count: 2 }, trickle));
+    // A limit for the whole answer is a mistake: there is no knowing how large it is.
+    let hasty = stage.request("pageSize=100").timeout(Duration::from_millis(250)).send().await.unwrap();
+    assert!(hasty.bytes().await.unwrap_err().is_timeout());
+    let began = std::time::Instant::now();
+    assert_eq!(data(&stage.json("pageSize=100").await).len(), 100);
+    assert!(began.elapsed() > Duration::from_millis(250), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn item_13_categories_grow_and_a_download_is_a_stream_of_octets() {
     let stage = Stage::solace_cloud(small(1, |_| {}));
-    let categories = async || {
+    let wrapped = Stage::solace_cloud(small(1, |s| s.wraps_categories = true));
+    let categories = async |stage: &Stage| {
         let url = format!("{}/api/v2/audit/categories", stage.simulator.url());
         let request = stage.client.get(url).header("authorization", &stage.authorization);
-        body(request.send().await.unwrap()).await.as_array().unwrap().clone()
+        body(request.send().await.unwrap()).await
     };
-    let before = categories().await;
+    let before = categories(&stage).await.as_array().unwrap().clone();
+    assert_eq!(categories(&wrapped).await, serde_json::json!({ "data": before }));
     assert_eq!(all(&before, "category"), ["DISTRIBUTED_TRACING", "IAM", "SERVICE"]);
     assert_eq!(before[1]["types"].as_array().unwrap().len(), 2);
     stage.pass(2 * 86_400);
-    assert!(categories().await.len() > before.len());
+    assert!(categories(&stage).await.as_array().unwrap().len() > before.len());
     assert_eq!(stage.get("downloadType=json").await.headers()["content-type"], "application/octet-stream");
 }
 

@@ -5,8 +5,9 @@ mod events;
 mod pages;
 mod query;
 mod tokens;
+mod tree;
 
-use crate::api::{Api, Call, Reply};
+use crate::api::{Api, Call, Facts, Reply};
 use crate::dice::{Dice, halves};
 use crate::faults::ErrorBody;
 use crate::log::{Entry, Kind, Log, Reading, Who};
@@ -16,7 +17,7 @@ use events::{Events, Variant};
 use pages::Cursors;
 use query::Query;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokens::{Grant, Tokens};
 
 /// The organizations: the root and two business groups below it.
@@ -115,6 +116,7 @@ impl Default for AnypointOptions {
 pub(crate) struct Anypoint {
     options: AnypointOptions,
     seed: u64,
+    facts: Facts,
     events: Events,
     tokens: Tokens,
     cursors: Cursors,
@@ -128,8 +130,18 @@ impl Anypoint {
     pub(crate) fn new(scenario: &Scenario, start: i64) -> Self {
         let options = scenario.anypoint.clone();
         let renamed = options.renamed_after_h.iter().map(|hours| start + seconds(hours * 3600)).collect();
+        let events = Events::new(renamed);
+        let facts = Facts {
+            credential: format!("{}:{}", tokens::CLIENT, tokens::SECRET),
+            unprivileged_credential: format!("{}:{}", tokens::OTHER_CLIENT, tokens::OTHER_SECRET),
+            context_path: String::new(),
+            audit_path: format!("/audit/v2/organizations/{}/query", ORGANIZATIONS[0]),
+            samples: events.samples(),
+            retention: days(options.retention_days),
+        };
         Self {
-            events: Events::new(renamed),
+            facts,
+            events,
             tokens: Tokens::new(scenario.seed),
             cursors: Cursors::new(scenario.seed),
             minute: (0, 0),
@@ -175,10 +187,10 @@ impl Anypoint {
         match self.tokens.holder(&call.authorization, call.now) {
             None => Err(Self::error(401, "Unauthorized", call)),
             Some(Grant::Unprivileged) => Err(Self::error(403, "Forbidden", call)),
-            Some(Grant::Full) if forbidden => {
+            Some(Grant::App | Grant::User) if forbidden => {
                 Err(Self::error(self.options.forbidden_status, "You do not have permission", call))
             }
-            Some(Grant::Full) => Ok(()),
+            Some(Grant::App | Grant::User) => Ok(()),
         }
     }
 
@@ -199,28 +211,12 @@ impl Anypoint {
 }
 
 impl Api for Anypoint {
-    fn credential(&self) -> String {
-        format!("{}:{}", tokens::CLIENT, tokens::SECRET)
-    }
-
-    fn unprivileged_credential(&self) -> String {
-        format!("{}:{}", tokens::OTHER_CLIENT, tokens::OTHER_SECRET)
-    }
-
-    fn context_path(&self) -> String {
-        String::new()
-    }
-
-    fn audit_path(&self) -> String {
-        format!("/audit/v2/organizations/{}/query", ORGANIZATIONS[0])
+    fn facts(&self) -> &Facts {
+        &self.facts
     }
 
     fn is_audit(&self, method: &str, path: &str) -> bool {
         method == "POST" && path.starts_with("/audit/v2/organizations/") && path.ends_with("/query")
-    }
-
-    fn samples(&self) -> (usize, usize) {
-        self.events.samples()
     }
 
     fn id(&self, key: u128) -> String {
@@ -233,10 +229,6 @@ impl Api for Anypoint {
 
     fn visible_at(&self, time: i64, _: &mut Dice) -> i64 {
         time
-    }
-
-    fn retention(&self) -> i64 {
-        days(self.options.retention_days)
     }
 
     fn render(&self, entry: &Entry, as_of: i64, out: &mut Vec<u8>) {
@@ -330,6 +322,15 @@ impl Api for Anypoint {
     }
 
     fn other(&mut self, _: &mut Log, call: &Call) -> Reply {
+        let json = |body: &Value| Reply::text(200, "application/json", body.to_string().into_bytes());
+        // Another service than the audit log's: without its budget.
+        if let Some(path) = call.path.strip_prefix("/accounts/api/") {
+            return match self.tokens.holder(&call.authorization, call.now) {
+                None => Self::error(401, "Unauthorized", call),
+                Some(grant) => tree::answer(path, grant)
+                    .map_or_else(|| Self::error(404, "no such organization", call), |body| json(&body)),
+            };
+        }
         if let Err(refusal) = self.spend(call) {
             return refusal;
         }
@@ -339,8 +340,7 @@ impl Api for Anypoint {
                 return refusal;
             }
             let total = data.as_array().map_or(0, Vec::len);
-            let body = json!({ "data": data, "total": total });
-            return Reply::text(200, "application/json", body.to_string().into_bytes());
+            return json(&json!({ "data": data, "total": total }));
         }
         Self::error(404, "no such endpoint", call)
     }

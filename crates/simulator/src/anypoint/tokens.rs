@@ -12,7 +12,7 @@ pub(super) const CLIENT: &str = "4f6e1a0b9c8d4e7fa1b2c3d4e5f60718";
 pub(super) const SECRET: &str = "sim-anypoint-secret-0123456789";
 pub(super) const OTHER_CLIENT: &str = "0a1b2c3d4e5f60718293a4b5c6d7e8f9";
 pub(super) const OTHER_SECRET: &str = "sim-anypoint-secret-without-scope";
-const USER: &str = "sim-auditor";
+pub(super) const USER: &str = "sim-auditor";
 const PASSWORD: &str = "sim-anypoint-password";
 
 /// Whether a path is one that logs in.
@@ -23,7 +23,11 @@ pub(super) fn is_login(path: &str) -> bool {
 /// What a token allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Grant {
-    Full,
+    /// To read, as a connected app.
+    App,
+    /// To read, as a person.
+    User,
+    /// To do other things.
     Unprivileged,
 }
 
@@ -78,8 +82,10 @@ impl Tokens {
     pub(super) fn grant(&mut self, asked: &Asked, now: i64, life_s: u32) -> (Who, Option<String>) {
         let user = asked.is("username", USER);
         let client = asked.is("client_id", CLIENT) && asked.is("grant_type", "client_credentials");
-        let grant = if (user && asked.is("password", PASSWORD)) || (client && asked.is("client_secret", SECRET)) {
-            Some(Grant::Full)
+        let grant = if user && asked.is("password", PASSWORD) {
+            Some(Grant::User)
+        } else if client && asked.is("client_secret", SECRET) {
+            Some(Grant::App)
         } else if asked.is("client_id", OTHER_CLIENT) && asked.is("client_secret", OTHER_SECRET) {
             Some(Grant::Unprivileged)
         } else {

@@ -4,7 +4,7 @@
 mod events;
 mod query;
 
-use crate::api::{Api, Call, Reply};
+use crate::api::{Api, Call, Facts, Reply};
 use crate::dice::Dice;
 use crate::faults::ErrorBody;
 use crate::log::{Entry, Kind, Log, Reading, Who};
@@ -127,6 +127,7 @@ const UNPRIVILEGED: &str = "a7ee-sim-token-of-a-guest";
 /// The simulated control plane.
 pub(crate) struct Api7 {
     options: Api7Options,
+    facts: Facts,
     events: Events,
     seed: u64,
     /// Lists answered: each shuffles ties anew.
@@ -141,7 +142,23 @@ impl Api7 {
     pub(crate) fn new(scenario: &Scenario, start: i64) -> Self {
         let options = scenario.api7.clone();
         let events = Events::new(options.unit, options.large_body_bytes);
-        Self { options, events, seed: scenario.seed, lists: 0, answers: HashMap::new(), bursts_before: start - DAY }
+        let facts = Facts {
+            credential: TOKEN.to_owned(),
+            unprivileged_credential: UNPRIVILEGED.to_owned(),
+            context_path: options.context_path.clone(),
+            audit_path: format!("{}{PATH}", options.context_path),
+            samples: events.samples(),
+            retention: days(options.retention_days),
+        };
+        Self {
+            options,
+            facts,
+            events,
+            seed: scenario.seed,
+            lists: 0,
+            answers: HashMap::new(),
+            bursts_before: start - DAY,
+        }
     }
 
     fn error(&self, status: u16, message: &str, call: &Call) -> Reply {
@@ -273,24 +290,8 @@ impl Api7 {
 const JSON: &str = "application/json; charset=utf-8";
 
 impl Api for Api7 {
-    fn credential(&self) -> String {
-        TOKEN.to_owned()
-    }
-
-    fn unprivileged_credential(&self) -> String {
-        UNPRIVILEGED.to_owned()
-    }
-
-    fn context_path(&self) -> String {
-        self.options.context_path.clone()
-    }
-
-    fn audit_path(&self) -> String {
-        format!("{}{PATH}", self.options.context_path)
-    }
-
-    fn samples(&self) -> (usize, usize) {
-        self.events.samples()
+    fn facts(&self) -> &Facts {
+        &self.facts
     }
 
     fn id(&self, key: u128) -> String {
@@ -303,10 +304,6 @@ impl Api for Api7 {
 
     fn visible_at(&self, time: i64, dice: &mut Dice) -> i64 {
         time + dice.millis(seconds(self.options.write_delay_s))
-    }
-
-    fn retention(&self) -> i64 {
-        days(self.options.retention_days)
     }
 
     fn render(&self, entry: &Entry, _: i64, out: &mut Vec<u8>) {

@@ -6,7 +6,7 @@ mod events;
 mod query;
 mod quota;
 
-use crate::api::{Api, Call, Reply};
+use crate::api::{Api, Call, Facts, Reply};
 use crate::dice::Dice;
 use crate::faults::{ErrorBody, RetryAfter};
 use crate::log::{Entry, Kind, Log, Reading, Who};
@@ -134,6 +134,7 @@ const UNPRIVILEGED: &str = "sim-mural-key-without-the-scope";
 /// The simulated company.
 pub(crate) struct Mural {
     options: MuralOptions,
+    facts: Facts,
     events: Events,
     chains: Chains,
     quota: Quota,
@@ -142,8 +143,18 @@ pub(crate) struct Mural {
 impl Mural {
     pub(crate) fn new(scenario: &Scenario, start: i64) -> Self {
         let options = scenario.mural.clone();
+        let events = Events::new(&options);
+        let facts = Facts {
+            credential: KEY.to_owned(),
+            unprivileged_credential: UNPRIVILEGED.to_owned(),
+            context_path: String::new(),
+            audit_path: PATH.to_owned(),
+            samples: events.samples(),
+            retention: days(options.retention_days),
+        };
         Self {
-            events: Events::new(&options),
+            facts,
+            events,
             chains: Chains::new(scenario.seed),
             quota: Quota::new(options.quota, options.other_calls_per_day, start),
             options,
@@ -185,24 +196,8 @@ impl Mural {
 }
 
 impl Api for Mural {
-    fn credential(&self) -> String {
-        KEY.to_owned()
-    }
-
-    fn unprivileged_credential(&self) -> String {
-        UNPRIVILEGED.to_owned()
-    }
-
-    fn context_path(&self) -> String {
-        String::new()
-    }
-
-    fn audit_path(&self) -> String {
-        PATH.to_owned()
-    }
-
-    fn samples(&self) -> (usize, usize) {
-        self.events.samples()
+    fn facts(&self) -> &Facts {
+        &self.facts
     }
 
     fn id(&self, key: u128) -> String {
@@ -222,10 +217,6 @@ impl Api for Mural {
             _ => DAY,
         };
         self.extraction(time, delay)
-    }
-
-    fn retention(&self) -> i64 {
-        days(self.options.retention_days)
     }
 
     fn render(&self, entry: &Entry, as_of: i64, out: &mut Vec<u8>) {

@@ -3,7 +3,7 @@
 mod events;
 mod page;
 
-use crate::api::{Api, Call, Reply};
+use crate::api::{Api, Call, Facts, Reply};
 use crate::dice::Dice;
 use crate::faults::ErrorBody;
 use crate::log::{Entry, Kind, Log, Reading, Who};
@@ -143,6 +143,7 @@ const UNPRIVILEGED: &str = "sim-pactflow-token-of-a-guest";
 /// The simulated tenant.
 pub(crate) struct PactFlow {
     options: PactFlowOptions,
+    facts: Facts,
     events: Events,
     origin: String,
     trap_url: String,
@@ -152,7 +153,15 @@ impl PactFlow {
     pub(crate) fn new(scenario: &Scenario, origin: String, trap_url: String) -> Self {
         let options = scenario.pactflow.clone();
         let events = Events::new(options.zone, options.system_account);
-        Self { options, events, origin, trap_url }
+        let facts = Facts {
+            credential: TOKEN.to_owned(),
+            unprivileged_credential: UNPRIVILEGED.to_owned(),
+            context_path: options.context_path.clone(),
+            audit_path: format!("{}/audit", options.context_path),
+            samples: events.samples(),
+            retention: days(options.retention_days),
+        };
+        Self { options, facts, events, origin, trap_url }
     }
 
     fn error(&self, status: u16, message: &str, call: &Call) -> Reply {
@@ -194,24 +203,8 @@ impl PactFlow {
 }
 
 impl Api for PactFlow {
-    fn credential(&self) -> String {
-        TOKEN.to_owned()
-    }
-
-    fn unprivileged_credential(&self) -> String {
-        UNPRIVILEGED.to_owned()
-    }
-
-    fn context_path(&self) -> String {
-        self.options.context_path.clone()
-    }
-
-    fn audit_path(&self) -> String {
-        format!("{}/audit", self.options.context_path)
-    }
-
-    fn samples(&self) -> (usize, usize) {
-        self.events.samples()
+    fn facts(&self) -> &Facts {
+        &self.facts
     }
 
     fn id(&self, key: u128) -> String {
@@ -224,10 +217,6 @@ impl Api for PactFlow {
 
     fn visible_at(&self, time: i64, _: &mut Dice) -> i64 {
         time
-    }
-
-    fn retention(&self) -> i64 {
-        days(self.options.retention_days)
     }
 
     fn render(&self, entry: &Entry, _: i64, out: &mut Vec<u8>) {

@@ -91,7 +91,10 @@ impl PactFlow {
         let base = match self.options.links {
             Links::Faithful => format!("{}{path}", self.origin),
             Links::OtherHost => format!("{}{path}", self.trap_url),
-            Links::OtherScheme => format!("{}{path}", self.origin.replacen("http:", "https:", 1)),
+            Links::OtherScheme => {
+                let (scheme, rest) = self.origin.split_once(':').unwrap_or_default();
+                format!("{}:{rest}{path}", if scheme == "http" { "https" } else { "http" })
+            }
             Links::OtherPath => format!("{}/somewhere/else", self.origin),
             Links::Relative => path.clone(),
         };

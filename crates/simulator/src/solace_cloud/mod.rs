@@ -5,7 +5,7 @@ mod events;
 mod limit;
 mod query;
 
-use crate::api::{Api, Call, Reply};
+use crate::api::{Api, Call, Facts, Reply};
 use crate::dice::Dice;
 use crate::faults::{ErrorBody, RetryAfter};
 use crate::log::{Entry, Kind, Log, Reading, Who};
@@ -90,6 +90,8 @@ pub struct SolaceCloudOptions {
     pub scope: TokenScope,
     /// Whether `/api/v0/token/permissions` answers.
     pub tells_permissions: bool,
+    /// Whether `/categories` answers with `{"data":[...]}` as the rest of the API does, instead of a bare array.
+    pub wraps_categories: bool,
     /// Highest `pageSize`.
     pub max_page_size: u32,
     /// A higher one is answered with the highest, not with 400.
@@ -129,6 +131,7 @@ impl Default for SolaceCloudOptions {
         Self {
             scope: TokenScope::default(),
             tells_permissions: false,
+            wraps_categories: false,
             max_page_size: 100,
             clamps_page_size: true,
             time_filter: TimeFilter::default(),
@@ -169,6 +172,7 @@ const ADDED: [(&str, &str); 2] =
 /// The simulated account.
 pub(crate) struct SolaceCloud {
     options: SolaceCloudOptions,
+    facts: Facts,
     events: Events,
     limit: Limit,
     start: i64,
@@ -182,8 +186,18 @@ pub(crate) struct SolaceCloud {
 impl SolaceCloud {
     pub(crate) fn new(scenario: &Scenario, start: i64) -> Self {
         let options = scenario.solace_cloud.clone();
+        let events = Events::new(&options);
+        let facts = Facts {
+            credential: TOKEN.to_owned(),
+            unprivileged_credential: UNPRIVILEGED.to_owned(),
+            context_path: String::new(),
+            audit_path: LOGS.to_owned(),
+            samples: events.samples(),
+            retention: days(options.retention_days),
+        };
         Self {
-            events: Events::new(&options),
+            facts,
+            events,
             limit: Limit::new(options.limit, start),
             start,
             requests: 0,
@@ -295,24 +309,8 @@ fn error(status: u16, message: &str, detail: Option<(&str, &str)>) -> Reply {
 }
 
 impl Api for SolaceCloud {
-    fn credential(&self) -> String {
-        TOKEN.to_owned()
-    }
-
-    fn unprivileged_credential(&self) -> String {
-        UNPRIVILEGED.to_owned()
-    }
-
-    fn context_path(&self) -> String {
-        String::new()
-    }
-
-    fn audit_path(&self) -> String {
-        LOGS.to_owned()
-    }
-
-    fn samples(&self) -> (usize, usize) {
-        self.events.samples()
+    fn facts(&self) -> &Facts {
+        &self.facts
     }
 
     fn id(&self, key: u128) -> String {
@@ -325,10 +323,6 @@ impl Api for SolaceCloud {
 
     fn visible_at(&self, time: i64, dice: &mut Dice) -> i64 {
         Events::visible_at(&self.options, time, dice)
-    }
-
-    fn retention(&self) -> i64 {
-        days(self.options.retention_days)
     }
 
     fn render(&self, entry: &Entry, as_of: i64, out: &mut Vec<u8>) {
@@ -366,7 +360,7 @@ impl Api for SolaceCloud {
     fn refused(&mut self, _: &mut Log, _: &Call) {}
 
     fn other(&mut self, _: &mut Log, call: &Call) -> Reply {
-        let json = |value: &Value| Reply::text(200, "application/json", value.to_string().into_bytes());
+        let answer = |value: &Value| Reply::text(200, "application/json", value.to_string().into_bytes());
         match (call.path.as_str(), Self::authorize(call)) {
             (CATEGORIES | PERMISSIONS, Err(refusal)) => refusal,
             (CATEGORIES, Ok(())) => {
@@ -378,14 +372,15 @@ impl Api for SolaceCloud {
                         None => list.push(json!({ "category": category, "types": [kind] })),
                     }
                 }
-                json(&Value::Array(list))
+                let list = Value::Array(list);
+                answer(&if self.options.wraps_categories { json!({ "data": list }) } else { list })
             }
             (PERMISSIONS, Ok(())) if self.options.tells_permissions => {
                 let audit = match self.options.scope {
                     TokenScope::Organization => "Retrieve my organization's audit logs",
                     TokenScope::Own => "Retrieve my audit logs",
                 };
-                json(&json!({ "data": ["Retrieve my services", audit] }))
+                answer(&json!({ "data": ["Retrieve my services", audit] }))
             }
             _ => error(404, "no such endpoint", None),
         }

@@ -1,0 +1,66 @@
+//! What lies below the answers of an API: certificates of a server's own making, and bodies that arrive slowly.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // this is a test
+
+mod support;
+
+use headwater_contracts::Timestamp;
+use headwater_ledger::MemoryLedger;
+use headwater_runtime::SystemClock;
+use headwater_simulator::{Fault, Provider, Scenario, Simulator, When};
+use headwater_testkit::{clock::TestClock, rig::Rig, saboteur::Saboteur};
+use std::{fs, sync::Arc, time::Instant};
+use support::{run, stderr, stdout};
+
+/// A folder with a pipeline that reads the simulator, its certificate, and `tls` for the source.
+fn folder(simulator: &Simulator, tls: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let (url, token) = (simulator.url(), simulator.credential());
+    let pipeline = format!(
+        "state: {{ type: file, path: state }}\n\
+         sources:\n  in: {{ type: api7, endpoint: \"{url}\", token: \"{token}\", start_at: earliest, rate_limit: {{ requests: 1000000, per: 1s }}{tls} }}\n\
+         sinks:\n  out: {{ type: file, path: out.ndjson, inputs: [in] }}\n",
+    );
+    fs::write(dir.path().join("pipeline.yaml"), pipeline).unwrap();
+    fs::write(dir.path().join("ca.pem"), simulator.certificate().unwrap()).unwrap();
+    dir
+}
+
+#[test]
+fn a_self_signed_server_is_read_by_those_who_are_told_its_certificate() {
+    let scenario = Scenario { tls: true, ..Scenario::new().history(3, 50) };
+    let simulator = Simulator::start(Provider::Api7, scenario, Arc::new(SystemClock)).unwrap();
+
+    let stranger = run(folder(&simulator, "").path(), &["check"]);
+    assert_eq!(stranger.status.code(), Some(1), "{}", stderr(&stranger));
+    let said = stdout(&stranger);
+    assert!(said.contains("UnknownIssuer") && said.contains("`tls.ca_file`"), "{said}");
+    assert!(simulator.ledger().requests().is_empty(), "nothing was sent, the token least of all");
+
+    let dir = folder(&simulator, ", tls: { ca_file: ca.pem }");
+    let read = run(dir.path(), &["run", "--once"]);
+    assert_eq!(read.status.code(), Some(0), "{}", stderr(&read));
+    assert_eq!(fs::read_to_string(dir.path().join("out.ndjson")).unwrap().lines().count(), 50);
+}
+
+#[test]
+fn a_body_may_take_longer_than_the_timeout_as_long_as_it_goes_on() {
+    support::runtime().block_on(async {
+        let clock = TestClock::at("2026-01-15T12:00:00Z".parse::<Timestamp>().unwrap());
+        let slow = Fault::Trickle { pause_ms: 30 };
+        let scenario = Scenario::new().history(3, 100).fault(When::Requests { first: 0, count: 1 }, slow);
+        let simulator = Simulator::start(Provider::SolaceCloud, scenario, Arc::new(clock.clone())).unwrap();
+        let rig = Rig::new(clock, Arc::new(MemoryLedger::new()));
+        let built = support::build_solace_cloud(simulator.url(), simulator.credential(), &rig.options);
+        let began = Instant::now();
+        rig.run(built, &Saboteur::idle()).await.unwrap();
+        assert!(began.elapsed() > rig.options.timeout.unwrap().to_std() * 2, "{:?}", began.elapsed());
+        assert_eq!(rig.recorder.arrived().len(), 100);
+        let (first, others): (Vec<_>, Vec<_>) = simulator
+            .ledger()
+            .requests()
+            .into_iter()
+            .filter(|seen| seen.audit)
+            .partition(|seen| seen.query.ends_with("pageNumber=1"));
+        assert_eq!((first.len(), others.len()), (1, 1), "a full page, and the one that shows it was the last");
+    });
+}
