@@ -9,7 +9,7 @@
 //! | a person's matter: credential, address, protocol | `UNAUTHENTICATED`, `PERMISSION_DENIED`, `UNIMPLEMENTED` | 3xx, 401, 403, 404, 405, 407, 415, 501, and whatever is not from an OTLP receiver |
 //! | refused for good | every other code | every other status |
 
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
+use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceResponse};
 use prost::Message;
 use reqwest::{
     StatusCode,
@@ -83,12 +83,13 @@ pub(crate) fn of_http(status: StatusCode, headers: &HeaderMap, body: &[u8], now:
         let response = match (protobuf, json) {
             _ if body.is_empty() => Some(ExportLogsServiceResponse::default()),
             (true, _) => ExportLogsServiceResponse::decode(body).ok(),
-            (_, true) => serde_json::from_slice(body).ok(),
+            (_, true) => of_json(body),
             _ => None,
         };
-        return response.map(of_response).unwrap_or_else(|| Answer::Unfit {
+        let foreign = || Answer::Unfit {
             reason: format!("HTTP {status}, but no answer of an OTLP receiver (Content-Type `{kind}`)"),
-        });
+        };
+        return response.map_or_else(foreign, of_response);
     }
     let said = match tonic_types::Status::decode(body) {
         Ok(status) if protobuf => status.message,
@@ -103,6 +104,20 @@ pub(crate) fn of_http(status: StatusCode, headers: &HeaderMap, body: &[u8], now:
         400 | 413 | 422 => Answer::Refused { reason, divisible: true },
         _ => Answer::Refused { reason, divisible: false },
     }
+}
+
+/// OTLP/JSON, which some answer whatever they are asked in. 64-bit numbers are strings there, or numbers.
+fn of_json(body: &[u8]) -> Option<ExportLogsServiceResponse> {
+    let json: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let partial = json.as_object()?.get("partialSuccess");
+    let partial_success = partial.map(|partial| {
+        let refused = &partial["rejectedLogRecords"];
+        ExportLogsPartialSuccess {
+            rejected_log_records: refused.as_i64().or_else(|| refused.as_str()?.parse().ok()).unwrap_or_default(),
+            error_message: partial["errorMessage"].as_str().unwrap_or_default().to_owned(),
+        }
+    });
+    Some(ExportLogsServiceResponse { partial_success })
 }
 
 /// RFC 9110 section 10.2.3: seconds, or a date.
@@ -137,7 +152,6 @@ pub(crate) fn causes(error: &dyn Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsPartialSuccess;
     use proptest::prelude::*;
     use tonic_types::ErrorDetails;
 

@@ -97,7 +97,7 @@ impl OtlpConfig {
         let (endpoint, timeout) = (&self.endpoint, self.timeout.to_std());
         let client = match self.protocol {
             Protocol::Grpc => Client::Grpc(Box::new(Grpc::new(endpoint, headers, self.compression, trust, timeout)?)),
-            Protocol::Http => Client::Http(Http::new(endpoint, headers, self.compression, trust, timeout)?),
+            Protocol::Http => Client::Http(Box::new(Http::new(endpoint, headers, self.compression, trust, timeout)?)),
         };
         let mapping = Mapping { body: self.body, original: self.log_record_original };
         Ok(OtlpSink::new(client, mapping, usize::try_from(self.max_request_bytes.0).unwrap_or(usize::MAX)))

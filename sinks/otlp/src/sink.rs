@@ -15,7 +15,7 @@ use std::ops::Range;
 
 pub(crate) enum Client {
     Grpc(Box<Grpc>),
-    Http(Http),
+    Http(Box<Http>),
 }
 
 impl Client {
@@ -144,7 +144,7 @@ impl Sink for OtlpSink {
         self.progress.take_up(events);
         let open = self.open(events);
         // What is left to send, the next at the end.
-        let mut left = if open.is_empty() { Vec::new() } else { vec![0..open.len()] };
+        let mut left: Vec<_> = std::iter::once(0..open.len()).filter(|range| !range.is_empty()).collect();
         while let Some(range) = left.pop() {
             let sending = self.first_request(&open, &range);
             if sending.end < range.end {

@@ -30,27 +30,27 @@ use tempfile::TempDir;
 const RECEIVERS: [&str; 6] = ["GRPC", "HTTP", "TLS_GRPC", "TLS_HTTP", "SMALL_GRPC", "SMALL_HTTP"];
 
 /// The file exporter buffers unless it rotates; so it writes before it answers, and a killed collector has what it took.
-const CONFIG: &str = r"
+const CONFIG: &str = r#"
 receivers:
   otlp:
     protocols:
-      grpc: { endpoint: 127.0.0.1:${env:GRPC} }
-      http: { endpoint: 127.0.0.1:${env:HTTP} }
+      grpc: { endpoint: "127.0.0.1:${env:GRPC}" }
+      http: { endpoint: "127.0.0.1:${env:HTTP}" }
   otlp/tls:
     protocols:
-      grpc: { endpoint: 127.0.0.1:${env:TLS_GRPC}, tls: { cert_file: server.pem, key_file: server.key, client_ca_file: ca.pem } }
-      http: { endpoint: 127.0.0.1:${env:TLS_HTTP}, tls: { cert_file: server.pem, key_file: server.key, client_ca_file: ca.pem } }
+      grpc: { endpoint: "127.0.0.1:${env:TLS_GRPC}", tls: { cert_file: server.pem, key_file: server.key, client_ca_file: ca.pem } }
+      http: { endpoint: "127.0.0.1:${env:TLS_HTTP}", tls: { cert_file: server.pem, key_file: server.key, client_ca_file: ca.pem } }
   otlp/small:
     protocols:
-      grpc: { endpoint: 127.0.0.1:${env:SMALL_GRPC}, max_recv_msg_size_mib: 1 }
-      http: { endpoint: 127.0.0.1:${env:SMALL_HTTP}, max_request_body_size: 1048576 }
+      grpc: { endpoint: "127.0.0.1:${env:SMALL_GRPC}", max_recv_msg_size_mib: 1 }
+      http: { endpoint: "127.0.0.1:${env:SMALL_HTTP}", max_request_body_size: 1048576 }
 exporters:
   file: { path: out.binpb, format: proto, rotation: { max_megabytes: 100000 } }
 service:
   telemetry: { metrics: { level: none }, logs: { level: warn } }
   pipelines:
     logs: { receivers: [otlp, otlp/tls, otlp/small], exporters: [file] }
-";
+"#;
 
 struct Collector {
     dir: TempDir,
@@ -318,7 +318,10 @@ async fn kills_and_restarts_of_the_collector_lose_and_invent_nothing() {
             let events = generated(&mut runner, &format!("{receiver}-{}", sent.len()), BATCH);
             loop {
                 match sink.deliver(&events).await {
-                    Ok(delivery) => break assert_eq!(delivery.rejected, []),
+                    Ok(delivery) => {
+                        assert_eq!(delivery.rejected, []);
+                        break;
+                    }
                     Err(SinkError::Retry { .. }) => retries += 1,
                     Err(SinkError::Fatal(reason)) => panic!("{reason}"),
                 }

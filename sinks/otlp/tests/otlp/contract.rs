@@ -37,6 +37,8 @@ impl Destination for Far {
 
     async fn break_down(&mut self, outage: Outage) -> bool {
         match outage {
+            // One request takes the whole batch.
+            Outage::Halfway if self.options.get("max_request_bytes").is_none() => return false,
             Outage::Down => self.receiver.stop(),
             Outage::Halfway => self.receiver.told().busy_soon = true,
         }
@@ -54,23 +56,30 @@ impl Destination for Far {
         }
     }
 
+    fn huge(&self) -> usize {
+        // What a request of the small ones has room for.
+        if self.options.get("max_request_bytes").is_some() { 1000 } else { 1 << 20 }
+    }
+
     async fn refuse(&mut self, id: &str) -> bool {
         self.receiver.told().refuse = Some(id.to_owned());
         true
     }
 }
 
-async fn contract(protocol: Protocol, options: Json) {
-    let new = || Far { receiver: Receiver::new(protocol), options: options.clone(), down: None };
-    sink_contract(new).await;
+/// In requests of many events, and in such of a few.
+async fn contract(protocol: Protocol) {
+    for options in [json!({}), json!({"max_request_bytes": 2000, "compression": "zstd"})] {
+        sink_contract(|| Far { receiver: Receiver::new(protocol), options: options.clone(), down: None }).await;
+    }
 }
 
 #[tokio::test]
 async fn grpc_keeps_the_sink_contract() {
-    contract(Protocol::Grpc, json!({})).await;
+    contract(Protocol::Grpc).await;
 }
 
 #[tokio::test]
 async fn http_keeps_the_sink_contract() {
-    contract(Protocol::Http, json!({})).await;
+    contract(Protocol::Http).await;
 }

@@ -252,7 +252,9 @@ async fn export(State(told): State<Arc<Mutex<Told>>>, headers: HeaderMap, body: 
     let mut plain = Vec::new();
     match headers.get("content-encoding").map(|encoding| encoding.to_str().unwrap()) {
         None => plain = body.to_vec(),
-        Some("gzip") => drop(flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut plain).unwrap()),
+        Some("gzip") => {
+            flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut plain).unwrap();
+        }
         Some("zstd") => plain = zstd::decode_all(&body[..]).unwrap(),
         Some(other) => panic!("{other}"),
     }
