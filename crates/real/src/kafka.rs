@@ -22,7 +22,7 @@ pub const USER: &str = "headwater";
 pub const PASSWORD: &str = "headwater-secret";
 
 /// How long a broker may take to start or to stop on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// How a client talks to a broker. Each broker listens for all of them, each on a port of its own.
 ///

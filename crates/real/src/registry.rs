@@ -24,7 +24,7 @@ impl Registry {
         command.args(["-Dquarkus.log.category.\"io.quarkus\".level=INFO", "-jar"]);
         command.arg(installed().join("registry/run.jar")).current_dir(folder.path());
         let mut process = Process::spawn(&mut command, &folder.path().join("registry.log"));
-        let line = process.wait_for("Listening on: http://127.0.0.1:", Duration::from_mins(3));
+        let line = process.wait_for("Listening on: http://127.0.0.1:", Duration::from_mins(5));
         let port =
             line.rsplit(':').next().map(|port| port.chars().take_while(char::is_ascii_digit).collect::<String>());
         let port = port.and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("no port in {line:?}"));
