@@ -3,11 +3,8 @@
 use crate::Failure;
 use headwater_config::KafkaState;
 use headwater_ledger::{Assignment, FileLedger, KafkaLedger, KafkaPlace, Ledger, Membership};
-use std::{collections::BTreeSet, convert::Infallible, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, path::Path, sync::Arc};
 use tokio::sync::watch;
-
-/// Pause before a cluster that does not answer is asked again.
-const AGAIN: Duration = Duration::from_secs(5);
 
 /// Whom this process shares the streams with.
 pub(crate) enum Share {
@@ -45,30 +42,13 @@ impl Share {
             Self::Group { ledger, membership } => (ledger, membership),
         };
         let mut changes = membership.assigned();
-        loop {
-            let assigned = changes.wait_for(Option::is_some).await.map_err(|_| Failure::run("the group has ended"))?;
-            let assigned = assigned.clone();
-            let partitions = assigned.as_deref().cloned().unwrap_or_default();
-            membership.hold();
-            let (owner, wanted) = (ledger.clone(), partitions.clone());
-            let owned = tokio::task::spawn_blocking(move || owner.own(&wanted)).await;
-            match owned.map_err(|panic| Failure::run(format!("the ledger crashed: {panic}")))? {
-                Ok(()) if same(&membership.assigned().borrow(), &assigned) => {
-                    tracing::info!(partitions = ?partitions, "this instance reads the streams of its share");
-                    return Ok(Turn { ledger: ledger.clone(), assigned });
-                }
-                // It has changed while it was taken over.
-                Ok(()) => membership.release(),
-                Err(headwater_ledger::LedgerError::Cluster { topic, reason }) => {
-                    return Err(Failure::run(headwater_ledger::LedgerError::Cluster { topic, reason }));
-                }
-                Err(error) => {
-                    tracing::error!("{error}");
-                    membership.release();
-                    tokio::time::sleep(AGAIN).await;
-                }
-            }
-        }
+        let assigned =
+            changes.wait_for(Option::is_some).await.map_err(|_| Failure::run("the group has ended"))?.clone();
+        let partitions = assigned.as_deref().cloned().unwrap_or_default();
+        membership.hold();
+        ledger.own(&partitions);
+        tracing::info!(partitions = partitions.len(), "this instance reads the streams of its share");
+        Ok(Turn { ledger: ledger.clone(), assigned })
     }
 
     /// Stops the run as soon as the share is another one.

@@ -46,6 +46,8 @@ impl ClientContext for Context {
             ) => {
                 tracing::debug!(target: "kafka", "{reason}");
             }
+            // A reader that is told where the end is.
+            Some(RDKafkaErrorCode::PartitionEOF) => {}
             // Said by the operation that meets it, with what to do.
             Some(RDKafkaErrorCode::Fatal) => tracing::debug!(target: "kafka", "{error}: {reason}"),
             _ => tracing::warn!(target: "kafka", "{error}: {reason}"),

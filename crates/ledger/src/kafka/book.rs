@@ -211,14 +211,6 @@ impl Book {
         entries.push(Entry::json(stream, Part::Row, &row)?);
         Ok(entries)
     }
-
-    /// The records that forget the stream.
-    pub(super) fn forget(&self, stream: &StreamKey) -> Vec<Entry> {
-        let pages = self.pages.keys().map(|page| Part::Identities(*page));
-        let requests = self.requests.keys().map(|id| Part::Request(id.clone()));
-        let parts = pages.chain(requests).chain([Part::Row]);
-        parts.map(|part| Entry { stream: stream.clone(), part, value: None }).collect()
-    }
 }
 
 fn pack(page: &[Filed]) -> Vec<u8> {

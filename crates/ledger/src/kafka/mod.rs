@@ -53,7 +53,8 @@ pub struct KafkaLedger {
     place: KafkaPlace,
     /// Partitions of the topic.
     partitions: i32,
-    shards: RwLock<BTreeMap<i32, Arc<Mutex<Shard>>>>,
+    /// Those that are ours; taken over once a stream of theirs is loaded, since that takes a second.
+    shards: RwLock<BTreeMap<i32, Arc<Mutex<Option<Shard>>>>>,
     /// Own requests are written outside of transactions: they are durable before the request is sent, whatever
     /// becomes of what it brings.
     requests: Producer,
@@ -74,23 +75,24 @@ impl KafkaLedger {
         Ok(Self { place, partitions, shards: RwLock::default(), requests, stage, fenced: AtomicBool::new(false) })
     }
 
-    /// Takes these partitions over, and gives the others up. Blocking.
-    pub fn own(&self, partitions: &BTreeSet<i32>) -> Result<(), LedgerError> {
-        self.disown();
-        for partition in partitions {
-            let shard = Shard::take_over(&self.place.cluster, &self.place.topic, &self.place.group, *partition)?;
-            if let Some(stray) = shard.books.keys().find(|stream| self.partition(stream) != *partition) {
-                return Err(self.cluster_error(format!(
-                    "stream `{}` of `{}` is kept in partition {partition}, where it would not be looked for: the topic has \
-                     been given more partitions. Use a new topic, or make one anew with as many as there were",
-                    stray.stream, stray.source
-                )));
-            }
-            let shard = Arc::new(Mutex::new(shard));
-            self.shards.write().unwrap_or_else(PoisonError::into_inner).insert(*partition, shard);
-        }
+    /// Makes these partitions ours, and gives the others up. Each is taken over when its first stream is loaded.
+    pub fn own(&self, partitions: &BTreeSet<i32>) {
+        let shards = partitions.iter().map(|partition| (*partition, Arc::default())).collect();
+        *self.shards.write().unwrap_or_else(PoisonError::into_inner) = shards;
         self.fenced.store(false, Ordering::SeqCst);
-        Ok(())
+    }
+
+    /// Fences whoever had the partition before, and reads what they committed.
+    fn take_over(&self, partition: i32) -> Result<Shard, LedgerError> {
+        let shard = Shard::take_over(&self.place.cluster, &self.place.topic, &self.place.group, partition)?;
+        if let Some(stray) = shard.books.keys().find(|stream| self.partition(stream) != partition) {
+            return Err(self.cluster_error(format!(
+                "stream `{}` of `{}` is kept in partition {partition}, where it would not be looked for: the topic has been \
+                 given more partitions. Use a new topic, or make one anew with as many as there were",
+                stray.stream, stray.source
+            )));
+        }
+        Ok(shard)
     }
 
     /// Gives all partitions up. What is staged is forgotten.
@@ -111,15 +113,6 @@ impl KafkaLedger {
         Ok(seen.collect())
     }
 
-    /// Forgets a stream of ours. Blocking.
-    pub fn reset(&self, stream: &StreamKey) -> Result<(), LedgerError> {
-        let shard = self.shard(stream)?;
-        let mut shard = lock(&shard);
-        self.judge(shard.resolve())?;
-        let entries = shard.books.get(stream).map(|book| book.forget(stream)).unwrap_or_default();
-        self.judge(shard.transact(None, &[], entries))
-    }
-
     fn partition(&self, stream: &StreamKey) -> i32 {
         // FNV-1a (RFC draft eastlake-fnv), 32 bits: must never change, or streams would be looked for elsewhere.
         let name = stream.source.bytes().chain([0]).chain(stream.stream.bytes());
@@ -127,7 +120,7 @@ impl KafkaLedger {
         i32::try_from(hash % self.partitions.unsigned_abs().max(1)).unwrap_or_default()
     }
 
-    fn shard(&self, stream: &StreamKey) -> Result<Arc<Mutex<Shard>>, LedgerError> {
+    fn shard(&self, stream: &StreamKey) -> Result<Arc<Mutex<Option<Shard>>>, LedgerError> {
         let partition = self.partition(stream);
         let shards = self.shards.read().unwrap_or_else(PoisonError::into_inner);
         shards.get(&partition).cloned().ok_or_else(|| LedgerError::Fenced {
@@ -144,6 +137,10 @@ impl KafkaLedger {
         done
     }
 
+    fn never_loaded(&self, stream: &StreamKey) -> LedgerError {
+        self.cluster_error(crate::file::not_loaded(stream))
+    }
+
     fn cluster_error(&self, reason: String) -> LedgerError {
         LedgerError::Cluster { topic: self.place.topic.clone(), reason }
     }
@@ -154,6 +151,10 @@ impl Ledger for KafkaLedger {
         self.stage.clear(stream);
         let shard = self.shard(stream)?;
         let mut shard = lock(&shard);
+        if shard.is_none() {
+            *shard = Some(self.judge(self.take_over(self.partition(stream)))?);
+        }
+        let Some(shard) = shard.as_mut() else { return Err(self.never_loaded(stream)) };
         self.judge(shard.resolve())?;
         if !shard.books.get(stream).is_some_and(book::Book::exists) {
             let entry = Entry::beginning(stream, start).map_err(|reason| self.cluster_error(reason))?;
@@ -166,7 +167,7 @@ impl Ledger for KafkaLedger {
     fn known(&self, stream: &StreamKey, identities: &[Filed]) -> Result<Vec<bool>, LedgerError> {
         let shard = self.shard(stream)?;
         let shard = lock(&shard);
-        let book = shard.books.get(stream);
+        let book = shard.as_ref().and_then(|shard| shard.books.get(stream));
         Ok(identities.iter().map(|filed| book.is_some_and(|book| book.knows(filed))).collect())
     }
 
@@ -184,23 +185,23 @@ impl Ledger for KafkaLedger {
         // Another instance's stream learns of it when it is next taken over.
         let Ok(shard) = self.shard(stream) else { return Ok(()) };
         let mut shard = lock(&shard);
-        let Some(book) = shard.books.get_mut(stream) else { return Ok(()) };
+        let Some(book) = shard.as_mut().and_then(|shard| shard.books.get_mut(stream)) else { return Ok(()) };
         book.take(&entry.part, entry.value.as_deref()).map_err(|reason| self.cluster_error(reason))
     }
 
     fn commit(&self, stream: &StreamKey, commit: &Commit) -> Result<(), LedgerError> {
         let shard = self.shard(stream)?;
         let mut shard = lock(&shard);
+        let Some(shard) = shard.as_mut() else { return Err(self.never_loaded(stream)) };
         self.judge(shard.resolve())?;
         if shard.has_arrived(stream, commit) {
             self.stage.take(stream, &commit.settled);
             return Ok(());
         }
         let entries = match shard.books.get(stream) {
-            Some(book) => book.plan(stream, commit),
-            None => Err(crate::file::not_loaded(stream)),
+            Some(book) => book.plan(stream, commit).map_err(|reason| self.cluster_error(reason))?,
+            None => return Err(self.never_loaded(stream)),
         };
-        let entries = entries.map_err(|reason| self.cluster_error(reason))?;
         let staged = self.stage.take(stream, &commit.settled);
         let (identities, records): (Vec<_>, Vec<_>) = staged.into_iter().unzip();
         let done = shard.transact(Some((stream, commit)), &records, entries);
@@ -215,8 +216,8 @@ impl Ledger for KafkaLedger {
         let mut streams = Vec::new();
         for shard in shards.values() {
             let shard = lock(shard);
-            let rows =
-                shard.books.iter().filter_map(|(key, book)| Some((key.clone(), book.record()?, book.identities())));
+            let books = shard.iter().flat_map(|shard| &shard.books);
+            let rows = books.filter_map(|(key, book)| Some((key.clone(), book.record()?, book.identities())));
             streams.extend(rows);
         }
         streams.sort_by(|(a, ..), (b, ..)| a.cmp(b));
@@ -237,7 +238,7 @@ impl Ledger for KafkaLedger {
     }
 }
 
-fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+fn lock(shard: &Mutex<Option<Shard>>) -> MutexGuard<'_, Option<Shard>> {
     // A panic within a transaction leaves it open, which the next step sees to.
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
