@@ -126,10 +126,13 @@ fn start(dir: &Path, ports: &BTreeMap<&'static str, u16>) -> Child {
     let binary = std::env::var_os("HEADWATER_OTELCOL").expect("HEADWATER_OTELCOL: the path of a collector");
     let environment = ports.iter().map(|(name, port)| (*name, port.to_string()));
     let mut command = Command::new(binary);
-    let child = command.args(["--config", "config.yaml"]).current_dir(dir).envs(environment).spawn().unwrap();
+    let log = fs::File::create(dir.join("log")).unwrap();
+    command.args(["--config", "config.yaml"]).current_dir(dir).envs(environment).stderr(log);
+    let child = command.spawn().unwrap();
     let begun = Instant::now();
     while !ports.values().all(|port| TcpStream::connect(("127.0.0.1", *port)).is_ok()) {
-        assert!(begun.elapsed() < Duration::from_mins(1), "the collector does not listen");
+        let log = || fs::read_to_string(dir.join("log")).unwrap();
+        assert!(begun.elapsed() < Duration::from_mins(1), "the collector does not listen: {}", log());
         std::thread::sleep(Duration::from_millis(20));
     }
     child

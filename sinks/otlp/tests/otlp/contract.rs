@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use headwater_contracts::Sink;
 use headwater_sink_otlp::Protocol;
 use headwater_testkit::sink_suite::{Arrival, Destination, Outage, sink_contract};
-use opentelemetry_proto::tonic::{common::v1::any_value::Value, logs::v1::LogRecord};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use serde_json::{Value as Json, json};
 
 struct Far {
@@ -15,14 +15,9 @@ struct Far {
 }
 
 fn arrival(record: &LogRecord) -> Arrival {
-    let found = match record.body.as_ref().and_then(|body| body.value.as_ref()) {
-        Some(Value::StringValue(json)) => Arrival::from_json(json.as_bytes()),
-        // An empty text says nothing as an attribute, but it is a value of the body.
-        _ => member(record, "id")
-            .zip(member(record, "text"))
-            .map(|(id, text)| Arrival { id: id.to_owned(), text: text.to_owned() }),
-    };
-    found.unwrap_or_else(|| Arrival { id: format!("unreadable: {record:?}"), text: String::new() })
+    let found = member(record, "id").zip(member(record, "text"));
+    let unreadable = || Arrival { id: format!("unreadable: {record:?}"), text: String::new() };
+    found.map_or_else(unreadable, |(id, text)| Arrival { id: id.to_owned(), text: text.to_owned() })
 }
 
 #[async_trait]
