@@ -157,7 +157,7 @@ fn every_examples_unit_tests_pass() {
 /// Whether its events go to a server; `tests/real` runs those for which it has one.
 fn needs_a_server(example: &Path) -> bool {
     let pipeline = fs::read_to_string(example.join("pipeline.yaml")).unwrap();
-    pipeline.lines().any(|line| matches!(line.trim(), "type: otlp"))
+    pipeline.lines().any(|line| matches!(line.trim(), "type: otlp" | "type: kafka"))
 }
 
 #[test]

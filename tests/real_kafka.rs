@@ -298,6 +298,8 @@ fn every_listener_takes_events_and_the_stock_consumer_reads_them() {
     for (number, (protocol, options)) in ways.into_iter().enumerate() {
         let origins = [Origin::new(Provider::PactFlow, 200, 40 + number as u64)];
         let brokers = kafka.bootstrap(protocol);
+        // With a bearer token it has to be there.
+        kafka.create_topic(&format!("ledger-{number}"), 8, &[("cleanup.policy", "compact")]);
         let more = if options.is_empty() { String::new() } else { format!(", {options}") };
         let yaml = pipeline(
             &brokers,

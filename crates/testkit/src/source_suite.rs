@@ -18,9 +18,9 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-/// Most events that one kill can send a second time: those between delivery and commit. At most 699 are on their
-/// way into the ledger (a commit is due at 500, and a batch has 200), and at most four batches of 200 are with the sinks.
-pub const EVENTS_PER_KILL: usize = 1500;
+/// Most events that one kill can send a second time: those between delivery and commit. At most 699 are being committed (a
+/// commit is due at 500, and a batch has 200), as many are gathered for the next, and four batches of 200 are with the sinks.
+pub const EVENTS_PER_KILL: usize = 2200;
 
 /// What a run can be put through, as [`Verdict::census`] counts it.
 pub const TROUBLES: &[&str] = &[

@@ -263,6 +263,13 @@ fn partitions(place: &KafkaPlace, client: &Producer) -> Result<i32, LedgerError>
     if let Some(there) = there {
         return i32::try_from(there.partitions().len()).map_err(|error| cannot(error.to_string()));
     }
+    if !headwater_kafka::administrable(&place.cluster) {
+        return Err(cannot(
+            "the topic does not exist, and with `oauthbearer` it cannot be made from here: create it with \
+                           `cleanup.policy=compact`"
+                .to_owned(),
+        ));
+    }
     let made = block_on(admin.create_topics([&new], &options)).map_err(|error| unreachable(&error))?;
     match made.into_iter().next() {
         Some(Err((_, code))) if code != RDKafkaErrorCode::TopicAlreadyExists => {
