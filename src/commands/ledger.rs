@@ -138,14 +138,14 @@ const EXPORT_BYTES: usize = 64 << 10;
 
 /// What a look at a ledger finds.
 enum Kept {
-    File(FileLedger),
+    File(Box<FileLedger>),
     Kafka(Vec<(StreamKey, StreamRecord, Vec<Filed>)>),
 }
 
 /// The ledger of a configuration. For a file its secrets are not read.
 fn of_pipeline(config: &[PathBuf]) -> Result<Kept, Failure> {
     match assemble(config, Purpose::Inspect)?.pipeline.state {
-        State::File { path } => open_existing(&path).map(Kept::File),
+        State::File { path } => open_existing(&path).map(|ledger| Kept::File(Box::new(ledger))),
         State::Kafka(_) => {
             // The cluster may want to know who asks.
             let State::Kafka(state) = assemble(config, Purpose::Run)?.pipeline.state else {

@@ -56,7 +56,7 @@ pub enum State {
         path: PathBuf,
     },
     /// A compacted topic of a Kafka cluster.
-    Kafka(KafkaState),
+    Kafka(Box<KafkaState>),
 }
 
 /// The ledger in Kafka.

@@ -43,7 +43,7 @@ impl Workshop<'_> {
                     diagnostics.push(Diagnostic::at(span, format!("`{}` of `state`: {problem}", problem.field)));
                     return None;
                 }
-                State::Kafka(state)
+                State::Kafka(Box::new(state))
             }
         })
     }

@@ -91,14 +91,13 @@ impl Sasl {
         let missing = |field: &str, why: &str| Err(ConfigError::new(format!("sasl.{field}"), why.to_owned()));
         if self.mechanism == Mechanism::Oauthbearer {
             return match (&self.token, &self.token_endpoint) {
-                (Some(_), None) => Ok(()),
                 (None, Some(_)) if self.client_id.is_none() => {
                     missing("client_id", "is missing beside `token_endpoint`")
                 }
                 (None, Some(_)) if self.client_secret.is_none() => {
                     missing("client_secret", "is missing beside `token_endpoint`")
                 }
-                (None, Some(_)) => Ok(()),
+                (Some(_), None) | (None, Some(_)) => Ok(()),
                 (Some(_), Some(_)) => missing("token", "is given beside `token_endpoint`: leave one of them out"),
                 (None, None) => missing("token", "is missing: `oauthbearer` needs a `token`, or a `token_endpoint`"),
             };

@@ -33,7 +33,7 @@ impl ClientContext for Context {
                 tracing::error!(target: "kafka", facility, "{message}");
             }
             RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
-                tracing::debug!(target: "kafka", facility, "{message}")
+                tracing::debug!(target: "kafka", facility, "{message}");
             }
             _ => tracing::trace!(target: "kafka", facility, "{message}"),
         }

@@ -1,7 +1,7 @@
 //! Bearer tokens for SASL OAUTHBEARER (RFC 7628).
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use headwater_contracts::Sasl;
+use headwater_contracts::{Sasl, Secret};
 use rdkafka::client::OAuthToken;
 use serde_json::Value;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -51,7 +51,7 @@ fn fetch(sasl: &Sasl) -> Result<(String, Option<Duration>), String> {
     }
     let answer = client
         .post(endpoint.clone())
-        .basic_auth(sasl.client_id.as_deref().unwrap_or_default(), sasl.client_secret.as_ref().map(|s| s.expose()))
+        .basic_auth(sasl.client_id.as_deref().unwrap_or_default(), sasl.client_secret.as_ref().map(Secret::expose))
         .header("content-type", "application/x-www-form-urlencoded")
         .header("accept", "application/json")
         .body(form.finish())
@@ -72,7 +72,7 @@ fn fetch(sasl: &Sasl) -> Result<(String, Option<Duration>), String> {
 #[allow(clippy::unwrap_used)] // Test code: a panic is how it fails.
 mod tests {
     use super::*;
-    use headwater_contracts::{Mechanism, Secret};
+    use headwater_contracts::Mechanism;
 
     #[test]
     fn a_web_token_says_who_it_is_of_and_until_when() {

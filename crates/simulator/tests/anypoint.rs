@@ -21,7 +21,8 @@ impl Platform {
         let (id, secret) = stage.simulator.credential().split_once(':').unwrap();
         let form = format!("grant_type=client_credentials&client_id={id}&client_secret={secret}");
         let mut platform = Self { stage, token: String::new() };
-        platform.token = platform.login(TOKEN, form).await.1["access_token"].as_str().unwrap_or_default().to_owned();
+        let answer = platform.login(TOKEN, form).await.1;
+        answer["access_token"].as_str().unwrap_or_default().clone_into(&mut platform.token);
         platform
     }
 

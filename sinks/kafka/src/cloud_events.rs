@@ -5,6 +5,7 @@ use headwater_sink_kit::Facts;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use std::borrow::Cow;
 
 /// RFC 3986 section 2.3: all but unreserved characters are escaped.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -41,7 +42,7 @@ pub(crate) fn attributes(event: &Facts<'_>, key: Option<&str>) -> Vec<(&'static 
             attributes.push(("time", time(event)));
         }
     }
-    if let Some(subject) = event.target().as_ref().and_then(|target| target.uid().map(|uid| uid.into_owned())) {
+    if let Some(subject) = event.target().as_ref().and_then(|target| target.uid().map(Cow::into_owned)) {
         attributes.push(("subject", subject));
     }
     if let Some(key) = key {

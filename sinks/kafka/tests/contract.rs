@@ -35,7 +35,9 @@ impl Cluster {
             // One partition: the order is to be seen.
             cluster.create_topic("audit", 1, 1).unwrap();
             made.send(cluster.bootstrap_servers()).unwrap();
-            todo.into_iter().for_each(|task| task(&cluster));
+            for task in todo {
+                task(&cluster);
+            }
         });
         Self { tasks, bootstrap: bootstrap.recv().unwrap() }
     }

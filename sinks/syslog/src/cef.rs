@@ -44,9 +44,9 @@ pub(crate) fn cef(facts: &Facts<'_>, room: usize) -> Option<String> {
     let target = facts.target();
     let target = target.as_ref();
     out.labelled("cs1", "tenant", facts.tenant().as_deref());
-    out.labelled("cs2", "targetType", target.and_then(|target| target.kind()).as_deref());
-    out.labelled("cs3", "targetId", target.and_then(|target| target.uid()).as_deref());
-    out.labelled("cs4", "targetName", target.and_then(|target| target.name()).as_deref());
+    out.labelled("cs2", "targetType", target.and_then(headwater_sink_kit::Target::kind).as_deref());
+    out.labelled("cs3", "targetId", target.and_then(headwater_sink_kit::Target::uid).as_deref());
+    out.labelled("cs4", "targetName", target.and_then(headwater_sink_kit::Target::name).as_deref());
     out.labelled("cs5", "correlationId", facts.text(&["metadata", "correlation_uid"]).as_deref());
     out.put("msg", facts.text(&["message"]).as_deref());
     Some(out.end())

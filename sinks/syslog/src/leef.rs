@@ -27,9 +27,9 @@ pub(crate) fn leef(facts: &Facts<'_>, room: usize) -> Option<String> {
     out.put("tenant", facts.tenant().as_deref());
     let target = facts.target();
     let target = target.as_ref();
-    out.put("targetType", target.and_then(|target| target.kind()).as_deref());
-    out.put("targetId", target.and_then(|target| target.uid()).as_deref());
-    out.put("targetName", target.and_then(|target| target.name()).as_deref());
+    out.put("targetType", target.and_then(headwater_sink_kit::Target::kind).as_deref());
+    out.put("targetId", target.and_then(headwater_sink_kit::Target::uid).as_deref());
+    out.put("targetName", target.and_then(headwater_sink_kit::Target::name).as_deref());
     out.put("url", pairs::url(facts).as_deref());
     out.put("httpMethod", facts.text(&["http_request", "http_method"]).as_deref());
     out.put("userAgent", facts.text(&["http_request", "user_agent"]).as_deref());

@@ -141,8 +141,8 @@ fn ocsf(id: &str, facts: &Facts<'_>, out: &mut String) {
     param("actor_name", facts.text(&["actor", "user", "name"]).as_deref(), out);
     param("src_ip", facts.text(&["src_endpoint", "ip"]).as_deref(), out);
     param("operation", facts.operation().as_deref(), out);
-    param("target_uid", target.and_then(|target| target.uid()).as_deref(), out);
-    param("target_name", target.and_then(|target| target.name()).as_deref(), out);
+    param("target_uid", target.and_then(headwater_sink_kit::Target::uid).as_deref(), out);
+    param("target_name", target.and_then(headwater_sink_kit::Target::name).as_deref(), out);
     out.push(']');
 }
 

@@ -338,7 +338,9 @@ mod tests {
         let mut book = Book::default();
         let write = |book: &mut Book, commit: Commit| {
             let entries = book.plan(&stream(), &commit).unwrap();
-            entries.iter().for_each(|entry| book.take(&entry.part, entry.value.as_deref()).unwrap());
+            for entry in entries {
+                book.take(&entry.part, entry.value.as_deref()).unwrap();
+            }
         };
         book.take(&Part::Row, Entry::beginning(&stream(), at(0)).unwrap().value.as_deref()).unwrap();
         let page = |time: i64, from: u64| (from..from + PAGE as u64).map(|number| filed(time, number)).collect();
