@@ -55,12 +55,7 @@ fn a_body_may_take_longer_than_the_timeout_as_long_as_it_goes_on() {
         rig.run(built, &Saboteur::idle()).await.unwrap();
         assert!(began.elapsed() > rig.options.timeout.unwrap().to_std() * 2, "{:?}", began.elapsed());
         assert_eq!(rig.recorder.arrived().len(), 100);
-        let (first, others): (Vec<_>, Vec<_>) = simulator
-            .ledger()
-            .requests()
-            .into_iter()
-            .filter(|seen| seen.audit)
-            .partition(|seen| seen.query.ends_with("pageNumber=1"));
-        assert_eq!((first.len(), others.len()), (1, 1), "a full page, and the one that shows it was the last");
+        let asked: Vec<_> = simulator.ledger().requests().into_iter().filter(|seen| seen.audit).collect();
+        assert_eq!(asked.iter().filter(|seen| seen.query == asked[0].query).count(), 1, "it did not ask again");
     });
 }

@@ -85,7 +85,7 @@ fn each_behaviour_of_anypoint_catches_a_mistake() {
     item(P, 13, Mistake::KnownTypesOnly, Lost, |s| Scenario { odd_per_mille: 300, ..s });
     always(P, 14, Mistake::RootOnly, Lost, |s| s);
     item(P, 15, Mistake::PagesByOffset, Repeated, |s| {
-        let drift = Drift { events_per_request: 1, min_age_s: 0, max_age_s: 6 * DAY, requests: 60 };
-        Scenario { drift: Some(drift), ..s }
+        let drift = Drift { events_per_request: 3, min_age_s: 0, max_age_s: 6 * DAY, requests: 120 };
+        Scenario { drift: Some(drift), ..s.history(6, 600) }
     });
 }

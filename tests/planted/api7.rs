@@ -84,7 +84,7 @@ fn each_behaviour_of_api7_catches_a_mistake() {
     item(P, 9, Mistake::EndsOn(502), Lost, refused(Fault::status(502, ErrorBody::Html)));
     item(P, 10, Mistake::KnownTypesOnly, Lost, |s| Scenario { odd_per_mille: 300, ..s });
     item(P, 11, Mistake::Watermark, Lost, |s| Scenario {
-        clock_steps: vec![ClockStep { after_s: 4000, by_s: -1800 }],
+        clock_steps: vec![ClockStep { after_s: 1000, by_s: -1800 }],
         ..s
     });
 }

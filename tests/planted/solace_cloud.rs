@@ -23,14 +23,12 @@ pub(super) struct Walk {
     /// The last start read, as it was written.
     last: String,
     pages: u64,
-    /// The page that the right client asked for.
-    asked: u64,
 }
 
 impl Walk {
     pub(super) fn new(tile: Arc<Mutex<Option<String>>>, now: Timestamp) -> Self {
         let now = now.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
-        Self { tile, now, first: None, window: None, last: String::new(), pages: 0, asked: 0 }
+        Self { tile, now, first: None, window: None, last: String::new(), pages: 0 }
     }
 
     /// A record that begins when the scan was planned, so that reading goes on from there.
@@ -52,7 +50,6 @@ impl Walk {
             request.query.retain(|(key, _)| key != name);
             request.query.push((name.to_owned(), value));
         };
-        self.asked = get(request, "pageNumber").unwrap().parse().unwrap();
         let first = self.first.get_or_insert_with(|| start.clone()).clone();
         match mistake {
             Mistake::TilesWindows => {
@@ -79,12 +76,9 @@ impl Walk {
         self.last = self.last.clone().max(start.unwrap_or_default());
     }
 
-    /// Counts a page, and makes it the one that was asked for: the right client must not notice that it got another.
-    pub(super) fn page(&mut self, envelope: &[u8]) -> String {
+    /// Counts a page.
+    pub(super) fn turn(&mut self) {
         self.pages += 1;
-        let mut envelope: Value = serde_json::from_slice(envelope).unwrap();
-        envelope["meta"]["pagination"]["pageNumber"] = self.asked.into();
-        envelope.to_string()
     }
 }
 
