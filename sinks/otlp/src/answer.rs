@@ -193,7 +193,7 @@ mod tests {
             Answer::Again { after, .. } => after,
             other => panic!("{other:?}"),
         };
-        assert_eq!(after("120"), Some(Duration::from_mins(2)));
+        assert_eq!(after("125"), Some(Duration::from_secs(125)));
         assert_eq!(after("Thu, 01 Jan 1970 00:01:30 GMT"), Some(Duration::from_secs(90)));
         assert_eq!(after("soon"), None);
     }

@@ -61,6 +61,7 @@ fn text(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::{any, *};
+    use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
     use proptest::prelude::{any as arbitrary, *};
     use prost::Message;
     use serde_json::{Value as Json, json};
@@ -135,8 +136,7 @@ mod tests {
             };
             let request = crate::request::request(&[&crate::Record { log: record, provider: "p", tenant: None }]);
             let bytes = request.encode_to_vec();
-            let read =
-                opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest::decode(&bytes[..]).unwrap();
+            let read = ExportLogsServiceRequest::decode(&bytes[..]).unwrap();
             let body = read.resource_logs[0].scope_logs[0].log_records[0].body.clone().unwrap();
             assert!(json(&body).to_string().replace("\\\"", "\"").contains(&open_close.0.repeat(50)), "{body:?}");
         }

@@ -45,7 +45,7 @@ receivers:
       grpc: { endpoint: "127.0.0.1:${env:SMALL_GRPC}", max_recv_msg_size_mib: 1 }
       http: { endpoint: "127.0.0.1:${env:SMALL_HTTP}", max_request_body_size: 1048576 }
 exporters:
-  file: { path: out.binpb, format: proto, rotation: { max_megabytes: 100000 } }
+  file: { path: "out-${env:LIFE}.binpb", format: proto, rotation: { max_megabytes: 100000 } }
 service:
   telemetry: { metrics: { level: none }, logs: { level: warn } }
   pipelines:
@@ -56,6 +56,8 @@ struct Collector {
     dir: TempDir,
     ports: BTreeMap<&'static str, u16>,
     child: Child,
+    /// How often it has been started; each time it writes to another file.
+    lives: usize,
 }
 
 impl Collector {
@@ -68,12 +70,13 @@ impl Collector {
         let held: Vec<_> = RECEIVERS.iter().map(|name| (*name, TcpListener::bind("127.0.0.1:0").unwrap())).collect();
         let ports = held.iter().map(|(name, held)| (*name, held.local_addr().unwrap().port())).collect();
         drop(held);
-        let child = start(dir.path(), &ports);
-        Self { dir, ports, child }
+        let child = start(dir.path(), &ports, 1);
+        Self { dir, ports, child, lives: 1 }
     }
 
     fn again(&mut self) {
-        self.child = start(self.dir.path(), &self.ports);
+        self.lives += 1;
+        self.child = start(self.dir.path(), &self.ports, self.lives);
     }
 
     fn signal(&mut self, signal: &str) {
@@ -100,17 +103,21 @@ impl Collector {
         serde_json::from_value::<OtlpConfig>(keys).unwrap().sink().unwrap()
     }
 
-    /// Everything in the collector's file.
+    /// Everything in the collector's files. A kill may leave half a message at the end of one: nobody was told that it was
+    /// taken.
     fn written(&self) -> Vec<(Resource, LogRecord)> {
-        let bytes = fs::read(self.dir.path().join("out.binpb")).unwrap_or_default();
-        let mut rest = &bytes[..];
         let mut written = Vec::new();
-        while let Some((length, after)) = rest.split_first_chunk() {
-            let (message, after) = after.split_at(u32::from_be_bytes(*length) as usize);
-            written.extend(flat(&ExportLogsServiceRequest::decode(message).unwrap()));
-            rest = after;
+        for life in 1..=self.lives {
+            let bytes = fs::read(self.dir.path().join(format!("out-{life}.binpb"))).unwrap_or_default();
+            let mut rest = &bytes[..];
+            while let Some((length, after)) = rest.split_first_chunk() {
+                let Some((message, after)) = after.split_at_checked(u32::from_be_bytes(*length) as usize) else {
+                    break;
+                };
+                written.extend(flat(&ExportLogsServiceRequest::decode(message).unwrap()));
+                rest = after;
+            }
         }
-        assert!(rest.is_empty(), "half a message");
         written
     }
 }
@@ -122,12 +129,17 @@ impl Drop for Collector {
     }
 }
 
-fn start(dir: &Path, ports: &BTreeMap<&'static str, u16>) -> Child {
+fn start(dir: &Path, ports: &BTreeMap<&'static str, u16>, life: usize) -> Child {
     let binary = std::env::var_os("HEADWATER_OTELCOL").expect("HEADWATER_OTELCOL: the path of a collector");
     let environment = ports.iter().map(|(name, port)| (*name, port.to_string()));
     let mut command = Command::new(binary);
     let log = fs::File::create(dir.join("log")).unwrap();
-    command.args(["--config", "config.yaml"]).current_dir(dir).envs(environment).stderr(log);
+    command
+        .args(["--config", "config.yaml"])
+        .current_dir(dir)
+        .envs(environment)
+        .env("LIFE", life.to_string())
+        .stderr(log);
     let child = command.spawn().unwrap();
     let begun = Instant::now();
     while !ports.values().all(|port| TcpStream::connect(("127.0.0.1", *port)).is_ok()) {
