@@ -374,3 +374,53 @@ fn a_zombie_commits_nothing_and_joins_again() {
     zombie.child.wait().unwrap();
     compare("a zombie beside its heir", &origins, cut, &committed(&brokers));
 }
+
+/// What exactly once costs beside at least once, with transactions of 10,000 events: pairs of runs, one after the other, from the first
+/// request to the end of the process. A figure, not a check: the long form asserts the promise.
+#[test]
+#[ignore = "needs a real Kafka: tests/real/kafka/run"]
+fn exactly_once_costs_little() {
+    let runtime = support::runtime();
+    let _guard = runtime.enter();
+    let kafka = broker(1);
+    let brokers = kafka.bootstrap(Protocol::Plaintext);
+    let origins = [Origin::new(Provider::Mural, 60_000, 61)];
+    let long = std::env::var_os("HEADWATER_LONG").is_some();
+    let mut run = 0;
+    let mut timed = |delivery: &str| {
+        run += 1;
+        kafka.create_topic(&format!("cost-{run}"), 8, &[("cleanup.policy", "compact")]);
+        let state = format!(", topic: cost-{run}, transaction_events: 10000");
+        let dir = folder(&pipeline(
+            &brokers,
+            &origins,
+            &state,
+            &format!("delivery: {delivery}, batch: {{ timeout: 100ms }}"),
+        ));
+        let before = origins[0].simulator.ledger().requests().len();
+        let mut headwater = Headwater::start(dir.path(), &["run", "--once", "--log", "error"]);
+        while origins[0].simulator.ledger().requests().len() == before {
+            goes_on(&mut headwater);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let started = Instant::now();
+        assert!(headwater.child.wait().unwrap().success());
+        started.elapsed().as_secs_f64()
+    };
+    let mut ratios = Vec::new();
+    let mut seconds = (0.0, 0.0);
+    for _ in 0..if long { 9 } else { 2 } {
+        let (least, exactly) = (timed("at_least_once"), timed("exactly_once"));
+        ratios.push(exactly / least);
+        seconds = (seconds.0 + least, seconds.1 + exactly);
+    }
+    ratios.sort_by(f64::total_cmp);
+    let median = ratios[ratios.len() / 2];
+    println!(
+        "exactly once takes {median:.2} times as long as at least once (median of {} pairs; {:.1} s and {:.1} s in all)",
+        ratios.len(),
+        seconds.1,
+        seconds.0
+    );
+    assert!(!long || median <= 1.1, "exactly once costs more than 10 %: {ratios:?}");
+}

@@ -107,7 +107,7 @@ fn each_behaviour_of_solace_cloud_catches_a_mistake() {
     item(P, 2, Mistake::StopsOnAShortPage, Lost, |s| s.solace_cloud(|s| s.max_page_size = 10));
     item(P, 3, Mistake::TrustsPageNumbers, Lost, |s| Scenario { ties_per_mille: 900, live_per_hour: 1, ..s });
     item(P, 3, Mistake::SkipsTies, Lost, |s| Scenario { ties_per_mille: 300, live_per_hour: 1, ..s });
-    item(P, 4, Mistake::TilesWindows, Lost, |s| s.solace_cloud(|s| s.long_per_mille = 300));
+    always(P, 4, Mistake::TilesWindows, Lost, |s| s.solace_cloud(|s| s.long_per_mille = 300));
     always(P, 5, Mistake::Watermark, Lost, |s| s.solace_cloud(|s| s.long_per_mille = 300));
     item(P, 6, Mistake::NoRescan, Lost, |s| s.late(3 * DAY, 3600));
     item(P, 6, Mistake::NoOverlap, Lost, |s| Scenario { late_per_mille: 300, late_max_s: 7200, ..s });

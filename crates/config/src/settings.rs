@@ -119,5 +119,8 @@ fn check(state: &KafkaState) -> Result<(), ConfigError> {
     if state.session_timeout < Period::seconds(1) {
         return Err(ConfigError::new("session_timeout", "must be at least `1s`"));
     }
+    if state.session_timeout > Period::minutes(5) {
+        return Err(ConfigError::new("session_timeout", "must be at most `5m`, which is as long as Kafka waits"));
+    }
     state.cluster().check()
 }

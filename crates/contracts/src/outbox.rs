@@ -19,6 +19,14 @@ pub struct Outgoing {
     pub time: Timestamp,
 }
 
+impl Outgoing {
+    /// What it takes up in a batch of its own, bytes: generously.
+    pub fn size(&self) -> usize {
+        let headers = self.headers.iter().map(|(name, value)| name.len() + value.len() + 10).sum::<usize>();
+        self.value.len() + self.key.as_ref().map_or(0, Bytes::len) + headers + 256
+    }
+}
+
 /// Where records wait for the ledger's commit of the events they are of, and leave in the same transaction: readers see an
 /// event exactly if the ledger knows it. What is staged and never committed is never seen.
 pub trait Outbox: Send + Sync + 'static {

@@ -34,7 +34,11 @@ pub fn producer(cluster: &KafkaCluster, options: &[(&str, &str)]) -> Result<Prod
         .set("enable.idempotence", "true")
         .set("acks", "all")
         // So that records of one key meet in the partition where a Java producer would put them.
-        .set("partitioner", "murmur2_random");
+        .set("partitioner", "murmur2_random")
+        // A topic that appeared by being written to would have whatever the cluster's defaults are.
+        .set("allow.auto.create.topics", "false")
+        // A topic's limit is for a whole batch: a small one does not keep small records from a topic with a low limit.
+        .set("batch.size", "65536");
     for (name, value) in options {
         config.set(*name, *value);
     }

@@ -11,7 +11,7 @@ pub use client::{client, producer};
 pub use context::Context;
 pub use reason::{Verdict, verdict};
 pub use record::send;
-pub use topic::{administrable, max_record_bytes};
+pub use topic::{administrable, max_record_bytes, topic_option};
 
 /// A producer whose deliveries are futures.
 pub type Producer = rdkafka::producer::FutureProducer<Context>;

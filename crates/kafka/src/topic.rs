@@ -18,14 +18,20 @@ pub fn max_record_bytes(cluster: &KafkaCluster, topic: &str) -> Result<usize, St
     if !administrable(cluster) {
         return Ok(usize::MAX);
     }
+    let said = topic_option(cluster, topic, "max.message.bytes")?;
+    said.parse().map_err(|_| format!("`max.message.bytes` of the topic is `{said}`"))
+}
+
+/// An option of a topic, as its cluster has it. Blocking.
+pub fn topic_option(cluster: &KafkaCluster, topic: &str, name: &str) -> Result<String, String> {
     let config = crate::client(cluster).map_err(|error| error.to_string())?;
     let admin = AdminClient::from_config_and_context(&config, Context::new(cluster)).map_err(|e| e.to_string())?;
     let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
     let described = block_on(admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options));
     let described = described.map_err(|error| error.to_string())?;
     let topic_config = described.into_iter().next().ok_or("no answer")?.map_err(|code| code.to_string())?;
-    let said = topic_config.get("max.message.bytes").and_then(|entry| entry.value.clone());
-    said.and_then(|value| value.parse().ok()).ok_or_else(|| "the topic does not say its `max.message.bytes`".to_owned())
+    let said = topic_config.get(name).and_then(|entry| entry.value.clone());
+    said.ok_or_else(|| format!("the topic does not say its `{name}`"))
 }
 
 /// Whether a cluster can be asked about topics, and told to make them: rdkafka's admin client fetches no bearer tokens.

@@ -17,7 +17,7 @@ mod record;
 
 pub use again::{Again, Found, Purpose};
 pub use file::FileLedger;
-pub use kafka::{Assignment, KafkaLedger, KafkaPlace, Membership};
+pub use kafka::{KafkaLedger, KafkaPlace, Membership, Seat};
 pub use memory::MemoryLedger;
 
 use headwater_contracts::{Coverage, Identity, Outbox, OwnRequest, Span, Tally, Timestamp};

@@ -160,7 +160,7 @@ impl KafkaSink {
                 }
             };
             let limit = self.limit(outbox, &record.topic).await?;
-            let size = record.value.len() + record.key.as_ref().map_or(0, bytes::Bytes::len);
+            let size = record.size();
             if size > limit {
                 let reason = format!(
                     "the record has {size} bytes, and topic `{}` takes {limit} (`max.message.bytes`): raise it there, or lower \

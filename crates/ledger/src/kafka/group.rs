@@ -22,19 +22,27 @@ use tokio::sync::watch;
 /// How often the group's business is looked at.
 const POLL: Duration = Duration::from_millis(100);
 
-/// Partitions that are this instance's; `None` while the group is making up its mind.
-pub type Assignment = Option<Arc<BTreeSet<i32>>>;
+/// What the group has given to this instance.
+#[derive(Debug, Clone)]
+pub enum Seat {
+    /// The group is making up its mind.
+    Waiting,
+    /// These partitions.
+    Assigned(Arc<BTreeSet<i32>>),
+    /// Nothing any more: why.
+    Lost(String),
+}
 
 /// This instance's seat in the group. Dropped, the others share what it had.
 pub struct Membership {
-    assigned: watch::Receiver<Assignment>,
+    seat: watch::Receiver<Seat>,
     shared: Arc<Shared>,
     leave: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 struct Shared {
-    assigned: watch::Sender<Assignment>,
+    seat: watch::Sender<Seat>,
     /// Whether what was revoked is let go of.
     released: Mutex<bool>,
     release: Condvar,
@@ -60,9 +68,9 @@ impl Membership {
         if let Some(instance) = &place.instance {
             config.set("group.instance.id", instance);
         }
-        let (assigned, receiver) = watch::channel(None);
+        let (seat, receiver) = watch::channel(Seat::Waiting);
         let shared = Arc::new(Shared {
-            assigned,
+            seat,
             released: Mutex::new(true),
             release: Condvar::new(),
             patience: place.session_timeout,
@@ -73,22 +81,32 @@ impl Membership {
         consumer.subscribe(&[&place.topic]).map_err(|error| cannot(error.to_string()))?;
         let leave = Arc::new(AtomicBool::new(false));
         let left = leave.clone();
+        let seats = shared.clone();
         let thread = thread::Builder::new().name("kafka-group".to_owned()).spawn(move || {
             while !left.load(Ordering::SeqCst) {
                 // Its records are read elsewhere: here it is all about the calls back.
-                if let Some(Err(error)) = consumer.poll(POLL) {
-                    tracing::debug!("the group: {error}");
+                match consumer.poll(POLL) {
+                    Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                        let reason = format!(
+                            "this instance has lost its seat in the group for good: {code}. Does another process run with the \
+                             same `state.instance`?"
+                        );
+                        seats.seat.send_replace(Seat::Lost(reason));
+                        break;
+                    }
+                    Some(Err(error)) => tracing::debug!("the group: {error}"),
+                    _ => {}
                 }
             }
             consumer.unsubscribe();
         });
         let thread = Some(thread.map_err(|error| cannot(error.to_string()))?);
-        Ok(Self { assigned: receiver, shared, leave, thread })
+        Ok(Self { seat: receiver, shared, leave, thread })
     }
 
     /// What is this instance's, now and whenever it changes.
-    pub fn assigned(&self) -> watch::Receiver<Assignment> {
-        self.assigned.clone()
+    pub fn seat(&self) -> watch::Receiver<Seat> {
+        self.seat.clone()
     }
 
     /// Says that what was assigned before is let go of: the group waits for it.
@@ -140,7 +158,7 @@ impl ConsumerContext for Callbacks {
         if matches!(rebalance, Rebalance::Assign(_)) {
             return;
         }
-        self.shared.assigned.send_replace(None);
+        self.shared.seat.send_replace(Seat::Waiting);
         let released = self.shared.released.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.shared.release.wait_timeout_while(released, self.shared.patience, |released| !*released);
         if waited.is_ok_and(|(_, result)| result.timed_out()) {
@@ -154,7 +172,7 @@ impl ConsumerContext for Callbacks {
             if let Err(error) = consumer.pause(partitions) {
                 tracing::debug!("the group: {error}");
             }
-            self.shared.assigned.send_replace(Some(Arc::new(numbers(partitions))));
+            self.shared.seat.send_replace(Seat::Assigned(Arc::new(numbers(partitions))));
         }
     }
 }

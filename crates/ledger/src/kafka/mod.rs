@@ -9,7 +9,7 @@ mod stage;
 use crate::{Commit, Filed, Ledger, LedgerError, StreamKey, StreamRecord};
 use book::Entry;
 use futures_executor::block_on;
-pub use group::{Assignment, Membership};
+pub use group::{Membership, Seat};
 use headwater_contracts::{KafkaCluster, Outbox, OwnRequest, Timestamp};
 use headwater_kafka::{Context, Producer};
 use rdkafka::{
@@ -26,6 +26,8 @@ use std::{
     time::Duration,
 };
 
+/// What ends the name of a stream's archive of imports: it lives with its stream.
+const ARCHIVE: &str = " (imports)";
 /// Longest wait for the cluster, before whoever waits is told.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -48,7 +50,8 @@ pub struct KafkaPlace {
     pub session_timeout: Duration,
 }
 
-/// The ledger in a compacted topic. Holds the identities of its streams in memory, about 80 bytes each.
+/// The ledger in a compacted topic, for as long as its share of the partitions is the same. Holds the identities of its streams in
+/// memory, about 80 bytes each.
 pub struct KafkaLedger {
     place: KafkaPlace,
     /// Partitions of the topic.
@@ -60,6 +63,7 @@ pub struct KafkaLedger {
     requests: Producer,
     stage: Arc<Stage>,
     fenced: AtomicBool,
+    closed: AtomicBool,
 }
 
 impl KafkaLedger {
@@ -72,19 +76,26 @@ impl KafkaLedger {
             .map_err(|error| cannot(format!("`{}`: {}", error.field, error.problem)))?;
         let partitions = partitions(&place, &requests)?;
         let stage = Arc::new(Stage::new(place.cluster.clone()));
-        Ok(Self { place, partitions, shards: RwLock::default(), requests, stage, fenced: AtomicBool::new(false) })
+        Ok(Self {
+            place,
+            partitions,
+            shards: RwLock::default(),
+            requests,
+            stage,
+            fenced: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+        })
     }
 
-    /// Makes these partitions ours, and gives the others up. Each is taken over when its first stream is loaded.
+    /// Makes these partitions ours. Each is taken over when its first stream is loaded.
     pub fn own(&self, partitions: &BTreeSet<i32>) {
         let shards = partitions.iter().map(|partition| (*partition, Arc::default())).collect();
         *self.shards.write().unwrap_or_else(PoisonError::into_inner) = shards;
-        self.fenced.store(false, Ordering::SeqCst);
     }
 
     /// Fences whoever had the partition before, and reads what they committed.
     fn take_over(&self, partition: i32) -> Result<Shard, LedgerError> {
-        let shard = Shard::take_over(&self.place.cluster, &self.place.topic, &self.place.group, partition)?;
+        let shard = Shard::take_over(&self.place.cluster, &self.place.topic, partition)?;
         if let Some(stray) = shard.books.keys().find(|stream| self.partition(stream) != partition) {
             return Err(self.cluster_error(format!(
                 "stream `{}` of `{}` is kept in partition {partition}, where it would not be looked for: the topic has been \
@@ -95,9 +106,10 @@ impl KafkaLedger {
         Ok(shard)
     }
 
-    /// Gives all partitions up. What is staged is forgotten.
-    pub fn disown(&self) {
+    /// Gives all partitions up, for good: what is still under way comes to nothing, and what is staged goes with this ledger.
+    pub fn close(&self) {
         self.shards.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.closed.store(true, Ordering::SeqCst);
     }
 
     /// Whether another instance has taken a partition of ours.
@@ -115,7 +127,8 @@ impl KafkaLedger {
 
     fn partition(&self, stream: &StreamKey) -> i32 {
         // FNV-1a (RFC draft eastlake-fnv), 32 bits: must never change, or streams would be looked for elsewhere.
-        let name = stream.source.bytes().chain([0]).chain(stream.stream.bytes());
+        let of = stream.stream.strip_suffix(ARCHIVE).unwrap_or(&stream.stream);
+        let name = stream.source.bytes().chain([0]).chain(of.bytes());
         let hash = name.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
         i32::try_from(hash % self.partitions.unsigned_abs().max(1)).unwrap_or_default()
     }
@@ -123,11 +136,7 @@ impl KafkaLedger {
     fn shard(&self, stream: &StreamKey) -> Result<Arc<Mutex<Option<Shard>>>, LedgerError> {
         let partition = self.partition(stream);
         let shards = self.shards.read().unwrap_or_else(PoisonError::into_inner);
-        shards.get(&partition).cloned().ok_or_else(|| LedgerError::Fenced {
-            topic: self.place.topic.clone(),
-            partition,
-            reason: format!("stream `{}` of `{}` is not this instance's", stream.stream, stream.source),
-        })
+        shards.get(&partition).cloned().ok_or_else(|| self.not_ours(stream))
     }
 
     fn judge<T>(&self, done: Result<T, LedgerError>) -> Result<T, LedgerError> {
@@ -135,6 +144,14 @@ impl KafkaLedger {
             self.fenced.store(true, Ordering::SeqCst);
         }
         done
+    }
+
+    fn not_ours(&self, stream: &StreamKey) -> LedgerError {
+        LedgerError::Fenced {
+            topic: self.place.topic.clone(),
+            partition: self.partition(stream),
+            reason: format!("stream `{}` of `{}` is not this instance's", stream.stream, stream.source),
+        }
     }
 
     fn never_loaded(&self, stream: &StreamKey) -> LedgerError {
@@ -148,7 +165,6 @@ impl KafkaLedger {
 
 impl Ledger for KafkaLedger {
     fn load(&self, stream: &StreamKey, start: Timestamp) -> Result<StreamRecord, LedgerError> {
-        self.stage.clear(stream);
         let shard = self.shard(stream)?;
         let mut shard = lock(&shard);
         if shard.is_none() {
@@ -194,6 +210,10 @@ impl Ledger for KafkaLedger {
         let mut shard = lock(&shard);
         let Some(shard) = shard.as_mut() else { return Err(self.never_loaded(stream)) };
         self.judge(shard.resolve())?;
+        // A step that waited while the share changed: its records may be staged anew elsewhere.
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(self.not_ours(stream));
+        }
         if shard.has_arrived(stream, commit) {
             self.stage.take(stream, &commit.settled);
             return Ok(());
@@ -261,6 +281,7 @@ fn partitions(place: &KafkaPlace, client: &Producer) -> Result<i32, LedgerError>
     let known = client.client().fetch_metadata(Some(topic), PATIENCE).map_err(|error| unreachable(&error))?;
     let there = known.topics().first().filter(|known| known.error().is_none() && !known.partitions().is_empty());
     if let Some(there) = there {
+        check_compaction(place)?;
         return i32::try_from(there.partitions().len()).map_err(|error| cannot(error.to_string()));
     }
     if !headwater_kafka::administrable(&place.cluster) {
@@ -287,4 +308,23 @@ fn partitions(place: &KafkaPlace, client: &Producer) -> Result<i32, LedgerError>
         std::thread::sleep(Duration::from_millis(100));
     }
     Err(cannot("it was created, and its partitions have not appeared".to_owned()))
+}
+
+/// A topic that deletes by age or size would forget what was delivered.
+fn check_compaction(place: &KafkaPlace) -> Result<(), LedgerError> {
+    if !headwater_kafka::administrable(&place.cluster) {
+        return Ok(());
+    }
+    let said = headwater_kafka::topic_option(&place.cluster, &place.topic, "cleanup.policy");
+    let policy =
+        said.map_err(|reason| LedgerError::Unavailable { topic: place.topic.clone(), doing: "find", reason })?;
+    if policy == "compact" {
+        return Ok(());
+    }
+    Err(LedgerError::Cluster {
+        topic: place.topic.clone(),
+        reason: format!(
+            "its `cleanup.policy` is `{policy}`: the ledger would be forgotten, and all be delivered again. Set it to `compact`"
+        ),
+    })
 }

@@ -12,7 +12,7 @@ use rdkafka::{
     producer::{DeliveryFuture, FutureRecord, Producer as _},
 };
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     thread,
     time::Duration,
 };
@@ -56,14 +56,16 @@ pub(super) type Books = BTreeMap<StreamKey, Book>;
 
 impl Shard {
     /// Takes a partition over: whoever held it before can commit nothing any more, and what they committed is read.
-    pub(super) fn take_over(
-        cluster: &KafkaCluster,
-        topic: &str,
-        group: &str,
-        partition: i32,
-    ) -> Result<Self, LedgerError> {
-        let id = format!("headwater-{group}-{topic}-{partition}");
-        let options = [("transactional.id", id.as_str()), ("linger.ms", "5"), ("compression.type", "lz4")];
+    pub(super) fn take_over(cluster: &KafkaCluster, topic: &str, partition: i32) -> Result<Self, LedgerError> {
+        // Without the group: whoever shares the topic shares its partitions, or fences.
+        let id = format!("headwater-{topic}-{partition}");
+        let options = [
+            ("transactional.id", id.as_str()),
+            ("linger.ms", "5"),
+            ("compression.type", "lz4"),
+            // Sizes are the topics' matter, and were compared with it.
+            ("message.max.bytes", "1000000000"),
+        ];
         let producer = headwater_kafka::producer(cluster, &options).map_err(|error| LedgerError::Cluster {
             topic: topic.to_owned(),
             reason: format!("`{}`: {}", error.field, error.problem),
@@ -255,8 +257,9 @@ pub(super) fn read(cluster: &KafkaCluster, topic: &str, partitions: &[i32]) -> R
     }
     consumer.assign(&assignment).map_err(|error| failed(&error))?;
     let mut books = Books::new();
-    let (mut open, mut silent) = (partitions.len(), 0);
-    while open > 0 {
+    let mut open: BTreeSet<i32> = partitions.iter().copied().collect();
+    let mut silent = 0;
+    while !open.is_empty() {
         match consumer.poll(PATIENCE) {
             Some(Ok(message)) => {
                 silent = 0;
@@ -274,7 +277,7 @@ pub(super) fn read(cluster: &KafkaCluster, topic: &str, partitions: &[i32]) -> R
                 let book = books.entry(entry.stream.clone()).or_default();
                 book.take(&entry.part, entry.value.as_deref()).map_err(|reason| damaged(topic, &entry, &reason))?;
             }
-            Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
+            Some(Err(KafkaError::PartitionEOF(partition))) => drop(open.remove(&partition)),
             Some(Err(error)) if verdict(&error) == Verdict::Retry && silent < ATTEMPTS => {
                 silent += 1;
                 thread::sleep(Duration::from_millis(100));
@@ -284,7 +287,6 @@ pub(super) fn read(cluster: &KafkaCluster, topic: &str, partitions: &[i32]) -> R
             None => return Err(failed(&KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut))),
         }
     }
-    books.retain(|_, book| book.exists());
     Ok(books)
 }
 

@@ -40,11 +40,6 @@ impl Stage {
         let later = std::mem::replace(staged, records);
         staged.extend(later);
     }
-
-    /// Forgets what waits for a stream: it is read again.
-    pub(super) fn clear(&self, stream: &StreamKey) {
-        self.waiting().remove(stream);
-    }
 }
 
 impl Outbox for Stage {

@@ -46,7 +46,10 @@ impl Driver {
         for stream in self.source.streams().into_iter().filter(|stream| *stream != own_stream) {
             let (key, copy) = (StreamKey { source: self.key.source.clone(), stream }, own.clone());
             self.with_ledger(move |ledger, _| {
-                ledger.load(&key, start)?;
+                // A stream that another instance reads is told there, and learns of it when it is taken over.
+                if ledger.owns(&key) {
+                    ledger.load(&key, start)?;
+                }
                 ledger.record_request(&key, &copy)
             })
             .await?;
