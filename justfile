@@ -24,6 +24,10 @@ ci:
 seeds SEEDS="1000":
     HEADWATER_SEEDS={{SEEDS}} cargo test --release -p headwater --test seeded -- --nocapture
 
+# Against real servers, which it installs. HEADWATER_KILLS=300 and HEADWATER_LONG=1 for the long form.
+real:
+    tests/real/run
+
 # What a committed event costs, from 10^4 to 10^7 events of history.
 bench-ledger:
     cargo run --release -p headwater-ledger --example cost
