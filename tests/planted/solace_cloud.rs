@@ -115,7 +115,7 @@ fn each_behaviour_of_solace_cloud_catches_a_mistake() {
         s.solace_cloud(|s| (s.retention_days, s.expires_per_request) = (8, Some(5)))
     });
     item(P, 9, Mistake::IgnoresContent, Lost, |s| s.solace_cloud(|s| s.changes_per_mille = 150));
-    item(P, 10, Mistake::TrustsTheTotal, Lost, |s| s.solace_cloud(|s| s.count_cap = Some(30)));
+    item(P, 10, Mistake::TrustsTheTotal, Lost, |s| s.solace_cloud(|s| s.count_cap = Some(20)));
     item(P, 11, Mistake::KnownTypesOnly, Lost, |s| Scenario { odd_per_mille: 300, ..s });
     always(P, 11, Mistake::TrustsIdOrder, Lost, |s| s);
     item(P, 12, Mistake::EndsOn(429), Lost, refused(Fault::throttle(RetryAfter::None)));
