@@ -292,14 +292,18 @@ mod tests {
                 }
             };
             write(&mut book, vec![Entry::beginning(&stream(), at(7)).unwrap()]);
+            let mut consumed = HashSet::new();
             for step in &steps {
                 match step {
+                    // Ids are used once.
+                    Step::Request(number, _) if consumed.contains(&number.to_string()) => {}
                     Step::Request(number, sent) => {
                         let request = request(*number, *sent);
                         memory.record_request(&stream(), &request).unwrap();
                         write(&mut book, vec![Entry::request(&stream(), &request).unwrap()]);
                     }
                     Step::Commit(commit) => {
+                        consumed.extend(commit.consumed.iter().cloned());
                         memory.commit(&stream(), commit).unwrap();
                         let entries = book.plan(&stream(), commit).unwrap();
                         write(&mut book, entries);
