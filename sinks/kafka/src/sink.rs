@@ -251,7 +251,10 @@ fn explain(topic: &str, brokers: &str, error: &KafkaError) -> String {
             "may not write idempotently: grant this user `IdempotentWrite`".to_owned()
         }
         Some(Code::MessageTimedOut | Code::AllBrokersDown | Code::BrokerTransportFailure) => {
-            format!("no answer from {brokers} in time: is the cluster up, and are address, TLS and SASL right?")
+            format!(
+                "no answer from {brokers} in time for topic `{topic}`: does it exist, is the cluster up, and are address, TLS and \
+                 SASL right?"
+            )
         }
         Some(Code::MessageSizeTooLarge) => format!(
             "too large for topic `{topic}`: raise its `max.message.bytes`, or lower `max_record_bytes` here, so that \
