@@ -140,7 +140,7 @@ async fn a_missing_topic_is_named_and_waited_for() {
     cluster.tell(move |cluster| cluster.topic_error("audit", unknown).unwrap());
     match sink.deliver(&[event("a", "b", true)]).await {
         Err(SinkError::Retry { reason, .. }) => {
-            assert!(reason.contains("topic `audit`") && reason.contains("exist"), "{reason}")
+            assert!(reason.contains("topic `audit`") && reason.contains("exist"), "{reason}");
         }
         other => panic!("{other:?}"),
     }
