@@ -15,7 +15,7 @@ use headwater_kafka::{Context, Producer};
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     config::FromClientConfigAndContext,
-    error::RDKafkaErrorCode,
+    error::{KafkaError, RDKafkaErrorCode},
     producer::{FutureRecord, Producer as _},
 };
 use shard::{Books, Shard};
@@ -265,49 +265,59 @@ fn lock(shard: &Mutex<Option<Shard>>) -> MutexGuard<'_, Option<Shard>> {
 
 /// How many partitions the topic has; it is made if there is none.
 fn partitions(place: &KafkaPlace, client: &Producer) -> Result<i32, LedgerError> {
-    let topic = &place.topic;
-    let cannot = |reason: String| LedgerError::Cluster { topic: topic.clone(), reason };
-    let unreachable = |error: &dyn std::fmt::Display| LedgerError::Unavailable {
-        topic: topic.clone(),
-        doing: "find",
-        reason: format!("{error}; is {} right, and the cluster up?", place.cluster.bootstrap_servers),
-    };
-    let config = headwater_kafka::client(&place.cluster).map_err(|error| cannot(error.to_string()))?;
-    let admin = AdminClient::from_config_and_context(&config, Context::new(&place.cluster))
-        .map_err(|error| unreachable(&error))?;
-    let new = NewTopic::new(topic, place.partitions, TopicReplication::Fixed(-1)).set("cleanup.policy", "compact");
-    let options = AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE));
-    // Whether it is there already is for the cluster to say: two instances may begin at once.
-    let known = client.client().fetch_metadata(Some(topic), PATIENCE).map_err(|error| unreachable(&error))?;
-    let there = known.topics().first().filter(|known| known.error().is_none() && !known.partitions().is_empty());
-    if let Some(there) = there {
+    if let Some(count) = count(place, client)? {
         check_compaction(place)?;
-        return i32::try_from(there.partitions().len()).map_err(|error| cannot(error.to_string()));
+        return Ok(count);
     }
-    if !headwater_kafka::administrable(&place.cluster) {
-        return Err(cannot(
-            "the topic does not exist, and with `oauthbearer` it cannot be made from here: create it with \
-                           `cleanup.policy=compact`"
-                .to_owned(),
-        ));
-    }
-    let made = block_on(admin.create_topics([&new], &options)).map_err(|error| unreachable(&error))?;
-    match made.into_iter().next() {
-        Some(Err((_, code))) if code != RDKafkaErrorCode::TopicAlreadyExists => {
-            let advice = "create it with `cleanup.policy=compact`, or allow this user to";
-            return Err(cannot(format!("the topic does not exist and cannot be created: {code}; {advice}")));
-        }
-        _ => {}
-    }
+    make(place)?;
     for _ in 0..50 {
-        let known = client.client().fetch_metadata(Some(topic), PATIENCE).map_err(|error| unreachable(&error))?;
-        let there = known.topics().first().filter(|known| known.error().is_none() && !known.partitions().is_empty());
-        if let Some(there) = there {
-            return i32::try_from(there.partitions().len()).map_err(|error| cannot(error.to_string()));
+        if let Some(count) = count(place, client)? {
+            return Ok(count);
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-    Err(cannot("it was created, and its partitions have not appeared".to_owned()))
+    let reason = "it was created, and its partitions have not appeared".to_owned();
+    Err(LedgerError::Cluster { topic: place.topic.clone(), reason })
+}
+
+/// How many partitions the topic has; `None` if there is no such topic yet.
+fn count(place: &KafkaPlace, client: &Producer) -> Result<Option<i32>, LedgerError> {
+    let known = client.client().fetch_metadata(Some(&place.topic), PATIENCE).map_err(|e| unreachable(place, &e))?;
+    let there = known.topics().first().filter(|known| known.error().is_none() && !known.partitions().is_empty());
+    let count = there.map(|there| i32::try_from(there.partitions().len())).transpose();
+    count.map_err(|error| LedgerError::Cluster { topic: place.topic.clone(), reason: error.to_string() })
+}
+
+/// Makes the topic. That it is there by now is fine: two instances may begin at once.
+fn make(place: &KafkaPlace) -> Result<(), LedgerError> {
+    let cannot = |reason: String| LedgerError::Cluster { topic: place.topic.clone(), reason };
+    if !headwater_kafka::administrable(&place.cluster) {
+        let reason = "the topic does not exist, and with `oauthbearer` it cannot be made from here: create it with \
+                      `cleanup.policy=compact`";
+        return Err(cannot(reason.to_owned()));
+    }
+    let config = headwater_kafka::client(&place.cluster).map_err(|error| cannot(error.to_string()))?;
+    let admin = AdminClient::from_config_and_context(&config, Context::new(&place.cluster))
+        .map_err(|error| unreachable(place, &error))?;
+    let new =
+        NewTopic::new(&place.topic, place.partitions, TopicReplication::Fixed(-1)).set("cleanup.policy", "compact");
+    let options = AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE));
+    let made = block_on(admin.create_topics([&new], &options)).map_err(|error| unreachable(place, &error))?;
+    match made.into_iter().next() {
+        Some(Err((_, code))) if code != RDKafkaErrorCode::TopicAlreadyExists => {
+            let advice = "create it with `cleanup.policy=compact`, or allow this user to";
+            Err(cannot(format!("the topic does not exist and cannot be created: {code}; {advice}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn unreachable(place: &KafkaPlace, error: &KafkaError) -> LedgerError {
+    LedgerError::Unavailable {
+        topic: place.topic.clone(),
+        doing: "find",
+        reason: format!("{error}; is {} right, and the cluster up?", place.cluster.bootstrap_servers),
+    }
 }
 
 /// A topic that deletes by age or size would forget what was delivered.
