@@ -1,14 +1,12 @@
 //! TLS towards the receiver: whom to trust, and who we are. rustls with ring, the same for both protocols.
 
 use headwater_contracts::{ConfigError, Tls};
+use headwater_sink_kit::believe_anyone;
 use rustls::{
-    DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::{
-        WebPkiServerVerifier,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    },
-    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    RootCertStore,
+    client::{WebPkiServerVerifier, danger::ServerCertVerifier},
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use std::{fs, path::Path, sync::Arc};
 
@@ -26,7 +24,7 @@ impl Trust {
         let provider = Arc::new(ring::default_provider());
         let verifier: Arc<dyn ServerCertVerifier> = if tls.verify == Some(false) {
             tracing::warn!("`tls.verify: false`: anyone on the way to the endpoint can read and forge what is sent");
-            Arc::new(Anyone(provider))
+            believe_anyone(provider)
         } else {
             let roots = Arc::new(roots(tls)?);
             WebPkiServerVerifier::builder_with_provider(roots, provider).build().map_err(|error| {
@@ -87,43 +85,4 @@ fn read(option: &str, path: &Path) -> Result<Vec<u8>, ConfigError> {
     fs::read(path).map_err(|error| {
         ConfigError::new(format!("tls.{option}"), format!("cannot read `{}`: {error}", path.display()))
     })
-}
-
-/// `verify: false`: any certificate will do, as long as its owner has signed the handshake.
-#[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

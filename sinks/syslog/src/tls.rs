@@ -1,11 +1,11 @@
 //! TLS towards the receiver: RFC 5425, on rustls with ring.
 
 use headwater_contracts::{ConfigError, Tls};
+use headwater_sink_kit::believe_anyone;
 use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
 use std::{path::Path, sync::Arc};
 
@@ -17,7 +17,7 @@ pub(crate) fn client(tls: &Tls) -> Result<Arc<ClientConfig>, ConfigError> {
         .map_err(|error| ConfigError::new("tls", format!("TLS cannot be used: {error}")))?;
     let builder = if tls.verify == Some(false) {
         tracing::warn!("`tls.verify: false`: anyone on the way to the receiver can read the events and take them away");
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider)))
+        builder.dangerous().with_custom_certificate_verifier(believe_anyone(provider))
     } else {
         builder.with_root_certificates(authorities(tls.ca_file.as_deref())?)
     };
@@ -67,44 +67,5 @@ fn certificates(field: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
         Ok(_) => Err(ConfigError::new(field, format!("`{}` holds no PEM certificate", path.display()))),
         Err(error) => Err(ConfigError::new(field, format!("cannot read `{}`: {error}", path.display()))),
-    }
-}
-
-/// `verify: false`: whoever answers is believed.
-#[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
