@@ -1,6 +1,6 @@
 //! What every encoding takes from an event: the names that Kafka keys and headers, OTLP attributes and syslog fields share.
 
-use chrono::DateTime;
+use chrono::{DateTime, Datelike as _};
 use headwater_contracts::{Event, Timestamp};
 use std::borrow::Cow;
 use vrl::{path::OwnedValuePath, value::Value};
@@ -76,10 +76,15 @@ impl<'a> Facts<'a> {
         self.text(&["metadata", "tenant_uid"])
     }
 
-    /// When it happened: OCSF's `time`, else what the source read, else when headwater read it.
+    /// When it happened: OCSF's `time`, else what the source read, else when headwater read it. Times of years that
+    /// RFC 3339 cannot write (0000 to 9999) are passed over.
     pub fn time(&self) -> Timestamp {
         let ocsf = self.get(&["class_uid"]).and_then(|_| self.integer(&["time"]));
-        ocsf.and_then(DateTime::from_timestamp_millis).or(self.event.time).unwrap_or(self.event.observed)
+        let written = |time: &Timestamp| (0..=9999).contains(&time.year());
+        ocsf.and_then(DateTime::from_timestamp_millis)
+            .filter(written)
+            .or(self.event.time.filter(written))
+            .unwrap_or(self.event.observed)
     }
 
     /// When headwater read it.

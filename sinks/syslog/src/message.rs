@@ -141,10 +141,9 @@ fn cut(mut text: String, room: usize) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// TIMESTAMP in UTC with milliseconds; a year that RFC 3339 cannot write is no timestamp.
+/// TIMESTAMP in UTC with milliseconds. Never `-`: many parsers do not know that it is allowed.
 fn timestamp(time: Timestamp) -> String {
-    let text = time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
-    if text.len() == "2026-01-15T00:00:00.000Z".len() { text } else { "-".to_owned() }
+    time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
 /// A header field: PRINTUSASCII, cut to its longest; `-` where there is nothing to say.

@@ -11,6 +11,20 @@ fn text() -> impl Strategy<Value = String> {
     prop_oneof![".{0,30}", "[\\]\\[\"\\\\=|\r\n\t\0\u{7f}\u{85}\u{2028}\u{feff}é🦀 -]{0,30}", "[a-z]{0,700}"]
 }
 
+/// Milliseconds: of our days, at the ends of what four digits of a year can write, and beyond what a calendar reaches.
+fn time() -> impl Strategy<Value = i64> {
+    const YEAR_0: i64 = -62_167_219_200_000;
+    const YEAR_10_000: i64 = 253_402_300_800_000;
+    let near = |end: i64| end - 2..end + 2;
+    prop_oneof![
+        0..2_000_000_000_000i64,
+        near(YEAR_0),
+        near(YEAR_10_000),
+        -8 * YEAR_10_000..8 * YEAR_10_000,
+        any::<i64>()
+    ]
+}
+
 /// As a sentence is sent: a byte order mark at its beginning would be taken for the protocol's.
 fn sentence(text: &str) -> String {
     blanks(text.trim_start_matches('\u{feff}'))
@@ -29,7 +43,7 @@ proptest! {
         body in prop_oneof![Just("json"), Just("cef"), Just("leef"), Just("message")],
         bom in any::<bool>(),
         max_length in 480usize..4000,
-        time in any::<i64>(),
+        time in time(),
         severity in 0i64..8,
     ) {
         let mut event = ocsf(&id, &user, &message);
@@ -76,7 +90,10 @@ proptest! {
             prop_assert_eq!(unescaped(last), message.replace('\0', " "));
         }
 
-        // A parser of other people's reads the same.
+        // A parser of other people's reads the same. It takes a field that is only a colon for the end of the header.
+        if [&read.app, &read.msgid].contains(&&":".to_owned()) {
+            return Ok(());
+        }
         let text = String::from_utf8(frame).unwrap();
         let other = syslog_loose::parse_message(&text, syslog_loose::Variant::RFC5424);
         prop_assert_eq!(other.protocol, syslog_loose::Protocol::RFC5424(1));
