@@ -24,14 +24,12 @@ const EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Reload {
     paths: Vec<PathBuf>,
     watch: bool,
-    state: String,
-    api: String,
+    fixed: [(&'static str, String); 3],
 }
 
 impl Reload {
     pub(crate) fn new(paths: &[PathBuf], watch: bool, pipeline: &Pipeline) -> Self {
-        let (state, api) = fixed(pipeline);
-        Self { paths: paths.to_vec(), watch, state, api }
+        Self { paths: paths.to_vec(), watch, fixed: fixed(pipeline) }
     }
 
     /// Waits until there is another configuration that can be run, leaves it in `next`, and stops the pipeline. One that
@@ -65,14 +63,11 @@ impl Reload {
 
     fn load(&self) -> Result<Assembled, Failure> {
         let assembled = assemble(&self.paths, Purpose::Run)?;
-        let (state, api) = fixed(&assembled.pipeline);
-        if state != self.state {
-            return Err(Failure::config("`state` has changed: what has been read is kept there; restart for that"));
+        let now = fixed(&assembled.pipeline);
+        match self.fixed.iter().zip(&now).find(|(before, now)| before != now) {
+            Some(((section, _), _)) => Err(Failure::config(format!("`{section}` has changed: restart for that"))),
+            None => Ok(assembled),
         }
-        if api != self.api {
-            return Err(Failure::config("`api` has changed: its address is in use; restart for that"));
-        }
-        Ok(assembled)
     }
 
     /// Returns when a file looks different; never without `--watch`.
@@ -91,9 +86,13 @@ impl Reload {
     }
 }
 
-/// What cannot change in a running process, as text to compare.
-fn fixed(pipeline: &Pipeline) -> (String, String) {
-    (format!("{:?}", pipeline.state), format!("{:?}", pipeline.api))
+/// What cannot change in a running process, as text to compare: what has been read is kept in the one, the others are in use.
+fn fixed(pipeline: &Pipeline) -> [(&'static str, String); 3] {
+    [
+        ("state", format!("{:?}", pipeline.state)),
+        ("api", format!("{:?}", pipeline.api)),
+        ("telemetry", format!("{:?}", pipeline.telemetry)),
+    ]
 }
 
 async fn hung_up(hangups: &mut Option<tokio::signal::unix::Signal>) {

@@ -9,10 +9,12 @@ use crate::{
     simulation, terminal,
 };
 use headwater_config::{Api, Pipeline, State};
+use headwater_contracts::Telemetry as Options;
 use headwater_ledger::Ledger;
 use headwater_runtime::{
     Board, Ending, RunError, RunOptions, Summary, SystemClock, Topology, api, run as run_pipeline,
 };
+use headwater_telemetry::Telemetry;
 use std::{
     convert::Infallible,
     path::{Path, PathBuf},
@@ -38,8 +40,6 @@ pub(crate) fn run(args: &RunArgs, log_format: LogFormat) -> Result<(), Failure> 
     };
     let letters = scratch.as_ref().map(|scratch| scratch.0.join("dead-letter"));
 
-    // Before anything counts.
-    let metrics = api.as_ref().and_then(|_| api::install_metrics());
     // Few threads: what one allocates and another frees stays with the first, so memory grows with their number. Each
     // sink may hold one in a write; transforms and the ledger share the others. The workers only read and hand on.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -47,11 +47,18 @@ pub(crate) fn run(args: &RunArgs, log_format: LogFormat) -> Result<(), Failure> 
         .worker_threads((cores() / 2).clamp(1, 4))
         .max_blocking_threads(cores().min(8) + assembled.pipeline.sinks.len() + 1)
         .build()?;
+    // Before anything counts.
+    let telemetry = assembled.pipeline.telemetry.as_ref().filter(|_| !args.simulate);
+    let telemetry = telemetry.map(|options| start_telemetry(options, &runtime)).transpose()?;
+    let instruments = telemetry.as_ref().and_then(|telemetry| telemetry.instruments(api::BOUNDARIES));
+    let wanted = api.is_some() || instruments.is_some();
+    let metrics = wanted.then(|| api::install_metrics(instruments)).flatten();
     let board = Board::default();
     let outcome = runtime.block_on(async {
         tokio::select! {
             outcome = run_all(args, assembled, &share, letters.as_deref(), &board) => outcome,
-            failure = serve_api(api, board.clone(), metrics) => Err(failure),
+            failure = serve_api(api, board.clone(), metrics.clone()) => Err(failure),
+            never = keep(metrics) => match never {},
             never = show(board.clone(), log_format) => match never {},
         }
     });
@@ -60,6 +67,9 @@ pub(crate) fn run(args: &RunArgs, log_format: LogFormat) -> Result<(), Failure> 
     drop(share);
     if args.once {
         super::remark(terminal::account(&board.snapshot()).trim_end());
+    }
+    if let Some(telemetry) = telemetry {
+        telemetry.shutdown();
     }
     // A sink may still hang in a write that nobody takes (a full pipe, a dead mount); what counts is settled or given up.
     runtime.shutdown_background();
@@ -154,6 +164,21 @@ async fn reloaded(
 ) -> Infallible {
     match reload {
         Some(reload) => reload.wait(files, stop, next).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Sends own metrics and traces from now on, over connections of `runtime`.
+fn start_telemetry(options: &Options, runtime: &tokio::runtime::Runtime) -> Result<Telemetry, Failure> {
+    let _context = runtime.enter();
+    let instance = format!("{:032x}", rand::random::<u128>());
+    Telemetry::start(options, env!("CARGO_PKG_VERSION"), &instance)
+        .map_err(|error| Failure::config(format!("error: `telemetry`, `{}`: {error}", error.field)))
+}
+
+async fn keep(metrics: Option<api::Metrics>) -> Infallible {
+    match metrics {
+        Some(metrics) => api::keep(metrics).await,
         None => std::future::pending().await,
     }
 }

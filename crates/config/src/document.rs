@@ -10,14 +10,25 @@ use std::{
 };
 
 /// The keys at the top of a file.
-pub(crate) const SECTIONS: &[&str] =
-    &["state", "api", "dead_letter", "ocsf_version", "sources", "transforms", "enrichment_tables", "sinks", "tests"];
+pub(crate) const SECTIONS: &[&str] = &[
+    "state",
+    "api",
+    "telemetry",
+    "dead_letter",
+    "ocsf_version",
+    "sources",
+    "transforms",
+    "enrichment_tables",
+    "sinks",
+    "tests",
+];
 
 /// The sections of all files, merged; components in the order read.
 #[derive(Default)]
 pub(crate) struct Document {
     pub(crate) state: Option<Entry>,
     pub(crate) api: Option<Entry>,
+    pub(crate) telemetry: Option<Entry>,
     pub(crate) dead_letter: Option<Entry>,
     pub(crate) ocsf_version: Option<Entry>,
     pub(crate) sources: Vec<Entry>,
@@ -117,6 +128,7 @@ impl Document {
         match section.key.as_str() {
             "state" => once(&mut self.state, section, diagnostics),
             "api" => once(&mut self.api, section, diagnostics),
+            "telemetry" => once(&mut self.telemetry, section, diagnostics),
             "dead_letter" => once(&mut self.dead_letter, section, diagnostics),
             "ocsf_version" => once(&mut self.ocsf_version, section, diagnostics),
             "sources" => components(&mut self.sources, section, diagnostics),

@@ -85,6 +85,7 @@ fn pipeline(
     }
     let state = document.state.as_ref().and_then(|entry| workshop.state(entry, diagnostics));
     let api = document.api.as_ref().and_then(|entry| workshop.api(entry, diagnostics));
+    let telemetry = document.telemetry.as_ref().and_then(|entry| workshop.telemetry(entry, diagnostics));
     let dead_letter = document.dead_letter.as_ref().and_then(|entry| workshop.dead_letter(entry, diagnostics));
     let dead_letter = dead_letter.unwrap_or_else(default_dead_letter);
     let ocsf_version = document.ocsf_version.as_ref().and_then(|entry| workshop.ocsf_version(entry, diagnostics));
@@ -110,6 +111,7 @@ fn pipeline(
     Pipeline {
         state: state.unwrap_or_else(default_state),
         api,
+        telemetry,
         dead_letter,
         ocsf_version: ocsf_version.unwrap_or_default(),
         sources,

@@ -2,7 +2,8 @@
 
 use crate::{Graph, Span, VrlText};
 use headwater_contracts::{
-    BuiltSource, ExportFormat, KafkaCluster, OcsfVersion, Period, Sasl, Sink, SinkOptions, SourceOptions, Tls,
+    BuiltSource, ExportFormat, KafkaCluster, OcsfVersion, Period, Sasl, Sink, SinkOptions, SourceOptions, Telemetry,
+    Tls,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -19,6 +20,8 @@ pub struct Pipeline {
     pub state: State,
     /// Where the HTTP API listens; `None` switches it off.
     pub api: Option<Api>,
+    /// Where own metrics and traces go; `None`: nowhere.
+    pub telemetry: Option<Telemetry>,
     /// Where rejected events go.
     pub dead_letter: DeadLetter,
     /// The release of OCSF that `normalize_ocsf` writes.

@@ -8,7 +8,7 @@ use crate::{
     },
     registry::generator,
 };
-use headwater_contracts::{OcsfVersion, SinkOptions, SourceOptions};
+use headwater_contracts::{OcsfVersion, SinkOptions, SourceOptions, Telemetry};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
@@ -43,6 +43,7 @@ pub fn json_schema(registry: &Registry) -> Value {
     let dead_letter = json!({ "anyOf": [{ "type": "string" }, keys::<DeadLetterKeys>(g)] });
     let test = g.subschema_for::<TestKeys>().to_value();
     let api = keys::<Api>(g);
+    let telemetry = keys::<Telemetry>(g);
     let ocsf_version = g.subschema_for::<OcsfVersion>().to_value();
     let mut root = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -52,6 +53,7 @@ pub fn json_schema(registry: &Registry) -> Value {
         "properties": {
             "state": described(one_of(states), "Where the ledger is. Default: a folder `./state`."),
             "api": described(api, "The HTTP API: health, metrics and the page. Omit to switch it off."),
+            "telemetry": described(telemetry, "headwater's own metrics and traces, by OTLP. Omit to switch them off."),
             "dead_letter": described(dead_letter, "Where rejected events go: `{ path: .. }`, or a sink's name."),
             "ocsf_version": described(ocsf_version, "The release of OCSF that `normalize.vrl` writes. Default: `1.6.0`."),
             "sources": described(named(sources), "What is read."),

@@ -1,4 +1,4 @@
-//! `state`, `api`, `dead_letter`, `ocsf_version` and `enrichment_tables`.
+//! `state`, `api`, `telemetry`, `dead_letter`, `ocsf_version` and `enrichment_tables`.
 
 use crate::{
     Api, Content, DeadLetter, Diagnostic, Diagnostics, Entry, KafkaState, State, Table, TableSpec,
@@ -6,7 +6,7 @@ use crate::{
     decode::Subject,
     keys::{CsvKeys, DeadLetterKeys, FileStateKeys, MmdbKeys},
 };
-use headwater_contracts::{ConfigError, OcsfVersion, Period};
+use headwater_contracts::{ConfigError, OcsfVersion, Period, Telemetry};
 use serde::de::DeserializeOwned;
 use std::path::PathBuf;
 
@@ -38,9 +38,7 @@ impl Workshop<'_> {
             "file" => State::File { path: self.tagged::<FileStateKeys>(entry, "`state`", diagnostics)?.path },
             _ => {
                 let state = self.tagged::<KafkaState>(entry, "`state`", diagnostics)?;
-                if let Err(problem) = check(&state) {
-                    let span = &entry.value.find(problem.field.split('.').next().unwrap_or_default()).0.span;
-                    diagnostics.push(Diagnostic::at(span, format!("`{}` of `state`: {problem}", problem.field)));
+                if !checked("state", entry, check(&state), diagnostics) {
                     return None;
                 }
                 State::Kafka(Box::new(state))
@@ -54,6 +52,16 @@ impl Workshop<'_> {
             return None;
         }
         self.decoder.decode_all(&entry.value, Subject::new("`api`", &entry.span), diagnostics)
+    }
+
+    /// Reads `telemetry`.
+    pub(crate) fn telemetry(&self, entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Telemetry> {
+        if entry.value.is_null() {
+            return None;
+        }
+        let subject = Subject::new("`telemetry`", &entry.span);
+        let telemetry: Telemetry = self.decoder.decode_all(&entry.value, subject, diagnostics)?;
+        checked("telemetry", entry, telemetry.check(), diagnostics).then_some(telemetry)
     }
 
     /// Reads `ocsf_version`.
@@ -98,6 +106,14 @@ impl Workshop<'_> {
         };
         Some(TableSpec { name: entry.key.clone(), table, span: entry.span.clone() })
     }
+}
+
+/// Whether a section is right; what is wrong is reported at the key that it is about.
+fn checked(section: &str, entry: &Entry, outcome: Result<(), ConfigError>, diagnostics: &mut Diagnostics) -> bool {
+    let Err(problem) = outcome else { return true };
+    let span = &entry.value.find(problem.field.split('.').next().unwrap_or_default()).0.span;
+    diagnostics.push(Diagnostic::at(span, format!("`{}` of `{section}`: {problem}", problem.field)));
+    false
 }
 
 /// What the types of the keys do not say.

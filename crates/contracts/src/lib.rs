@@ -27,6 +27,7 @@ mod request;
 mod secret;
 mod sink;
 mod source;
+mod telemetry;
 mod transform;
 
 pub use batch::{Batch, Outcome, Tally};
@@ -49,6 +50,7 @@ pub use request::{Method, PageEnd, Rejection, Request};
 pub use secret::Secret;
 pub use sink::{Delivery, Encode, Rejected, Sink, SinkError};
 pub use source::{Gap, Next, Plan, Record, Scan, Source, StreamView, Unreadable};
+pub use telemetry::{Telemetry, TelemetryProtocol};
 pub use transform::{Emit, Port, Transform};
 
 /// An instant, UTC. The ledger keeps milliseconds of it.

@@ -2,15 +2,49 @@
 
 use crate::status::{Board, Phase};
 use axum::{Json, Router, http::StatusCode, routing::get};
-use metrics_exporter_prometheus::PrometheusBuilder;
+use metrics::Recorder;
 pub use metrics_exporter_prometheus::PrometheusHandle as Metrics;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
+use metrics_util::layers::FanoutBuilder;
 use serde_json::{Value, json};
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 use tokio::net::TcpListener;
 
-/// Installs the process's metrics recorder. `None` if one is installed already (a second run in one test process).
-pub fn install_metrics() -> Option<Metrics> {
-    PrometheusBuilder::new().install_recorder().ok()
+/// Upper boundaries of the histograms' buckets, by name.
+pub const BOUNDARIES: &[(&str, &[f64])] = &[
+    ("headwater_request_seconds", &[0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0]),
+    // A minute to a month.
+    ("headwater_event_lateness_seconds", &[60.0, 600.0, 3600.0, 21_600.0, 86_400.0, 604_800.0, 2_592_000.0]),
+];
+
+/// How often what histograms were told is put into their buckets; without that it would pile up until somebody asks.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Installs the process's metrics recorder: for `/metrics`, and for whoever else wants to be told. `None` if one is installed already
+/// (a second run in one test process).
+pub fn install_metrics<R: Recorder + Send + Sync + 'static>(other: Option<R>) -> Option<Metrics> {
+    let mut builder = PrometheusBuilder::new();
+    for (name, boundaries) in BOUNDARIES {
+        builder = builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), boundaries).ok()?;
+    }
+    let recorder = builder.build_recorder();
+    let metrics = recorder.handle();
+    match other {
+        Some(other) => {
+            let both = FanoutBuilder::default().add_recorder(recorder).add_recorder(other).build();
+            metrics::set_global_recorder(both).ok()?;
+        }
+        None => metrics::set_global_recorder(recorder).ok()?,
+    }
+    Some(metrics)
+}
+
+/// Keeps a recorder small, until dropped.
+pub async fn keep(metrics: Metrics) -> std::convert::Infallible {
+    loop {
+        tokio::time::sleep(UPKEEP).await;
+        metrics.run_upkeep();
+    }
 }
 
 /// Binds the API. The address says where, also for port 0.

@@ -18,6 +18,7 @@ use crate::{
     lane::{Closed, InFlight, Lane, Work},
     settle::FULL_DISK_WAIT,
     status::{Line, Phase},
+    trace::Span as Trace,
 };
 use headwater_contracts::{
     Clock, Coverage, Next, Origin, OwnRequests, Period, ReadError, Retry, Scan, Source, Span, StartAt, StreamView,
@@ -241,9 +242,10 @@ impl Driver {
         let mut stack = vec![scan];
         while let Some(mut scan) = stack.pop() {
             tracing::debug!(source = %self.key.source, stream = %self.key.stream, "{}", scan.describe());
+            let mut trace = Trace::scan(&self.key, scan.describe());
             loop {
                 self.line.phase(Phase::Reading { scan: scan.describe(), progress: scan.progress() });
-                let failed = match self.page(scan.as_mut(), reading).await? {
+                let failed = match self.page(scan.as_mut(), reading, &trace).await? {
                     Ok(Next::More) => {
                         reading.backoff.reset();
                         reading.held.state = scan.state().or(reading.held.state.take());
@@ -272,6 +274,7 @@ impl Driver {
                     }
                     Err(error) => error,
                 };
+                trace.failed(&failed);
                 self.back_off(&failed, reading).await?;
                 if matches!(failed, ReadError::Denied(_) | ReadError::Malformed(_)) {
                     return Ok(false);

@@ -27,6 +27,7 @@ mod splitter;
 mod status;
 mod token;
 mod topology;
+mod trace;
 
 pub use clock::SystemClock;
 pub use dead_letter::{DeadLetter, DeadLetters};

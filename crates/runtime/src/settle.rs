@@ -9,6 +9,7 @@ use crate::{
     lane::{Dispatched, LaneContext},
     sink_driver::Job,
     topology::{Account, as_event},
+    trace::Span,
 };
 use headwater_contracts::Tally;
 use headwater_ledger::{Commit, LedgerError, StreamKey};
@@ -158,18 +159,21 @@ async fn write(context: &LaneContext, step: Commit) -> bool {
         return true;
     }
     let step = Arc::new(step);
+    let mut trace = Span::commit(&context.key, step.settled.len());
     loop {
         let (ledger, key, copy) = (context.ledger.clone(), context.key.clone(), step.clone());
         match tokio::task::spawn_blocking(move || ledger.commit(&key, &copy)).await {
             Ok(Ok(())) => break,
             Ok(Err(passing @ (LedgerError::Full { .. } | LedgerError::Unavailable { .. }))) => {
                 tracing::error!("{passing}");
+                trace.failed(&passing);
                 tokio::select! {
                     () = context.clock.sleep(FULL_DISK_WAIT) => {}
                     () = context.failure.happened() => return false,
                 }
             }
             Ok(Err(error)) => {
+                trace.failed(&error);
                 context.failure.set(error.to_string());
                 return false;
             }

@@ -1,6 +1,6 @@
 //! One task per sink: gathers batches of all lanes, delivers within the batch limits, retries, answers per batch.
 
-use crate::{backoff::Backoff, failure::Failure, hurry::Hurry};
+use crate::{backoff::Backoff, failure::Failure, hurry::Hurry, trace::Span};
 use headwater_contracts::{BatchOptions, Clock, Event, OnReject, Rejected, Sink, SinkError, SinkOptions};
 use std::{collections::HashMap, ops::Range, sync::Arc};
 use tokio::sync::{mpsc, oneshot};
@@ -72,14 +72,18 @@ impl SinkDriver {
     async fn deliver(&mut self, events: &[Event]) -> Option<Vec<Rejected>> {
         let mut backoff = Backoff::new(self.options.retry);
         loop {
+            let mut trace = Span::delivery(&self.name, events.len());
             let (reason, after) = match self.sink.deliver(events).await {
                 Ok(delivery) => return Some(delivery.rejected),
                 Err(SinkError::Retry { reason, after }) => (reason, after),
                 Err(SinkError::Fatal(reason)) => {
+                    trace.failed(&reason);
                     self.failure.set(format!("sink `{}`: {reason}", self.name));
                     return None;
                 }
             };
+            trace.failed(&reason);
+            drop(trace);
             let wait = backoff.next(after);
             metrics::counter!("headwater_sink_retries_total", "sink" => self.name.clone()).increment(1);
             if self.give_up_after.is_some_and(|limit| backoff.attempts() >= limit) {

@@ -5,6 +5,7 @@ use crate::{
     http::Answer,
     splitter::{Page, SplitError, Splitter},
     status::Phase,
+    trace::Span,
 };
 use bytes::Bytes;
 use headwater_contracts::{Echo, Next, PageEnd, ReadError, Record, Rejection, Scan};
@@ -15,6 +16,7 @@ impl Driver {
         &self,
         scan: &mut dyn Scan,
         reading: &mut Reading,
+        trace: &Span,
     ) -> Result<Result<Next, ReadError>, Halt> {
         if let Err(error) = self.log_in(reading).await? {
             return Ok(Err(error));
@@ -22,14 +24,19 @@ impl Driver {
         let request = scan.request();
         let own = self.announce(&request, self.source.leaves_echoes(), reading).await?;
         let token = self.http.tokens().map(|tokens| (tokens.number(), tokens));
+        let mut trace = trace.request(request.method.as_str(), &request.path);
         let sent = self.clock.monotonic();
         let answered = self.unless_halted(self.http.send(&request, &own.user_agent, self.server_now())).await?;
         self.line.update(|line| line.requests += 1);
         let mut answer = match answered {
             Ok(answer) => answer,
-            Err(error) => return Ok(Err(ReadError::Transient(error.to_string()))),
+            Err(error) => {
+                trace.failed(&error);
+                return Ok(Err(ReadError::Transient(error.to_string())));
+            }
         };
         let status = answer.status;
+        trace.set("http.response.status_code", i64::from(status));
         metrics::counter!("headwater_requests_total", "source" => self.key.source.clone(), "status" => status.to_string())
             .increment(1);
         metrics::histogram!("headwater_request_seconds", "source" => self.key.source.clone())
@@ -48,14 +55,17 @@ impl Driver {
         }
         let server_time = self.server_now();
         if !(200..300).contains(&status) {
+            trace.failed(&status);
             let body = self.unless_halted(answer.error_body()).await?;
             let (retry_after, content_type) = (answer.retry_after, answer.content_type.clone());
             return Ok(scan.rejected(&Rejection { status, retry_after, content_type, body }));
         }
         match self.body(scan, &mut answer, reading).await? {
             Ok(page) => Ok(scan.page(&PageEnd { envelope: &page.envelope, records: page.records, server_time })),
-            Err(error @ ReadError::Malformed(_)) => Ok(scan.unusable(error)),
-            Err(error) => Ok(Err(error)),
+            Err(error) => {
+                trace.failed(&error);
+                Ok(if matches!(error, ReadError::Malformed(_)) { scan.unusable(error) } else { Err(error) })
+            }
         }
     }
 

@@ -1,0 +1,163 @@
+//! Exporters for either protocol.
+
+use headwater_contracts::{ConfigError, Telemetry as Options, TelemetryProtocol, Tls};
+use opentelemetry_otlp::{
+    ExporterBuildError, MetricExporter, SpanExporter, WithExportConfig, WithHttpConfig, WithTonicConfig,
+};
+use std::{collections::HashMap, fs, path::Path, str::FromStr};
+use tonic::{
+    metadata::{MetadataKey, MetadataMap, MetadataValue},
+    transport::{Certificate, ClientTlsConfig, Identity},
+};
+
+/// What the exporters of both signals share.
+pub(crate) struct Exporters<'a> {
+    options: &'a Options,
+    transport: Transport,
+}
+
+enum Transport {
+    Grpc { tls: Option<ClientTlsConfig>, headers: MetadataMap },
+    Http { client: reqwest::blocking::Client, headers: HashMap<String, String> },
+}
+
+impl<'a> Exporters<'a> {
+    pub(crate) fn new(options: &'a Options) -> Result<Self, ConfigError> {
+        if options.tls.as_ref().is_some_and(|tls| tls.verify == Some(false)) {
+            let problem = "cannot be switched off here: name the receiver's authority in `ca_file`";
+            return Err(ConfigError::new("tls.verify", problem));
+        }
+        let transport = match options.protocol {
+            TelemetryProtocol::Grpc => Transport::Grpc { tls: grpc_tls(options)?, headers: metadata(options)? },
+            TelemetryProtocol::Http => {
+                let headers = options.headers.iter();
+                let headers = headers.map(|(name, value)| (name.clone(), value.expose().to_owned())).collect();
+                Transport::Http { client: http_client(options)?, headers }
+            }
+        };
+        Ok(Self { options, transport })
+    }
+
+    pub(crate) fn metrics(&self) -> Result<MetricExporter, ConfigError> {
+        let built = match &self.transport {
+            Transport::Grpc { tls, headers } => {
+                let builder = MetricExporter::builder().with_tonic().with_endpoint(self.options.endpoint.as_str());
+                let builder = builder.with_timeout(self.options.timeout.to_std()).with_metadata(headers.clone());
+                match tls {
+                    Some(tls) => builder.with_tls_config(tls.clone()).build(),
+                    None => builder.build(),
+                }
+            }
+            Transport::Http { client, headers } => MetricExporter::builder()
+                .with_http()
+                .with_endpoint(self.path("v1/metrics"))
+                .with_timeout(self.options.timeout.to_std())
+                .with_headers(headers.clone())
+                .with_http_client(client.clone())
+                .build(),
+        };
+        built.map_err(|error| unusable(&error))
+    }
+
+    pub(crate) fn traces(&self) -> Result<SpanExporter, ConfigError> {
+        let built = match &self.transport {
+            Transport::Grpc { tls, headers } => {
+                let builder = SpanExporter::builder().with_tonic().with_endpoint(self.options.endpoint.as_str());
+                let builder = builder.with_timeout(self.options.timeout.to_std()).with_metadata(headers.clone());
+                match tls {
+                    Some(tls) => builder.with_tls_config(tls.clone()).build(),
+                    None => builder.build(),
+                }
+            }
+            Transport::Http { client, headers } => SpanExporter::builder()
+                .with_http()
+                .with_endpoint(self.path("v1/traces"))
+                .with_timeout(self.options.timeout.to_std())
+                .with_headers(headers.clone())
+                .with_http_client(client.clone())
+                .build(),
+        };
+        built.map_err(|error| unusable(&error))
+    }
+
+    /// The URL of a signal (OTLP 1.x, "OTLP/HTTP Request").
+    fn path(&self, signal: &str) -> String {
+        format!("{}/{signal}", self.options.endpoint.as_str().trim_end_matches('/'))
+    }
+}
+
+fn unusable(error: &ExporterBuildError) -> ConfigError {
+    ConfigError::new("endpoint", format!("no exporter can be made for it: {error}"))
+}
+
+fn metadata(options: &Options) -> Result<MetadataMap, ConfigError> {
+    let mut headers = MetadataMap::new();
+    for (name, value) in &options.headers {
+        let wrong = |what: &str| ConfigError::new(format!("headers.{name}"), format!("is no {what} of gRPC metadata"));
+        let key = MetadataKey::from_str(&name.to_ascii_lowercase()).map_err(|_| wrong("name"))?;
+        let mut value = MetadataValue::from_str(value.expose()).map_err(|_| wrong("value"))?;
+        value.set_sensitive(true);
+        headers.insert(key, value);
+    }
+    Ok(headers)
+}
+
+fn grpc_tls(options: &Options) -> Result<Option<ClientTlsConfig>, ConfigError> {
+    if options.endpoint.scheme() != "https" {
+        return Ok(None);
+    }
+    let mut config = ClientTlsConfig::new().with_native_roots();
+    if let Some(tls) = &options.tls {
+        if let Some(path) = &tls.ca_file {
+            config = config.ca_certificate(Certificate::from_pem(read("ca_file", path)?));
+        }
+        if let Some((cert, key)) = identity(tls)? {
+            config = config.identity(Identity::from_pem(cert, key));
+        }
+    }
+    Ok(Some(config))
+}
+
+fn http_client(options: &Options) -> Result<reqwest::blocking::Client, ConfigError> {
+    let mut builder = reqwest::blocking::Client::builder()
+        .timeout(options.timeout.to_std())
+        .redirect(reqwest::redirect::Policy::none());
+    if let Some(tls) = &options.tls {
+        if let Some(path) = &tls.ca_file {
+            let none = || ConfigError::new("tls.ca_file", format!("`{}` holds no PEM certificate", path.display()));
+            let authorities = reqwest::Certificate::from_pem_bundle(&read("ca_file", path)?).map_err(|_| none())?;
+            if authorities.is_empty() {
+                return Err(none());
+            }
+            builder = builder.tls_certs_merge(authorities);
+        }
+        if let Some((cert, mut key)) = identity(tls)? {
+            key.push(b'\n');
+            key.extend(cert);
+            let identity = reqwest::Identity::from_pem(&key).map_err(|error| {
+                ConfigError::new("tls.cert_file", format!("no usable client certificate and key: {error}"))
+            })?;
+            builder = builder.identity(identity);
+        }
+    }
+    builder.build().map_err(|error| ConfigError::new("tls", error.to_string()))
+}
+
+/// PEM.
+type Pem = Vec<u8>;
+
+/// The client certificate chain and its key.
+fn identity(tls: &Tls) -> Result<Option<(Pem, Pem)>, ConfigError> {
+    match (&tls.cert_file, &tls.key_file) {
+        (Some(cert), Some(key)) => Ok(Some((read("cert_file", cert)?, read("key_file", key)?))),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(ConfigError::new("tls.cert_file", "a client certificate needs its `key_file`")),
+        (None, Some(_)) => Err(ConfigError::new("tls.key_file", "a client key needs its `cert_file`")),
+    }
+}
+
+fn read(option: &str, path: &Path) -> Result<Pem, ConfigError> {
+    fs::read(path).map_err(|error| {
+        ConfigError::new(format!("tls.{option}"), format!("cannot read `{}`: {error}", path.display()))
+    })
+}
