@@ -1,6 +1,6 @@
 //! Apache Kafka in KRaft mode: one or three nodes, each broker and controller.
 
-use crate::{certificates::Certificates, java::kafka_class, process::Process};
+use crate::{Network, Proxy, certificates::Certificates, java::kafka_class, process::Process};
 use std::{
     collections::hash_map::RandomState,
     fmt::Write as _,
@@ -40,11 +40,19 @@ pub enum Protocol {
     SaslPlaintext,
     /// SASL over TLS, for any client.
     SaslSsl,
+    /// Neither encrypted nor authenticated, through a network that [`RealKafka::network`] rules.
+    Proxied,
 }
 
 impl Protocol {
-    const ALL: [Protocol; 5] =
-        [Protocol::Plaintext, Protocol::Ssl, Protocol::MutualTls, Protocol::SaslPlaintext, Protocol::SaslSsl];
+    const ALL: [Protocol; 6] = [
+        Protocol::Plaintext,
+        Protocol::Ssl,
+        Protocol::MutualTls,
+        Protocol::SaslPlaintext,
+        Protocol::SaslSsl,
+        Protocol::Proxied,
+    ];
 
     /// The name of its listener, and Kafka's name of the protocol.
     fn names(self) -> (&'static str, &'static str) {
@@ -54,6 +62,7 @@ impl Protocol {
             Protocol::MutualTls => ("MTLS", "SSL"),
             Protocol::SaslPlaintext => ("SASL_PLAINTEXT", "SASL_PLAINTEXT"),
             Protocol::SaslSsl => ("SASL_SSL", "SASL_SSL"),
+            Protocol::Proxied => ("PROXIED", "PLAINTEXT"),
         }
     }
 }
@@ -65,6 +74,15 @@ pub struct Options {
     pub brokers: usize,
     /// More server properties, such as `("message.max.bytes", "1000")`; the last of a name wins.
     pub properties: Vec<(String, String)>,
+    /// A disk of so many MiB for each broker, which [`RealKafka::fill_disk`] can fill: a file system in memory, for which this must run as
+    /// root or be allowed `sudo`. None: the disk of temporary files.
+    pub disk_mib: Option<u32>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { brokers: 1, properties: Vec::new(), disk_mib: None }
+    }
 }
 
 /// A record, as Kafka's console consumer prints it.
@@ -93,6 +111,8 @@ pub struct RealKafka {
 
 struct Node {
     ports: [u16; Protocol::ALL.len()],
+    proxy: Proxy,
+    disk: Option<Disk>,
     properties: PathBuf,
     log: PathBuf,
     /// None when it was stopped or killed.
@@ -102,7 +122,7 @@ struct Node {
 impl RealKafka {
     /// Starts 1 or 3 brokers on free ports of 127.0.0.1, and waits until all take part.
     pub fn start(brokers: usize) -> RealKafka {
-        RealKafka::with(&Options { brokers, properties: Vec::new() })
+        RealKafka::with(&Options { brokers, ..Options::default() })
     }
 
     /// The same, with more to choose.
@@ -116,10 +136,15 @@ impl RealKafka {
         let nodes = (1..=options.brokers)
             .map(|id| {
                 let ports = [(); Protocol::ALL.len()].map(|()| port());
+                let proxy = Proxy::start(ports[Protocol::Proxied as usize]);
+                let data = folder.path().join(format!("data-{id}"));
+                let disk = options.disk_mib.map(|mib| Disk::mount(data, mib));
                 let properties = folder.path().join(format!("{id}.properties"));
-                let text = server_properties(id, &controllers, ports, folder.path(), &certificates, options);
+                let text =
+                    server_properties(id, &controllers, ports, proxy.port(), folder.path(), &certificates, options);
                 fs::write(&properties, text).expect("a file of ours");
-                Node { ports, properties, log: folder.path().join(format!("{id}.log")), process: Mutex::new(None) }
+                let log = folder.path().join(format!("{id}.log"));
+                Node { ports, proxy, disk, properties, log, process: Mutex::new(None) }
             })
             .collect();
         let kafka = RealKafka { nodes, certificates, folder };
@@ -135,7 +160,11 @@ impl RealKafka {
 
     /// Addresses of all brokers, as `bootstrap.servers` takes them.
     pub fn bootstrap(&self, protocol: Protocol) -> String {
-        let at = |node: &Node| format!("127.0.0.1:{}", node.ports[protocol as usize]);
+        let port = |node: &Node| match protocol {
+            Protocol::Proxied => node.proxy.port(),
+            _ => node.ports[protocol as usize],
+        };
+        let at = |node: &Node| format!("127.0.0.1:{}", port(node));
         self.nodes.iter().map(at).collect::<Vec<_>>().join(",")
     }
 
@@ -170,11 +199,38 @@ impl RealKafka {
     /// Most of the brokers must run with it.
     pub fn restart(&self, n: usize) {
         let node = self.node(n);
-        if let Some(mut process) = node.process.lock().expect("no test panicked here").take() {
+        if let Some(mut process) = node.process.lock().expect("no test panicked here").take()
+            && process.runs()
+        {
             process.stop(PATIENCE);
         }
         node.spawn();
         node.wait();
+    }
+
+    /// Changes the network to all brokers, for clients of [`Protocol::Proxied`].
+    pub fn network(&self, network: Network) {
+        self.nodes.iter().for_each(|node| node.proxy.set(network));
+    }
+
+    /// Closes the connections of these clients.
+    pub fn reset_connections(&self) {
+        self.nodes.iter().for_each(|node| node.proxy.reset());
+    }
+
+    /// Fills the disk of broker `n`, which has one of its own, to the last byte.
+    pub fn fill_disk(&self, n: usize) {
+        self.node(n).disk.as_ref().expect("`disk_mib` was chosen").fill();
+    }
+
+    /// Ends [`RealKafka::fill_disk`].
+    pub fn free_disk(&self, n: usize) {
+        self.node(n).disk.as_ref().expect("`disk_mib` was chosen").free();
+    }
+
+    /// Whether broker `n` runs: one that meets a full disk ends by itself.
+    pub fn runs(&self, n: usize) -> bool {
+        self.node(n).process.lock().expect("no test panicked here").as_mut().is_some_and(Process::runs)
     }
 
     /// The process id of broker `n`.
@@ -298,11 +354,53 @@ impl Node {
     }
 }
 
+/// A file system in memory, unmounted when dropped.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn mount(at: PathBuf, mib: u32) -> Disk {
+        fs::create_dir_all(&at).expect("a folder of ours");
+        let size = format!("size={mib}m,mode=0777");
+        as_root(&["mount", "-t", "tmpfs", "-o", &size, "headwater-test"], &at);
+        Disk(at)
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.0.join("ballast")
+    }
+
+    fn fill(&self) {
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(self.ballast()).expect("a file of ours");
+        for size in [1 << 20, 4096, 1] {
+            while file.write_all(&vec![0; size]).is_ok() {}
+        }
+    }
+
+    fn free(&self) {
+        fs::remove_file(self.ballast()).expect("a file of ours");
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        as_root(&["umount", "--lazy"], &self.0);
+    }
+}
+
+fn as_root(command: &[&str], path: &Path) {
+    let status = Command::new(command[0]).args(&command[1..]).arg(path).stderr(Stdio::null()).status();
+    if !status.is_ok_and(|status| status.success()) {
+        let status = Command::new("sudo").arg("-n").args(command).arg(path).status();
+        assert!(status.is_ok_and(|status| status.success()), "needs root: {command:?} {}", path.display());
+    }
+}
+
 /// `server.properties` of one node.
 fn server_properties(
     id: usize,
     controllers: &[u16],
     ports: [u16; Protocol::ALL.len()],
+    proxied: u16,
     folder: &Path,
     certificates: &Certificates,
     options: &Options,
@@ -311,6 +409,10 @@ fn server_properties(
     let voters = controllers.iter().enumerate().map(|(n, port)| format!("{}@127.0.0.1:{port}", n + 1)).collect();
     let own =
         Protocol::ALL.iter().zip(ports).map(|(protocol, port)| format!("{}://127.0.0.1:{port}", protocol.names().0));
+    let advertised = Protocol::ALL.iter().zip(ports).map(|(protocol, port)| {
+        let port = if *protocol == Protocol::Proxied { proxied } else { port };
+        format!("{}://127.0.0.1:{port}", protocol.names().0)
+    });
     let controller = format!("CONTROLLER://127.0.0.1:{}", controllers[id - 1]);
     let protocols = Protocol::ALL.map(|protocol| format!("{}:{}", protocol.names().0, protocol.names().1)).join(",");
     let (replicas, in_sync) = if options.brokers == 1 { (1, 1) } else { (options.brokers, 2) };
@@ -329,8 +431,8 @@ default.replication.factor={replicas}
 min.insync.replicas={in_sync}
 ",
         listed(voters),
-        listed(own.clone().chain([controller]).collect()),
-        listed(own.collect()),
+        listed(own.chain([controller]).collect()),
+        listed(advertised.collect()),
         folder.join(format!("data-{id}")).display(),
     );
     for topic in ["offsets.topic", "transaction.state.log", "share.coordinator.state.topic"] {

@@ -1,4 +1,5 @@
-//! Real servers for tests: Apache Kafka and a schema registry, on this machine, without containers.
+//! Real servers for tests: Apache Kafka and a schema registry, on this machine, without containers; and networks and disks that
+//! fail.
 //!
 //! `tests/real/kafka/install` installs them; a test that needs one is `#[ignore]`d, stands in a file `real_kafka*.rs`, and
 //! `tests/real/kafka/run` runs it:
@@ -19,8 +20,10 @@ mod certificates;
 mod java;
 mod kafka;
 mod process;
+mod proxy;
 mod registry;
 
 pub use certificates::Certificates;
 pub use kafka::{Options, PASSWORD, Protocol, RealKafka, Record, USER};
+pub use proxy::{Network, Proxy};
 pub use registry::Registry;

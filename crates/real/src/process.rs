@@ -44,6 +44,11 @@ impl Process {
         self.child.id()
     }
 
+    /// Whether it has not ended yet.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.child.try_wait().expect("the state of a child").is_none()
+    }
+
     /// What the process has printed.
     pub(crate) fn printed(&self) -> String {
         let mut text = Vec::new();
