@@ -244,6 +244,7 @@ fn a_receiver_that_is_not_there_costs_a_run_nothing_but_a_moment_at_its_end() {
         let done = support::command(dir.path(), &["run", "--once"]).env("RECEIVER_KEY", "k").output().unwrap();
         assert!(done.status.success(), "{}", support::stderr(&done));
         assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
+        assert!(support::stderr(&done).contains("ExportError"), "{}", support::stderr(&done));
     }
 }
 

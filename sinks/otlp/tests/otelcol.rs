@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use headwater_contracts::{Event, Sink, SinkError};
+use headwater_real::{Network, Proxy};
 use headwater_sink_otlp::{Mapping, OtlpConfig, OtlpSink, request};
 use headwater_testkit::sink_suite::event;
 use opentelemetry_proto::tonic::{
@@ -307,56 +308,108 @@ async fn a_collector_spoken_to_in_the_wrong_way_is_a_persons_matter_and_takes_no
     assert!(collector.written().is_empty());
 }
 
-/// Kills and restarts while events are delivered: all arrive; copies only of what was unanswered at a kill.
+/// Delivers until `trouble` is over, and compares what the collector has with what was sent: all arrive; copies only of what was
+/// unanswered when something went wrong.
+async fn through(
+    name: &str,
+    collector: &Mutex<Collector>,
+    mut sink: OtlpSink,
+    trouble: impl FnOnce() + Send + 'static,
+) {
+    const BATCH: usize = 40;
+    let over = Arc::new(AtomicBool::new(false));
+    let ends = over.clone();
+    let trouble = std::thread::spawn(move || {
+        trouble();
+        ends.store(true, Ordering::SeqCst);
+    });
+    let (mut sent, mut retries, mut runner) = (Vec::new(), 0, TestRunner::deterministic());
+    while !over.load(Ordering::SeqCst) || sent.len() < 1000 {
+        let events = generated(&mut runner, &format!("{name}-{}", sent.len()), BATCH);
+        loop {
+            match sink.deliver(&events).await {
+                Ok(delivery) => {
+                    assert_eq!(delivery.rejected, []);
+                    break;
+                }
+                Err(SinkError::Retry { .. }) => retries += 1,
+                Err(SinkError::Fatal(reason)) => panic!("{reason}"),
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        sent.extend(events);
+    }
+    trouble.join().unwrap();
+    let (written, expected) = (by_id(collector.lock().unwrap().written()), by_id(expected(&sent)));
+    let mut copies = 0;
+    for (id, expected) in &expected {
+        let found = written.get(id).unwrap_or_else(|| panic!("lost: {id}"));
+        assert!(found.iter().all(|one| *one == expected[0]), "changed: {id}");
+        copies += found.len() - 1;
+    }
+    assert_eq!(written.len(), expected.len(), "invented");
+    assert!(retries > 0, "the trouble was felt");
+    println!("{name}: {} events: 0 lost, 0 invented, {copies} copies, {retries} retries", sent.len());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a collector: tests/real/otlp/run"]
 async fn kills_and_restarts_of_the_collector_lose_and_invent_nothing() {
-    const BATCH: usize = 40;
     for receiver in ["GRPC", "HTTP"] {
         let collector = Arc::new(Mutex::new(Collector::new()));
-        let mut sink = collector.lock().unwrap().sink(receiver, json!({"max_request_bytes": "8KiB", "timeout": "5s"}));
-        let over = Arc::new(AtomicBool::new(false));
-        let chaos = {
-            let (collector, over) = (collector.clone(), over.clone());
-            std::thread::spawn(move || {
-                for round in 0..20_u64 {
-                    std::thread::sleep(Duration::from_millis(20 + round * 37 % 130));
-                    let mut collector = collector.lock().unwrap();
-                    collector.signal(if round % 3 == 2 { "-TERM" } else { "-KILL" });
-                    collector.again();
-                }
-                over.store(true, Ordering::SeqCst);
-            })
-        };
-        let (mut sent, mut retries, mut runner) = (Vec::new(), 0, TestRunner::deterministic());
-        while !over.load(Ordering::SeqCst) || sent.len() < 1000 {
-            let events = generated(&mut runner, &format!("{receiver}-{}", sent.len()), BATCH);
-            loop {
-                match sink.deliver(&events).await {
-                    Ok(delivery) => {
-                        assert_eq!(delivery.rejected, []);
-                        break;
-                    }
-                    Err(SinkError::Retry { .. }) => retries += 1,
-                    Err(SinkError::Fatal(reason)) => panic!("{reason}"),
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
+        let sink = collector.lock().unwrap().sink(receiver, json!({"max_request_bytes": "8KiB", "timeout": "5s"}));
+        let victim = collector.clone();
+        let kills = move || {
+            for round in 0..20_u64 {
+                std::thread::sleep(Duration::from_millis(20 + round * 37 % 130));
+                let mut collector = victim.lock().unwrap();
+                collector.signal(if round % 3 == 2 { "-TERM" } else { "-KILL" });
+                collector.again();
             }
-            sent.extend(events);
-        }
-        chaos.join().unwrap();
-        let (written, expected) = (by_id(collector.lock().unwrap().written()), by_id(expected(&sent)));
-        let mut copies = 0;
-        for (id, expected) in &expected {
-            let found = written.get(id).unwrap_or_else(|| panic!("lost: {id}"));
-            assert!(found.iter().all(|one| *one == expected[0]), "changed: {id}");
-            copies += found.len() - 1;
-        }
-        assert_eq!(written.len(), expected.len(), "invented");
-        assert!(retries > 0, "the kills were felt");
-        println!(
-            "{receiver}: {} events over 20 kills and restarts: 0 lost, 0 invented, {copies} copies, {retries} retries",
-            sent.len()
-        );
+        };
+        through(&format!("{receiver}, 20 kills and restarts"), &collector, sink, kills).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a collector: tests/real/otlp/run"]
+async fn a_network_that_is_cut_loses_and_invents_nothing() {
+    for receiver in ["GRPC", "HTTP"] {
+        let collector = Mutex::new(Collector::new());
+        let network = Arc::new(Proxy::start(collector.lock().unwrap().ports[receiver]));
+        let keys = json!({
+            "endpoint": format!("http://127.0.0.1:{}", network.port()),
+            "protocol": if receiver == "GRPC" { "grpc" } else { "http" },
+            "max_request_bytes": "8KiB",
+            "timeout": "1s",
+        });
+        let sink = serde_json::from_value::<OtlpConfig>(keys).unwrap().sink().unwrap();
+        let proxy = network.clone();
+        let cuts = move || {
+            for round in 0..24_u64 {
+                let moment = |most: u64| std::thread::sleep(Duration::from_millis(10 + round * 37 % most));
+                moment(130);
+                match round % 4 {
+                    0 => proxy.reset(),
+                    // What was sent is never answered, and then the connection is gone.
+                    1 => {
+                        proxy.set(Network::Mute);
+                        moment(90);
+                        proxy.reset();
+                    }
+                    2 => {
+                        proxy.set(Network::Cut);
+                        moment(300);
+                    }
+                    // Longer than the sink's patience.
+                    _ => {
+                        proxy.set(Network::Mute);
+                        std::thread::sleep(Duration::from_millis(1200));
+                    }
+                }
+                proxy.set(Network::Open);
+            }
+        };
+        through(&format!("{receiver}, a network cut 24 times"), &collector, sink, cuts).await;
     }
 }
