@@ -7,6 +7,7 @@ use crate::{
     parser::{Data, Message, parse},
 };
 use headwater_contracts::{Event, Sink};
+use headwater_real::{Network, Proxy};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -264,6 +265,46 @@ async fn parses_every_field(name: &'static str) {
     }
 }
 
+/// How often each event stands in the server's file, by its id. Waits for as many messages.
+fn copies(server: &Server, messages: usize) -> BTreeMap<String, usize> {
+    let mut copies: BTreeMap<String, usize> = BTreeMap::new();
+    for line in server.parsed(messages) {
+        let uid = line["msg"].as_str().and_then(|msg| serde_json::from_str::<Value>(msg).ok());
+        let uid = uid.and_then(|event| Some(event["metadata"]["uid"].as_str()?.to_owned()));
+        *copies.entry(uid.unwrap_or_else(|| format!("invented: {line}"))).or_default() += 1;
+    }
+    copies
+}
+
+/// The network passes nothing for a while, again and again, shorter than the sink's patience: that is only slow.
+async fn cut(name: &'static str) {
+    const EVENTS: usize = 3000;
+    let server = Server::start(name);
+    let events: Vec<Event> = (0..EVENTS).map(|i| made(&ocsf(&format!("e-{i}"), "ana", "read"))).collect();
+    let mut options = server.options("octets");
+    let network = Arc::new(Proxy::start(server.ports["OCTETS"]));
+    options["address"] = json!(format!("127.0.0.1:{}", network.port()));
+    options["write_timeout"] = json!("30s");
+    let mut sink = sink(options);
+    for (number, batch) in events.chunks(20).enumerate() {
+        if number % 15 == 7 {
+            network.set(Network::Cut);
+            let network = network.clone();
+            tokio::task::spawn_blocking(move || {
+                std::thread::sleep(Duration::from_millis(300));
+                network.set(Network::Open);
+            });
+        }
+        deliver(&mut *sink, batch).await;
+    }
+    sink.close().await.unwrap();
+    let copies = copies(&server, EVENTS);
+    assert!(copies.values().all(|copies| *copies == 1), "{copies:?}");
+    assert_eq!(copies.len(), EVENTS);
+    assert!(events.iter().all(|event| copies.contains_key(&event.id)));
+    println!("{name}: octets, a network cut 10 times: {EVENTS} sent, 0 lost, 0 doubled, 0 invented");
+}
+
 /// The server ends and comes back, in the middle of a run, once asked to and once killed.
 async fn restarts(name: &'static str, input: &'static str) {
     const EVENTS: usize = 6000;
@@ -314,12 +355,7 @@ async fn restarts(name: &'static str, input: &'static str) {
     assert_eq!(windows.len(), 2);
     assert!(retries > 0, "the restarts were noticed");
 
-    let mut copies: BTreeMap<String, usize> = BTreeMap::new();
-    for line in server.parsed(usize::MAX) {
-        let uid = line["msg"].as_str().and_then(|msg| serde_json::from_str::<Value>(msg).ok());
-        let uid = uid.and_then(|event| Some(event["metadata"]["uid"].as_str()?.to_owned()));
-        *copies.entry(uid.unwrap_or_else(|| format!("invented: {line}"))).or_default() += 1;
-    }
+    let copies = copies(&server, usize::MAX);
     let sent: BTreeSet<&str> = events.iter().map(|event| event.id.as_str()).collect();
     let invented: Vec<&String> = copies.keys().filter(|uid| !sent.contains(uid.as_str())).collect();
     assert!(invented.is_empty(), "{invented:?}");
@@ -356,5 +392,13 @@ async fn servers_that_restart_invent_nothing_and_lose_only_what_they_had_not_rea
         for input in ["octets", "tls"] {
             restarts(name, input).await;
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs rsyslog and syslog-ng: tests/real/syslog/run"]
+async fn a_network_that_is_cut_and_heals_costs_nothing() {
+    for name in ["rsyslog", "syslog-ng"] {
+        cut(name).await;
     }
 }
