@@ -26,12 +26,13 @@ pub(crate) struct Reload {
     watch: bool,
     state: String,
     api: String,
+    topics: String,
 }
 
 impl Reload {
     pub(crate) fn new(paths: &[PathBuf], watch: bool, pipeline: &Pipeline) -> Self {
-        let (state, api) = fixed(pipeline);
-        Self { paths: paths.to_vec(), watch, state, api }
+        let Fixed { state, api, topics } = fixed(pipeline);
+        Self { paths: paths.to_vec(), watch, state, api, topics }
     }
 
     /// Waits until there is another configuration that can be run, leaves it in `next`, and stops the pipeline. One that
@@ -65,12 +66,17 @@ impl Reload {
 
     fn load(&self) -> Result<Assembled, Failure> {
         let assembled = assemble(&self.paths, Purpose::Run)?;
-        let (state, api) = fixed(&assembled.pipeline);
+        let Fixed { state, api, topics } = fixed(&assembled.pipeline);
         if state != self.state {
             return Err(Failure::config("`state` has changed: what has been read is kept there; restart for that"));
         }
         if api != self.api {
             return Err(Failure::config("`api` has changed: its address is in use; restart for that"));
+        }
+        if topics != self.topics {
+            return Err(Failure::config(
+                "sources of `type: kafka` have changed, or what stands beside them: restart for that",
+            ));
         }
         Ok(assembled)
     }
@@ -92,8 +98,21 @@ impl Reload {
 }
 
 /// What cannot change in a running process, as text to compare.
-fn fixed(pipeline: &Pipeline) -> (String, String) {
-    (format!("{:?}", pipeline.state), format!("{:?}", pipeline.api))
+struct Fixed {
+    state: String,
+    api: String,
+    topics: String,
+}
+
+fn fixed(pipeline: &Pipeline) -> Fixed {
+    let topics: Vec<_> = pipeline.consumers.iter().map(|spec| (&spec.name, &spec.options)).collect();
+    // A ledger is not begun in the middle of a run.
+    let needs_no_ledger = crate::consumers::stage(pipeline).is_some();
+    Fixed {
+        state: format!("{:?}", pipeline.state),
+        api: format!("{:?}", pipeline.api),
+        topics: format!("{topics:?} {needs_no_ledger}"),
+    }
 }
 
 async fn hung_up(hangups: &mut Option<tokio::signal::unix::Signal>) {

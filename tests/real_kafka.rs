@@ -3,25 +3,19 @@
 //! `HEADWATER_KILLS` sets the number of kills (30 without it).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::naive_bytecount)] // this is a test
 
+#[path = "support/kafka.rs"]
+mod kafka;
 mod support;
 
-use headwater_contracts::{Clock, Timestamp};
-use headwater_real::{Certificates, Options, PASSWORD, Protocol, RealKafka, USER};
-use headwater_runtime::SystemClock;
-use headwater_simulator::{Kind, Provider, Scenario, Simulator};
+use headwater_contracts::Timestamp;
+use headwater_real::{Certificates, PASSWORD, Protocol, RealKafka, USER};
+use headwater_simulator::{Kind, Provider};
+use kafka::{Origin, finish, folder, goes_on, kills};
 use rand::{Rng, SeedableRng, rngs::StdRng};
-use rdkafka::{
-    ClientConfig, Message, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer},
-    error::KafkaError,
-};
+use rdkafka::Message;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fmt::Write as _,
-    fs,
-    io::Read as _,
-    path::Path,
-    sync::Arc,
     time::{Duration, Instant},
 };
 use support::Headwater;
@@ -29,46 +23,11 @@ use support::Headwater;
 const TOPIC: &str = "audit";
 const PARTITIONS: u32 = 4;
 
-fn kills() -> u32 {
-    std::env::var("HEADWATER_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(30)
-}
-
-/// A broker that forgets the dead soon, so that a kill costs a second and not ten.
+/// A broker with the topic that events go to.
 fn broker(brokers: usize) -> RealKafka {
-    let kafka =
-        RealKafka::with(&Options { brokers, properties: vec![("group.min.session.timeout.ms".into(), "500".into())] });
+    let kafka = kafka::brokers(brokers);
     kafka.create_topic(TOPIC, PARTITIONS, &[]);
     kafka
-}
-
-/// A simulated provider and the YAML of its source.
-struct Origin {
-    simulator: Simulator,
-    provider: Provider,
-}
-
-impl Origin {
-    fn new(provider: Provider, events: u32, seed: u64) -> Self {
-        let scenario = Scenario::new().seed(seed).history(5, events).pactflow(|p| p.default_page_size = 20);
-        let simulator = Simulator::start(provider, scenario, Arc::new(SystemClock)).unwrap();
-        Self { simulator, provider }
-    }
-
-    fn yaml(&self) -> String {
-        let (provider, credential) = (self.provider, self.simulator.credential());
-        let (key, more) = match provider {
-            Provider::Mural => ("api_key", ", min_call_interval: 0s"),
-            Provider::SolaceCloud => ("token", ", min_call_interval: 0s"),
-            // Up to this moment, so that all that is there by now is read.
-            Provider::Api7 => ("token", ", settle: 0s"),
-            _ => ("token", ""),
-        };
-        format!(
-            "  {provider}: {{ type: {provider}, endpoint: \"{}\", {key}: \"{credential}\", start_at: earliest, page_size: 100, \
-             rate_limit: {{ requests: 1000000, per: 1s }}, retry: {{ initial: 10ms, max: 50ms }}{more} }}\n",
-            self.simulator.url(),
-        )
-    }
 }
 
 /// The pipeline of an instance: sources, ledger and sink on one cluster.
@@ -91,42 +50,16 @@ fn pipeline(kafka: &str, origins: &[Origin], state: &str, sink: &str) -> String 
     yaml
 }
 
-fn folder(yaml: &str) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("pipeline.yaml"), yaml).unwrap();
-    dir
-}
-
 /// How often each event stands in the topic, for readers who see what is committed. Keys are the events' ids.
 fn committed(kafka: &str) -> HashMap<String, usize> {
     read(kafka, "read_committed")
 }
 
 fn read(kafka: &str, isolation: &str) -> HashMap<String, usize> {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", kafka)
-        .set("group.id", "test-reader")
-        .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "true")
-        .set("isolation.level", isolation)
-        .create()
-        .unwrap();
-    let mut all = TopicPartitionList::new();
-    for partition in 0..PARTITIONS {
-        all.add_partition_offset(TOPIC, i32::try_from(partition).unwrap(), Offset::Beginning).unwrap();
-    }
-    consumer.assign(&all).unwrap();
-    let (mut seen, mut open) = (HashMap::new(), PARTITIONS);
-    while open > 0 {
-        match consumer.poll(Duration::from_secs(30)).expect("the broker answers") {
-            Ok(message) => {
-                let key = String::from_utf8(message.key().unwrap().to_vec()).unwrap();
-                let _: serde_json::Value = serde_json::from_slice(message.payload().unwrap()).expect("a whole event");
-                *seen.entry(key).or_default() += 1;
-            }
-            Err(KafkaError::PartitionEOF(_)) => open -= 1,
-            Err(error) => panic!("{error}"),
-        }
+    let mut seen = HashMap::new();
+    for record in kafka::records(kafka, TOPIC, PARTITIONS, isolation) {
+        let _: serde_json::Value = serde_json::from_slice(record.payload().unwrap()).expect("a whole event");
+        *seen.entry(kafka::key(&record)).or_default() += 1;
     }
     seen
 }
@@ -161,22 +94,6 @@ fn compare(name: &str, origins: &[Origin], cut: Timestamp, seen: &HashMap<String
     assert!(invented.is_empty(), "{name}: invented {invented:?}");
     assert!(duplicates.is_empty(), "{name}: doubled {duplicates:?}");
     assert_eq!(own, 0, "{name}: own queries were delivered");
-}
-
-fn goes_on(headwater: &mut Headwater) {
-    if headwater.child.try_wait().unwrap().is_some() {
-        let mut said = String::new();
-        headwater.err.read_to_string(&mut said).unwrap();
-        panic!("headwater ended by itself:\n{said}");
-    }
-}
-
-/// A last life that is left alone.
-fn finish(dir: &Path) -> Timestamp {
-    let cut = SystemClock.now();
-    let done = support::command(dir, &["run", "--once", "--log", "warn"]).output().unwrap();
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    cut
 }
 
 /// Kills at random moments: between two requests, in the middle of a transaction, while a partition is taken over.

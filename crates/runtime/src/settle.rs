@@ -11,7 +11,7 @@ use crate::{
     topology::{Account, as_event},
 };
 use headwater_contracts::Tally;
-use headwater_ledger::{Commit, LedgerError, StreamKey};
+use headwater_ledger::{Commit, StreamKey};
 use std::{
     io,
     sync::{Arc, PoisonError},
@@ -29,7 +29,7 @@ pub(crate) const FULL_DISK_WAIT: Duration = Duration::from_secs(5);
 pub(crate) async fn settle(context: LaneContext, mut batches: mpsc::Receiver<Dispatched>) {
     let context = Arc::new(context);
     let mut settled = 0;
-    let worth = context.ledger.commit_events();
+    let worth = context.commits.commit_events();
     let mut gathered = Commit::default();
     let mut writing = None;
     while let Some(batch) = batches.recv().await {
@@ -159,10 +159,10 @@ async fn write(context: &LaneContext, step: Commit) -> bool {
     }
     let step = Arc::new(step);
     loop {
-        let (ledger, key, copy) = (context.ledger.clone(), context.key.clone(), step.clone());
-        match tokio::task::spawn_blocking(move || ledger.commit(&key, &copy)).await {
+        let (commits, key, copy) = (context.commits.clone(), context.key.clone(), step.clone());
+        match tokio::task::spawn_blocking(move || commits.commit(&key, &copy)).await {
             Ok(Ok(())) => break,
-            Ok(Err(passing @ (LedgerError::Full { .. } | LedgerError::Unavailable { .. }))) => {
+            Ok(Err(passing)) if passing.passes() => {
                 tracing::error!("{passing}");
                 tokio::select! {
                     () = context.clock.sleep(FULL_DISK_WAIT) => {}
