@@ -1,9 +1,9 @@
 //! From a configuration to something that runs: loads, compiles every VRL text, reports all problems at once.
 
-use crate::{Failure, imports, plugins};
+use crate::{Failure, consumers, imports, plugins};
 use headwater_config::{
-    DeadLetter, Diagnostic, Diagnostics, LoadOptions, Loaded, OnError, Pipeline, ProcessEnvironment, State, Table,
-    TestEvent, Transform as Spec, UnitTest, VrlText,
+    DeadLetter, Diagnostic, Diagnostics, LoadOptions, Loaded, OnError, Pipeline, ProcessEnvironment, Table, TestEvent,
+    Transform as Spec, UnitTest, VrlText,
 };
 use headwater_contracts::{Clock, Transform};
 use headwater_runtime::{
@@ -66,14 +66,10 @@ pub(crate) fn assemble(paths: &[PathBuf], purpose: Purpose) -> Result<Assembled,
             diagnostics.push(Diagnostic::at(&source.span, format!("source `{}`{field}: {problem}", source.name)));
         }
     }
-    // A sink that needs more of the ledger than a file has says so before anything runs.
-    if matches!(pipeline.state, State::File { .. }) && purpose != Purpose::Simulate {
-        for sink in &mut pipeline.sinks {
-            if let Err(problem) = sink.sink.join(None) {
-                let message = format!("sink `{}`, `{}`: {problem}", sink.name, problem.field);
-                diagnostics.push(Diagnostic::at(&sink.span, message));
-            }
-        }
+    if purpose == Purpose::Simulate {
+        consumers::refuse_simulation(&pipeline, &mut diagnostics);
+    } else {
+        consumers::join_sinks(&mut pipeline, &mut diagnostics);
     }
     // Whoever looks at what was done needs no files any more.
     if purpose != Purpose::Inspect {
@@ -266,7 +262,9 @@ pub(crate) fn topology(assembled: Assembled, letters: Option<&Path>) -> Result<T
             options: sink.options,
         })
         .collect();
-    Ok(Topology { sources, imports, transforms, sinks, dead_letters })
+    // Which of the topics are read here shows when the group has shared them.
+    let consumers = Vec::new();
+    Ok(Topology { sources, imports, consumers, transforms, sinks, dead_letters })
 }
 
 struct LetterFile(DeadLetterFile);

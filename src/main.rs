@@ -4,6 +4,7 @@ mod allocator;
 mod assemble;
 mod cli;
 mod commands;
+mod consumers;
 mod imports;
 mod plugins;
 mod reload;

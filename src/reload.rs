@@ -24,7 +24,7 @@ const EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Reload {
     paths: Vec<PathBuf>,
     watch: bool,
-    fixed: [(&'static str, String); 3],
+    fixed: [(&'static str, String); 4],
 }
 
 impl Reload {
@@ -65,7 +65,7 @@ impl Reload {
         let assembled = assemble(&self.paths, Purpose::Run)?;
         let now = fixed(&assembled.pipeline);
         match self.fixed.iter().zip(&now).find(|(before, now)| before != now) {
-            Some(((section, _), _)) => Err(Failure::config(format!("`{section}` has changed: restart for that"))),
+            Some(((section, _), _)) => Err(Failure::config(format!("changed: {section}; restart for that"))),
             None => Ok(assembled),
         }
     }
@@ -87,11 +87,15 @@ impl Reload {
 }
 
 /// What cannot change in a running process, as text to compare: what has been read is kept in the one, the others are in use.
-fn fixed(pipeline: &Pipeline) -> [(&'static str, String); 3] {
+fn fixed(pipeline: &Pipeline) -> [(&'static str, String); 4] {
+    let topics: Vec<_> = pipeline.consumers.iter().map(|spec| (&spec.name, &spec.options)).collect();
+    // A ledger is not begun in the middle of a run.
+    let needs_no_ledger = crate::consumers::stage(pipeline).is_some();
     [
-        ("state", format!("{:?}", pipeline.state)),
-        ("api", format!("{:?}", pipeline.api)),
-        ("telemetry", format!("{:?}", pipeline.telemetry)),
+        ("`state`", format!("{:?}", pipeline.state)),
+        ("`api`", format!("{:?}", pipeline.api)),
+        ("`telemetry`", format!("{:?}", pipeline.telemetry)),
+        ("sources of `type: kafka`, or what stands beside them", format!("{topics:?} {needs_no_ledger}")),
     ]
 }
 

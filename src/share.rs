@@ -1,69 +1,170 @@
-//! What of the pipeline is this process's: all of it, or its share of a group's streams.
+//! What of the pipeline is this process's: all of it, or its share of a group's streams and of topics' partitions.
 
-use crate::Failure;
-use headwater_config::KafkaState;
-use headwater_ledger::{FileLedger, KafkaLedger, KafkaPlace, Ledger, Membership, Seat};
-use std::{collections::BTreeSet, convert::Infallible, path::Path, sync::Arc};
+use crate::{Failure, consumers};
+use headwater_config::{KafkaState, Pipeline, State};
+use headwater_kafka::{Assigned, Membership, Seat};
+use headwater_ledger::{FileLedger, KafkaLedger, KafkaPlace, Ledger, MemoryLedger, Stage};
+use headwater_runtime::{ConsumerSpec, SystemClock};
+use headwater_source_kafka::{Subscription, TopicsConsumer};
+use std::{convert::Infallible, path::Path, sync::Arc};
 use tokio::sync::watch;
 
-/// Whom this process shares the streams with.
-pub(crate) enum Share {
-    /// With nobody: the ledger is a file, and locked.
+/// Whom this process shares the work with.
+pub(crate) struct Share {
+    base: Base,
+    /// Topics, and our seats in the groups that read them.
+    topics: Vec<(String, Subscription)>,
+}
+
+/// Whose the streams are that are read from providers.
+enum Base {
+    /// This process's: the ledger is a file, and locked.
     Alone(Arc<FileLedger>),
-    /// With the instances of a group, by Kafka's group protocol.
+    /// Those of a group, shared by Kafka's group protocol.
     Group { place: Box<KafkaPlace>, membership: Membership },
+    /// Nobody's: there are none. Records wait here for the offsets of what they were made of.
+    Nothing(Arc<Stage>),
 }
 
 /// A time during which the share does not change.
 pub(crate) struct Turn {
     /// The ledger of what is ours.
     pub(crate) ledger: Arc<dyn Ledger>,
-    group: Option<(Arc<KafkaLedger>, Arc<BTreeSet<i32>>)>,
+    group: Option<(Arc<KafkaLedger>, Arc<Assigned>)>,
+    topics: Vec<(String, Arc<TopicsConsumer>, Arc<Assigned>)>,
+}
+
+impl Turn {
+    /// What is ours of topics.
+    pub(crate) fn consumers(&self) -> Vec<ConsumerSpec> {
+        let specs = self
+            .topics
+            .iter()
+            .map(|(name, consumer, _)| ConsumerSpec { name: name.clone(), consumer: consumer.clone() });
+        specs.collect()
+    }
 }
 
 impl Share {
-    /// The whole pipeline, with a ledger in a folder.
+    /// The whole pipeline, with a ledger in a folder. It reads no topics.
     pub(crate) fn alone(path: &Path) -> Result<Self, Failure> {
-        Ok(Self::Alone(Arc::new(FileLedger::open(path).map_err(Failure::run)?)))
+        let ledger = FileLedger::open(path).map_err(Failure::run)?;
+        Ok(Self { base: Base::Alone(Arc::new(ledger)), topics: Vec::new() })
     }
 
-    /// A share of the streams, with a ledger in Kafka.
-    pub(crate) fn of_group(state: &KafkaState) -> Result<Self, Failure> {
+    /// What the pipeline says: its ledger, if it needs one, and seats in the groups of its topics.
+    pub(crate) fn of(pipeline: &Pipeline) -> Result<Self, Failure> {
+        let base = match (consumers::stage(pipeline), &pipeline.state) {
+            (Some(stage), _) => Base::Nothing(stage),
+            (None, State::File { path }) => Base::Alone(Arc::new(FileLedger::open(path).map_err(Failure::run)?)),
+            (None, State::Kafka(state)) => Self::of_group(state)?,
+        };
+        let mut topics = Vec::new();
+        for spec in &pipeline.consumers {
+            let joined = Subscription::join(consumers::topics(spec));
+            let joined = joined.map_err(|error| Failure::run(format!("source `{}`: {error}", spec.name)))?;
+            topics.push((spec.name.clone(), joined));
+        }
+        Ok(Self { base, topics })
+    }
+
+    fn of_group(state: &KafkaState) -> Result<Base, Failure> {
         let place = place(state);
         // The topic has to be there before the group shares it.
         KafkaLedger::open(place.clone()).map_err(Failure::run)?;
-        let membership = Membership::join(&place).map_err(Failure::run)?;
-        Ok(Self::Group { place: Box::new(place), membership })
+        let joined = Membership::join(&place.group());
+        let membership =
+            joined.map_err(|error| Failure::run(format!("the ledger in topic `{}`: {error}", place.topic)))?;
+        Ok(Base::Group { place: Box::new(place), membership })
+    }
+
+    fn seats(&self) -> Vec<watch::Receiver<Seat>> {
+        let of_ledger = match &self.base {
+            Base::Group { membership, .. } => Some(membership.seat()),
+            Base::Alone(_) | Base::Nothing(_) => None,
+        };
+        of_ledger.into_iter().chain(self.topics.iter().map(|(_, topics)| topics.seat())).collect()
+    }
+
+    /// Waits until every group has made up its mind. None is held up meanwhile: two instances would wait for each other.
+    async fn assigned(&self) -> Result<Vec<Arc<Assigned>>, Failure> {
+        let mut seats = self.seats();
+        loop {
+            for seat in &mut seats {
+                let decided = seat.wait_for(|seat| !matches!(seat, Seat::Waiting)).await;
+                decided.map_err(|_| Failure::run("the group has ended"))?;
+            }
+            self.hold();
+            let mut all = Vec::new();
+            for seat in &seats {
+                match &*seat.borrow() {
+                    Seat::Assigned(assigned) => all.push(assigned.clone()),
+                    Seat::Lost(reason) => return Err(Failure::run(reason)),
+                    Seat::Waiting => {}
+                }
+            }
+            if all.len() == seats.len() {
+                return Ok(all);
+            }
+            self.release();
+        }
+    }
+
+    fn hold(&self) {
+        if let Base::Group { membership, .. } = &self.base {
+            membership.hold();
+        }
+        self.topics.iter().for_each(|(_, topics)| topics.hold());
+    }
+
+    fn release(&self) {
+        if let Base::Group { membership, .. } = &self.base {
+            membership.release();
+        }
+        self.topics.iter().for_each(|(_, topics)| topics.release());
     }
 
     /// Waits for a share. Each has a ledger of its own: what is left over from the last one cannot reach into it.
     pub(crate) async fn turn(&self) -> Result<Turn, Failure> {
-        let (place, membership) = match self {
-            Self::Alone(ledger) => return Ok(Turn { ledger: ledger.clone(), group: None }),
-            Self::Group { place, membership } => (place, membership),
+        let mut assigned = self.assigned().await?.into_iter();
+        let mut group = None;
+        let (ledger, stage): (Arc<dyn Ledger>, _) = match &self.base {
+            Base::Alone(ledger) => (ledger.clone(), None),
+            Base::Nothing(stage) => {
+                let stage = Arc::new(Stage::new(stage.cluster().clone()));
+                (Arc::new(MemoryLedger::beside(stage.clone())), Some(stage))
+            }
+            Base::Group { place, .. } => {
+                let ours = assigned.next().ok_or_else(|| Failure::run("the group has ended"))?;
+                let place = KafkaPlace::clone(place);
+                let opened = tokio::task::spawn_blocking(move || KafkaLedger::open(place)).await;
+                let opened = opened.map_err(|panic| Failure::run(format!("the ledger crashed: {panic}")))?;
+                let ledger = Arc::new(opened.map_err(Failure::run)?);
+                ledger.own(&ours.partitions.iter().map(|(_, partition)| *partition).collect());
+                tracing::info!(partitions = ours.partitions.len(), "this instance reads the streams of its share");
+                group = Some((ledger.clone(), ours));
+                let stage = ledger.stage();
+                (ledger, Some(stage))
+            }
         };
-        let mut seats = membership.seat();
-        let seat = seats.wait_for(|seat| !matches!(seat, Seat::Waiting)).await;
-        let assigned = match seat.map_err(|_| Failure::run("the group has ended"))?.clone() {
-            Seat::Assigned(assigned) => assigned,
-            Seat::Lost(reason) => return Err(Failure::run(reason)),
-            Seat::Waiting => return Err(Failure::run("the group has ended")),
-        };
-        membership.hold();
-        let place = KafkaPlace::clone(place);
-        let opened = tokio::task::spawn_blocking(move || KafkaLedger::open(place)).await;
-        let ledger =
-            opened.map_err(|panic| Failure::run(format!("the ledger crashed: {panic}")))?.map_err(Failure::run)?;
-        ledger.own(&assigned);
-        let ledger = Arc::new(ledger);
-        tracing::info!(partitions = assigned.len(), "this instance reads the streams of its share");
-        Ok(Turn { ledger: ledger.clone(), group: Some((ledger, assigned)) })
+        let mut topics = Vec::new();
+        for ((name, subscription), ours) in self.topics.iter().zip(assigned) {
+            tracing::info!(source = %name, partitions = ours.partitions.len(), "this instance reads its share of the topics");
+            // Beside a ledger in a file no sink leaves records anywhere.
+            let stage = stage.clone().unwrap_or_else(|| Arc::new(Stage::new(subscription.cluster().clone())));
+            let consumer = subscription.consumer(ours.clone(), stage, Arc::new(SystemClock));
+            topics.push((name.clone(), Arc::new(consumer), ours));
+        }
+        Ok(Turn { ledger, group, topics })
     }
 
     /// Stops the run as soon as the share is another one.
     pub(crate) async fn until_lost(&self, turn: &Turn, stop: &watch::Sender<bool>) -> Infallible {
-        if let (Self::Group { membership, .. }, Some((_, assigned))) = (self, &turn.group) {
-            let changed = membership.seat().wait_for(|seat| !same(seat, assigned)).await.is_ok();
+        let mut changes: Vec<_> = self.seats().into_iter().zip(turn.assigned()).collect();
+        let waits = changes.iter_mut().map(|(seat, assigned)| Box::pin(seat.wait_for(|seat| !same(seat, assigned))));
+        let waits: Vec<_> = waits.collect();
+        if !waits.is_empty() {
+            let changed = futures::future::select_all(waits).await.0.is_ok();
             if changed {
                 tracing::info!("the group shares its streams anew");
                 let _ = stop.send(true);
@@ -74,16 +175,32 @@ impl Share {
 
     /// Lets go of what was ours. Whether it is lost: the share has changed, or another instance has taken of it.
     pub(crate) fn let_go(&self, turn: &Turn) -> bool {
-        let (Self::Group { membership, .. }, Some((ledger, assigned))) = (self, &turn.group) else { return false };
-        let lost = ledger.is_fenced() || !same(&membership.seat().borrow(), assigned);
-        ledger.close();
-        membership.release();
-        lost
+        let changed =
+            self.seats().into_iter().zip(turn.assigned()).any(|(seat, assigned)| !same(&seat.borrow(), assigned));
+        let mut fenced = false;
+        if let Some((ledger, _)) = &turn.group {
+            fenced |= ledger.is_fenced();
+            ledger.close();
+        }
+        for (_, consumer, _) in &turn.topics {
+            fenced |= consumer.is_fenced();
+            consumer.close();
+        }
+        self.release();
+        changed || fenced
+    }
+}
+
+impl Turn {
+    /// What each group has given us, in the order of the seats.
+    fn assigned(&self) -> impl Iterator<Item = &Arc<Assigned>> {
+        let of_ledger = self.group.iter().map(|(_, assigned)| assigned);
+        of_ledger.chain(self.topics.iter().map(|(_, _, assigned)| assigned))
     }
 }
 
 /// Each assignment is one of its own, also where it names the same partitions: between two, another instance may have had them.
-fn same(seat: &Seat, assigned: &Arc<BTreeSet<i32>>) -> bool {
+fn same(seat: &Seat, assigned: &Arc<Assigned>) -> bool {
     matches!(seat, Seat::Assigned(now) if Arc::ptr_eq(now, assigned))
 }
 

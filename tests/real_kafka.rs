@@ -3,25 +3,19 @@
 //! `HEADWATER_KILLS` sets the number of kills, of all providers together (30 without it).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::naive_bytecount)] // this is a test
 
+#[path = "support/kafka.rs"]
+mod kafka;
 mod support;
 
-use headwater_contracts::{Clock, Timestamp};
+use headwater_contracts::Timestamp;
 use headwater_real::{Certificates, Network, Options, PASSWORD, Protocol, RealKafka, USER};
-use headwater_runtime::SystemClock;
-use headwater_simulator::{ANYPOINT_ORGANIZATIONS, Kind, Provider, Scenario, Simulator};
+use headwater_simulator::{Kind, Provider};
+use kafka::{Origin, finish, folder, goes_on, kills};
 use rand::{Rng, SeedableRng, rngs::StdRng};
-use rdkafka::{
-    ClientConfig, Message, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer},
-    error::KafkaError,
-};
+use rdkafka::Message;
 use std::{
     collections::{BTreeMap, HashMap},
     fmt::Write as _,
-    fs,
-    io::Read as _,
-    path::Path,
-    sync::Arc,
     time::{Duration, Instant},
 };
 use support::Headwater;
@@ -29,64 +23,15 @@ use support::Headwater;
 const TOPIC: &str = "audit";
 const PARTITIONS: u32 = 4;
 
-fn kills() -> u32 {
-    std::env::var("HEADWATER_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(30)
-}
-
-/// A broker that forgets the dead soon, so that a kill costs a second and not ten.
+/// A broker with the topic that events go to.
 fn broker(brokers: usize) -> RealKafka {
     with(Options { brokers, ..Options::default() })
 }
 
 fn with(options: Options) -> RealKafka {
-    let properties = vec![("group.min.session.timeout.ms".into(), "500".into())];
-    let kafka = RealKafka::with(&Options { properties, ..options });
+    let kafka = kafka::start(options);
     kafka.create_topic(TOPIC, PARTITIONS, &[]);
     kafka
-}
-
-/// A simulated provider and the YAML of its source.
-struct Origin {
-    simulator: Simulator,
-    provider: Provider,
-    /// Most requests in a second.
-    pace: u32,
-}
-
-impl Origin {
-    fn new(provider: Provider, events: u32, seed: u64) -> Self {
-        let scenario = Scenario::new()
-            .seed(seed)
-            .history(5, events)
-            .pactflow(|p| p.default_page_size = 20)
-            .anypoint(|a| (a.identical_per_mille, a.burst_per_mille) = (100, 1));
-        let simulator = Simulator::start(provider, scenario, Arc::new(SystemClock)).unwrap();
-        Self { simulator, provider, pace: 1_000_000 }
-    }
-
-    fn yaml(&self) -> String {
-        let (provider, credential) = (self.provider, self.simulator.credential());
-        let keys = match provider {
-            Provider::Mural => format!("api_key: \"{credential}\", min_call_interval: 0s"),
-            Provider::SolaceCloud => format!("token: \"{credential}\", min_call_interval: 0s"),
-            // Up to this moment, so that all that is there by now is read.
-            Provider::Api7 => format!("token: \"{credential}\", settle: 0s"),
-            Provider::Anypoint => {
-                let (id, secret) = credential.split_once(':').unwrap();
-                format!(
-                    "organization_ids: [{}], auth: {{ client_id: \"{id}\", client_secret: \"{secret}\" }}, own_ips: [127.0.0.1], own_queries: suppress",
-                    ANYPOINT_ORGANIZATIONS.join(", ")
-                )
-            }
-            _ => format!("token: \"{credential}\""),
-        };
-        format!(
-            "  {provider}: {{ type: {provider}, endpoint: \"{}\", {keys}, start_at: earliest, page_size: 100, \
-             rate_limit: {{ requests: {}, per: 1s }}, retry: {{ initial: 10ms, max: 50ms }} }}\n",
-            self.simulator.url(),
-            self.pace,
-        )
-    }
 }
 
 /// The pipeline of an instance: sources, ledger and sink on one cluster.
@@ -109,12 +54,6 @@ fn pipeline(kafka: &str, origins: &[Origin], state: &str, sink: &str) -> String 
     yaml
 }
 
-fn folder(yaml: &str) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("pipeline.yaml"), yaml).unwrap();
-    dir
-}
-
 /// How often each event stands in the topic, by its bytes: not every provider has ids.
 type Seen = HashMap<Vec<u8>, usize>;
 
@@ -128,26 +67,9 @@ fn read(kafka: &str, isolation: &str) -> Seen {
 }
 
 fn read_topic(kafka: &str, topic: &str, isolation: &str) -> Seen {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", kafka)
-        .set("group.id", "test-reader")
-        .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "true")
-        .set("isolation.level", isolation)
-        .create()
-        .unwrap();
-    let mut all = TopicPartitionList::new();
-    for partition in 0..PARTITIONS {
-        all.add_partition_offset(topic, i32::try_from(partition).unwrap(), Offset::Beginning).unwrap();
-    }
-    consumer.assign(&all).unwrap();
-    let (mut seen, mut open) = (Seen::new(), PARTITIONS);
-    while open > 0 {
-        match consumer.poll(Duration::from_secs(30)).expect("the broker answers") {
-            Ok(message) => *seen.entry(message.payload().unwrap().to_vec()).or_default() += 1,
-            Err(KafkaError::PartitionEOF(_)) => open -= 1,
-            Err(error) => panic!("{error}"),
-        }
+    let mut seen = Seen::new();
+    for record in kafka::records(kafka, topic, PARTITIONS, isolation) {
+        *seen.entry(record.payload().unwrap().to_vec()).or_default() += 1;
     }
     seen
 }
@@ -200,22 +122,6 @@ fn compare(name: &str, origins: &[Origin], cut: Timestamp, mut seen: Seen) {
     assert!(invented.is_empty(), "{name}: invented {invented:?}");
     assert!(doubled.is_empty(), "{name}: doubled {doubled:?}");
     assert_eq!(own, 0, "{name}: own queries were delivered");
-}
-
-fn goes_on(headwater: &mut Headwater) {
-    if headwater.child.try_wait().unwrap().is_some() {
-        let mut said = String::new();
-        headwater.err.read_to_string(&mut said).unwrap();
-        panic!("headwater ended by itself:\n{said}");
-    }
-}
-
-/// A last life that is left alone.
-fn finish(dir: &Path) -> Timestamp {
-    let cut = SystemClock.now();
-    let done = support::command(dir, &["run", "--once", "--log", "warn"]).output().unwrap();
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    cut
 }
 
 /// Kills at random moments: between two requests, in the middle of a transaction, while a partition is taken over. There is so much to

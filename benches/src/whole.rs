@@ -80,6 +80,7 @@ async fn read(provider: Provider, url: &str, credential: &str, transform: Arc<dy
             options,
         }],
         imports: Vec::new(),
+        consumers: Vec::new(),
         transforms: vec![TransformSpec {
             name: "normalize".into(),
             inputs: vec!["in".into()],

@@ -90,6 +90,7 @@ pub(crate) fn verify(args: &AgainArgs, log_format: LogFormat) -> Result<(), Fail
         sinks: vec![nowhere(&sources)?],
         sources,
         imports: Vec::new(),
+        consumers: Vec::new(),
         dead_letters: DeadLetterTarget::Sink(NOWHERE.into()),
     };
     read(topology, again.clone(), &Board::default(), log_format)?;

@@ -4,7 +4,7 @@ use super::run::{interrupted, show};
 use crate::{
     Failure,
     assemble::{Purpose, assemble, topology},
-    simulation,
+    consumers, simulation,
     table::table,
     terminal,
 };
@@ -16,6 +16,7 @@ use headwater_runtime::{
     run as run_pipeline,
 };
 use headwater_sink_blackhole::BlackholeConfig;
+use headwater_source_kafka::{Topics, look};
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
@@ -33,6 +34,7 @@ pub(crate) fn check(config: &[PathBuf], timeout: Duration, simulate: bool) -> Re
     // Nothing is delivered, nothing is kept.
     assembled.pipeline.sinks.clear();
     assembled.pipeline.imports.clear();
+    let topics: Vec<_> = assembled.pipeline.consumers.drain(..).map(|spec| consumers::topics(&spec)).collect();
     assembled.transforms.clear();
     assembled.pipeline.dead_letter = DeadLetter::Sink(String::new());
     let mut topology = topology(assembled, None)?;
@@ -51,7 +53,7 @@ pub(crate) fn check(config: &[PathBuf], timeout: Duration, simulate: bool) -> Re
     });
     terminal::clear();
     outcome?;
-    report(&board.snapshot(), &retention)
+    report(&board.snapshot(), &retention, &looks(&topics, timeout))
 }
 
 /// The sink's name.
@@ -83,8 +85,21 @@ async fn ask(topology: Topology, board: &Board, timeout: Duration) -> Result<(),
     }
 }
 
-fn report(streams: &[StreamStatus], retention: &BTreeMap<String, Period>) -> Result<(), Failure> {
-    let rows: Vec<Vec<String>> = streams
+/// A look at topics, each for its part of the time: its name, and why it cannot be read, if it cannot.
+fn looks(topics: &[Topics], timeout: Duration) -> Vec<(String, Result<usize, String>)> {
+    let of = |topics: &Topics| {
+        let looked = look(topics, timeout / 3);
+        looked.into_iter().map(|(topic, seen)| (format!("{}/{topic}", topics.component), seen)).collect::<Vec<_>>()
+    };
+    topics.iter().flat_map(of).collect()
+}
+
+fn report(
+    streams: &[StreamStatus],
+    retention: &BTreeMap<String, Period>,
+    topics: &[(String, Result<usize, String>)],
+) -> Result<(), Failure> {
+    let mut rows: Vec<Vec<String>> = streams
         .iter()
         .map(|stream| {
             let good = verdict(stream).is_ok();
@@ -98,6 +113,11 @@ fn report(streams: &[StreamStatus], retention: &BTreeMap<String, Period>) -> Res
             ]
         })
         .collect();
+    rows.extend(topics.iter().map(|(name, seen)| {
+        let result = if seen.is_ok() { "ok" } else { "failed" };
+        let partitions = seen.as_ref().map(|count| format!("{count} partitions")).unwrap_or_default();
+        vec![name.clone(), result.to_owned(), String::new(), partitions, String::new(), String::new()]
+    }));
     let heads = ["stream", "result", "requests", "records of the last hour", "server's clock", "kept for"];
     super::print(table(&heads, &rows))?;
     let mut failed = 0;
@@ -114,8 +134,15 @@ fn report(streams: &[StreamStatus], retention: &BTreeMap<String, Period>) -> Res
             ))?;
         }
     }
+    for (name, seen) in topics {
+        if let Err(reason) = seen {
+            failed += 1;
+            super::print(format!("\n{name}: {reason}\n"))?;
+        }
+    }
     if failed > 0 {
-        return Err(Failure::run(format!("{failed} of {} streams cannot be read", streams.len())));
+        let all = streams.len() + topics.len();
+        return Err(Failure::run(format!("{failed} of {all} streams cannot be read")));
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use crate::{
     Failure,
     assemble::{Purpose, assemble},
     cli::LedgerFormat,
+    consumers,
     share::place,
     table::table,
 };
@@ -144,7 +145,9 @@ enum Kept {
 
 /// The ledger of a configuration. For a file its secrets are not read.
 fn of_pipeline(config: &[PathBuf]) -> Result<Kept, Failure> {
-    match assemble(config, Purpose::Inspect)?.pipeline.state {
+    let pipeline = assemble(config, Purpose::Inspect)?.pipeline;
+    consumers::need_ledger(&pipeline)?;
+    match pipeline.state {
         State::File { path } => open_existing(&path).map(|ledger| Kept::File(Box::new(ledger))),
         State::Kafka(_) => {
             // The cluster may want to know who asks.

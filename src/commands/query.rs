@@ -50,6 +50,7 @@ pub(crate) fn query(args: &QueryArgs, log_format: LogFormat) -> Result<(), Failu
     let mut topology = Topology {
         sources: vec![source(args, since)?],
         imports: Vec::new(),
+        consumers: Vec::new(),
         transforms: transforms(args, Within { since, until, asked: asked.clone() })?,
         sinks: Vec::new(),
         dead_letters: DeadLetterTarget::Store(Box::new(Remarks)),

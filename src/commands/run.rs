@@ -4,6 +4,7 @@ use crate::{
     Failure,
     assemble::{Assembled, Purpose, assemble, topology},
     cli::{LogFormat, RunArgs},
+    consumers,
     reload::{Reload, files},
     share::Share,
     simulation, terminal,
@@ -33,10 +34,9 @@ pub(crate) fn run(args: &RunArgs, log_format: LogFormat) -> Result<(), Failure> 
     let api = assembled.pipeline.api.clone().filter(|_| !args.simulate);
     // A demonstration leaves nothing behind, and shows the same again next time.
     let scratch = if args.simulate { Some(Scratch::new()?) } else { None };
-    let share = match (&assembled.pipeline.state, &scratch) {
-        (_, Some(scratch)) => Share::alone(&scratch.0.join("state"))?,
-        (State::File { path }, None) => Share::alone(path)?,
-        (State::Kafka(state), None) => Share::of_group(state)?,
+    let share = match &scratch {
+        Some(scratch) => Share::alone(&scratch.0.join("state"))?,
+        None => Share::of(&assembled.pipeline)?,
     };
     let letters = scratch.as_ref().map(|scratch| scratch.0.join("dead-letter"));
 
@@ -95,6 +95,7 @@ async fn run_all(
         };
         let files = files(&assembled.pipeline);
         let mut topology = topology(assembled, letters)?;
+        topology.consumers = turn.consumers();
         let _simulators =
             if args.simulate { simulation::point_at_simulators(&mut topology.sources)? } else { Vec::new() };
         let (stop_sender, stop) = watch::channel(false);
@@ -246,6 +247,7 @@ pub(crate) async fn interrupted() {
 
 /// The folder of the pipeline's ledger.
 pub(crate) fn file_state(pipeline: &Pipeline) -> Result<&PathBuf, Failure> {
+    consumers::need_ledger(pipeline)?;
     match &pipeline.state {
         State::File { path } => Ok(path),
         State::Kafka(_) => Err(Failure::config(

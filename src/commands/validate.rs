@@ -12,7 +12,7 @@ pub(crate) fn validate(config: &[PathBuf]) -> Result<(), Failure> {
     let count = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
     super::remark(format_args!(
         "valid: {}, {}, {}, {}",
-        count(pipeline.sources.len() + pipeline.imports.len(), "source"),
+        count(pipeline.sources.len() + pipeline.imports.len() + pipeline.consumers.len(), "source"),
         count(pipeline.transforms.len(), "transform"),
         count(pipeline.sinks.len(), "sink"),
         count(pipeline.tests.len(), "test"),

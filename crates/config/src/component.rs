@@ -2,6 +2,7 @@
 
 use crate::{
     Diagnostic, Diagnostics, Entry, Node, Registry, SinkSpec, SourceSpec, Span,
+    consumer::KAFKA,
     decode::{Decoder, Subject, missing_key, value_problem},
     decode_error::scrub,
     import::FILE,
@@ -86,11 +87,17 @@ fn split(
 impl Workshop<'_> {
     /// Builds a source, or reports everything that is wrong with it.
     pub(crate) fn source(&self, entry: &Entry, diagnostics: &mut Diagnostics) -> Option<SourceSpec> {
-        let known = [self.registry.source_types(), vec![FILE]].concat();
+        let known = [self.registry.source_types(), vec![FILE, KAFKA]].concat();
         let kind = kind(entry, "source", &known, diagnostics)?;
         if kind == FILE {
             let problem = format!("source `{}` reads files, and has no log to ask", entry.key);
             diagnostics.push(Diagnostic::at(&entry.span, problem).hint("ask the source whose events they are"));
+            return None;
+        }
+        if kind == KAFKA {
+            let problem = format!("source `{}` reads topics, and has no log to ask", entry.key);
+            diagnostics
+                .push(Diagnostic::at(&entry.span, problem).hint("ask the source whose events stand in the topics"));
             return None;
         }
         let plugin = self.registry.sources.get(kind)?;

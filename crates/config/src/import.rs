@@ -1,8 +1,8 @@
 //! Sources that read files: `type: file`.
 
 use crate::{
-    Diagnostic, Diagnostics, Entry, ImportSpec, Node, SourceSpec, component::Workshop, document::Document,
-    keys::ImportKeys, suggest,
+    Diagnostic, Diagnostics, Entry, ImportSpec, Node, SourceSpec, component::Workshop, consumer::is_kafka,
+    document::Document, keys::ImportKeys, suggest,
 };
 
 /// The value of `type`.
@@ -33,6 +33,10 @@ impl Workshop<'_> {
             return match document.sources.iter().find(|other| other.key == keys.source) {
                 Some(other) if is_file(other) => {
                     let problem = format!("`{}` reads files itself", keys.source);
+                    wrong("source", problem, Some("name the source that reads the provider's API".to_owned()))
+                }
+                Some(other) if is_kafka(other) => {
+                    let problem = format!("`{}` reads topics", keys.source);
                     wrong("source", problem, Some("name the source that reads the provider's API".to_owned()))
                 }
                 // It is there, and wrong in itself: that is reported.

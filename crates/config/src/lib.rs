@@ -9,6 +9,7 @@
 //! where each byte of a program was written, and [`read`] lets the compiler add its problems to the others.
 
 mod component;
+mod consumer;
 mod decode;
 mod decode_error;
 mod deserializer;
@@ -47,8 +48,9 @@ pub use node::{Content, Entry, Node, NodeId, Resolved, Scalar};
 pub use one_source::{NoSource, Question, read_source};
 pub use parse::parse;
 pub use pipeline::{
-    Api, DeadLetter, ImportSpec, KafkaState, OnError, OutputRef, Pipeline, SinkSpec, SourceSpec, State, Table,
-    TableSpec, TestEvent, TestInput, TestOutput, Transform, TransformSpec, UNMATCHED, UnitTest,
+    Api, ConsumerSpec, DeadLetter, Decoding, ImportSpec, KafkaSource, KafkaState, OffsetReset, OnError, OutputRef,
+    Pipeline, SinkSpec, SourceSpec, State, Table, TableSpec, TestEvent, TestInput, TestOutput, Transform,
+    TransformSpec, UNMATCHED, UnitTest,
 };
 pub use registry::Registry;
 pub use schema::json_schema;

@@ -3,6 +3,7 @@
 use crate::{
     Diagnostic, Diagnostics, Entry, LoadOptions, Pipeline, Registry, SourceFile, Span,
     component::Workshop,
+    consumer::is_kafka,
     decode::Decoder,
     document::{Document, files, open},
     import::is_file,
@@ -93,10 +94,15 @@ fn pipeline(
     let mut unheard = Diagnostics::default();
     let wiring = Wiring::new(document, &dead_letter, if document.whole { diagnostics } else { &mut unheard });
     tables_twice(document, diagnostics);
-    let (files, asked): (Vec<&Entry>, Vec<&Entry>) = document.sources.iter().partition(|entry| is_file(entry));
+    let (topics, others): (Vec<&Entry>, Vec<&Entry>) = document.sources.iter().partition(|entry| is_kafka(entry));
+    let (files, asked): (Vec<&Entry>, Vec<&Entry>) = others.into_iter().partition(|entry| is_file(entry));
     let sources: Vec<_> = asked.into_iter().filter_map(|entry| workshop.source(entry, diagnostics)).collect();
     let imports =
         files.into_iter().filter_map(|entry| workshop.import(entry, document, &sources, diagnostics)).collect();
+    let mut consumers = Vec::new();
+    for entry in topics {
+        consumers.extend(workshop.consumer(entry, &consumers, diagnostics));
+    }
     let mut transforms: Vec<_> =
         document.transforms.iter().filter_map(|entry| workshop.transform(entry, diagnostics)).collect();
     let mut sinks: Vec<_> = document.sinks.iter().filter_map(|entry| workshop.sink(entry, diagnostics)).collect();
@@ -116,6 +122,7 @@ fn pipeline(
         ocsf_version: ocsf_version.unwrap_or_default(),
         sources,
         imports,
+        consumers,
         transforms,
         enrichment_tables,
         sinks,

@@ -30,6 +30,8 @@ pub struct Pipeline {
     pub sources: Vec<SourceSpec>,
     /// Files that are read before them.
     pub imports: Vec<ImportSpec>,
+    /// Topics that are read.
+    pub consumers: Vec<ConsumerSpec>,
     /// What happens to events on their way.
     pub transforms: Vec<TransformSpec>,
     /// Tables that VRL programs look things up in.
@@ -185,6 +187,87 @@ pub struct ImportSpec {
     pub without: BTreeSet<String>,
     /// Where `path` was written.
     pub span: Span,
+}
+
+/// A source component that reads topics.
+#[derive(Debug, Clone)]
+pub struct ConsumerSpec {
+    /// Its name.
+    pub name: String,
+    /// What it reads, and how.
+    pub options: KafkaSource,
+    /// Where its name was written.
+    pub span: Span,
+}
+
+/// Reads topics that another headwater has written, or anybody.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KafkaSource {
+    /// Brokers to begin with, `host:port`, separated by commas.
+    pub bootstrap_servers: String,
+    /// The topics.
+    pub topics: Vec<String>,
+    /// `group.id`: instances of the same group share the partitions, and the group's offsets say how far they are.
+    pub group: String,
+    /// This instance's name in the group, such as a pod's. One that starts again under its name has its partitions back at
+    /// once; without a name they are free only when the dead one's session has timed out.
+    #[serde(default)]
+    pub instance: Option<String>,
+    /// Where a partition is begun of which the group has no offset: `earliest` or `latest`. Default: `earliest`.
+    #[serde(default)]
+    pub auto_offset_reset: OffsetReset,
+    /// An instance that was silent for so long has lost its partitions to the others. Default: `10s`.
+    #[serde(default = "KafkaState::default_session_timeout")]
+    pub session_timeout: Period,
+    /// What the records are: `json`, the event's JSON, as the `kafka` sink writes it with `encoding: raw`. Default: `json`.
+    #[serde(default)]
+    pub decoding: Decoding,
+    /// Events in one transaction, or between two commits of offsets, at most about so many; fewer where nothing comes.
+    /// Default: 2000.
+    #[serde(default = "KafkaState::default_transaction_events")]
+    pub transaction_events: usize,
+    /// TLS; `{}` for its defaults. With a `ca_file` only the authorities in it are trusted.
+    #[serde(default)]
+    pub tls: Option<Tls>,
+    /// Who we are at the cluster.
+    #[serde(default)]
+    pub sasl: Option<Sasl>,
+    /// Settings of librdkafka, by their names there. Those that the guarantees hang on are refused.
+    #[serde(default)]
+    pub librdkafka_options: BTreeMap<String, String>,
+}
+
+impl KafkaSource {
+    /// The cluster, and who we are there.
+    pub fn cluster(&self) -> KafkaCluster {
+        KafkaCluster {
+            bootstrap_servers: self.bootstrap_servers.clone(),
+            tls: self.tls.clone(),
+            sasl: self.sasl.clone(),
+            librdkafka_options: self.librdkafka_options.clone(),
+        }
+    }
+}
+
+/// Where a partition is begun of which the group has no offset.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OffsetReset {
+    /// At its first record.
+    #[default]
+    Earliest,
+    /// At its end.
+    Latest,
+}
+
+/// What the records of a topic are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Decoding {
+    /// JSON.
+    #[default]
+    Json,
 }
 
 /// A sink component.

@@ -1,7 +1,8 @@
 //! The JSON Schema of a configuration, for editors.
 
 use crate::{
-    Api, KafkaState, Registry,
+    Api, KafkaSource, KafkaState, Registry,
+    consumer::KAFKA,
     import::FILE,
     keys::{
         CsvKeys, DeadLetterKeys, FileStateKeys, FilterKeys, ImportKeys, MmdbKeys, Names, RemapKeys, RouteKeys, TestKeys,
@@ -27,6 +28,7 @@ pub fn json_schema(registry: &Registry) -> Value {
     });
     let mut sources: Vec<Value> = sources.collect();
     sources.push(tagged(FILE, &[&keys::<ImportKeys>(g)]));
+    sources.push(tagged(KAFKA, &[&keys::<KafkaSource>(g)]));
     let sinks = registry.sinks.iter().map(|(kind, plugin)| {
         let own = (plugin.schema)(g).to_value();
         tagged(kind, &[&inputs, &own, &sink_options])

@@ -116,12 +116,17 @@ fn checked(section: &str, entry: &Entry, outcome: Result<(), ConfigError>, diagn
     false
 }
 
+/// Whether it can be the name of a topic, a group or an instance.
+pub(crate) fn is_kafka_name(name: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    !name.is_empty() && name.len() <= 200 && name.chars().all(legal)
+}
+
 /// What the types of the keys do not say.
 fn check(state: &KafkaState) -> Result<(), ConfigError> {
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let names = [("group", Some(&state.group)), ("topic", Some(&state.topic)), ("instance", state.instance.as_ref())];
     for (field, name) in names.into_iter().filter_map(|(field, name)| Some((field, name?))) {
-        if name.is_empty() || name.len() > 200 || !name.chars().all(legal) {
+        if !is_kafka_name(name) {
             let problem = format!("`{name}` is no such name: up to 200 of A-Z, a-z, 0-9, `.`, `_` and `-`");
             return Err(ConfigError::new(field, problem));
         }

@@ -2,7 +2,7 @@
 
 use crate::{Encode, Identity, OwnQueryPolicy, Timestamp};
 use bytes::Bytes;
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 use vrl::value::Value;
 
 /// Where an event comes from: the same for all events of a stream.
@@ -11,11 +11,33 @@ pub struct Origin {
     /// The source component's name in the pipeline.
     pub source: String,
     /// The provider id, for example `pactflow`.
-    pub provider: &'static str,
+    pub provider: Cow<'static, str>,
     /// The stream's name, for example the tenant's host.
     pub stream: String,
     /// What the pipeline wants done with own queries.
     pub own_query_policy: OwnQueryPolicy,
+    /// Whose lane its events are in, where that is not `source` and its `stream`: a second tier reads events of sources that
+    /// only the first one knows.
+    pub read_by: Option<ReadBy>,
+}
+
+/// A component of this pipeline, and its stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadBy {
+    /// The component's name in the pipeline.
+    pub component: String,
+    /// Its stream.
+    pub stream: String,
+}
+
+impl Origin {
+    /// The component and the stream whose lane its events are in.
+    pub fn lane(&self) -> (&str, &str) {
+        match &self.read_by {
+            Some(ReadBy { component, stream }) => (component, stream),
+            None => (&self.source, &self.stream),
+        }
+    }
 }
 
 /// One audit event. Raw bytes until a transform looks; then also a value that consecutive transforms share.
@@ -34,7 +56,7 @@ pub struct Event {
     /// Whether headwater's own reading caused it. `%headwater.own_query`.
     pub own_query: bool,
     /// A remark on a record that imitates headwater's own. `%headwater.suspicious`.
-    pub suspicious: Option<&'static str>,
+    pub suspicious: Option<Cow<'static, str>>,
     /// How long after its time it appeared, if in a range that had been covered before. `%headwater.late`.
     pub late: Option<chrono::Duration>,
     /// The provider's JSON, byte for byte.

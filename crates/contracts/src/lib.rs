@@ -34,7 +34,7 @@ pub use batch::{Batch, Outcome, Tally};
 pub use clock::Clock;
 pub use coverage::{Coverage, Covered, Span};
 pub use error::ReadError;
-pub use event::{Event, Origin};
+pub use event::{Event, Origin, ReadBy};
 pub use identity::Identity;
 pub use import::{Cell, Column, Columns, ExportFormat, Import, Need};
 pub use kafka::{KafkaCluster, Mechanism, Sasl};

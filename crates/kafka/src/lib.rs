@@ -1,17 +1,23 @@
 //! What the Kafka sink, source and ledger share: a client's configuration, its log, and its OAuth tokens.
 
+mod carried;
 mod client;
 mod context;
+mod group;
 mod reason;
 mod record;
 mod token;
 mod topic;
+mod transactions;
 
+pub use carried::Carried;
 pub use client::{client, producer};
 pub use context::Context;
+pub use group::{Assigned, Group, Membership, Seat};
 pub use reason::{Verdict, verdict};
 pub use record::send;
 pub use topic::{administrable, max_record_bytes, topic_option};
+pub use transactions::{Ended, Filling, TransactionError, Transactions, is_stale};
 
 /// A producer whose deliveries are futures.
 pub type Producer = rdkafka::producer::FutureProducer<Context>;

@@ -11,7 +11,7 @@
 
 use chrono::TimeDelta;
 use headwater_contracts::{Identity, Span, Tally, Timestamp};
-use headwater_ledger::{Commit, FileLedger, Filed, Ledger, StreamKey};
+use headwater_ledger::{Commit, Commits, FileLedger, Filed, Ledger, StreamKey};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -1,6 +1,6 @@
 //! A second reading of what was read before.
 
-use crate::{Commit, Filed, Ledger, LedgerError, MemoryLedger, StreamKey, StreamRecord};
+use crate::{Commit, Commits, Filed, Ledger, LedgerError, MemoryLedger, StreamKey, StreamRecord};
 use headwater_contracts::{Coverage, OwnRequest, Timestamp};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -95,6 +95,12 @@ impl<L: Ledger> Ledger for Again<L> {
         self.run.record_request(stream, request)
     }
 
+    fn streams(&self) -> Result<Vec<(StreamKey, StreamRecord, u64)>, LedgerError> {
+        self.kept.streams()
+    }
+}
+
+impl<L: Ledger> Commits for Again<L> {
     fn commit(&self, stream: &StreamKey, commit: &Commit) -> Result<(), LedgerError> {
         if !commit.settled.is_empty() {
             let (settled, consumed) = (commit.settled.clone(), commit.consumed.clone());
@@ -102,10 +108,6 @@ impl<L: Ledger> Ledger for Again<L> {
             self.kept.commit(stream, &Commit { settled, consumed, tally, ..Commit::default() })?;
         }
         self.run.commit(stream, commit)
-    }
-
-    fn streams(&self) -> Result<Vec<(StreamKey, StreamRecord, u64)>, LedgerError> {
-        self.kept.streams()
     }
 }
 

@@ -10,14 +10,16 @@
 //! | [`MemoryLedger`] | reads that leave no trace, and tests |
 
 mod again;
+mod consumer;
 mod file;
 mod kafka;
 mod memory;
 mod record;
 
 pub use again::{Again, Found, Purpose};
+pub use consumer::{Consumer, Fed, Feed, OffsetsError, Opened};
 pub use file::FileLedger;
-pub use kafka::{KafkaLedger, KafkaPlace, Membership, Seat};
+pub use kafka::{KafkaLedger, KafkaPlace, Stage};
 pub use memory::MemoryLedger;
 
 use headwater_contracts::{Coverage, Identity, Outbox, OwnRequest, Span, Tally, Timestamp};
@@ -129,6 +131,9 @@ pub enum LedgerError {
         /// What the client says.
         reason: String,
     },
+    /// A consumer's offsets cannot be kept.
+    #[error(transparent)]
+    Offsets(#[from] OffsetsError),
     /// The cluster refuses, or what the topic holds is no ledger: a person has to look.
     #[error("the ledger in topic `{topic}`: {reason}")]
     Cluster {
@@ -139,13 +144,20 @@ pub enum LedgerError {
     },
 }
 
+impl LedgerError {
+    /// Whether the same call succeeds later, without anybody giving anything up.
+    pub fn passes(&self) -> bool {
+        matches!(self, Self::Full { .. } | Self::Unavailable { .. } | Self::Offsets(OffsetsError::Unavailable { .. }))
+    }
+}
+
 /// The store behind the guarantees. `commit` and `record_request` are durable when they return.
 ///
 /// A stream exists from its first [`load`](Ledger::load) on; writing to one that was never loaded is an error.
 ///
 /// After an error of `commit`, repeat the same commit, or give the stream up and `load` it again. A failing disk
 /// can leave open whether a commit arrived; the store finds out, and never applies the repeated one twice.
-pub trait Ledger: Send + Sync + 'static {
+pub trait Ledger: Commits {
     /// The record of a stream; a new stream is created, durably, with `start` as its beginning.
     fn load(&self, stream: &StreamKey, start: Timestamp) -> Result<StreamRecord, LedgerError>;
 
@@ -155,9 +167,6 @@ pub trait Ledger: Send + Sync + 'static {
     /// Writes down a request that is about to be sent. One with the same id replaces what was written before: when it
     /// was sent is known better once the server has shown its clock. Writing the same one down again changes nothing.
     fn record_request(&self, stream: &StreamKey, request: &OwnRequest) -> Result<(), LedgerError>;
-
-    /// Applies one step, all of it or nothing.
-    fn commit(&self, stream: &StreamKey, commit: &Commit) -> Result<(), LedgerError>;
 
     /// Every stream with its record and the number of identities kept.
     fn streams(&self) -> Result<Vec<(StreamKey, StreamRecord, u64)>, LedgerError>;
@@ -172,6 +181,12 @@ pub trait Ledger: Send + Sync + 'static {
     fn outbox(&self) -> Option<Arc<dyn Outbox>> {
         None
     }
+}
+
+/// Where the steps of a lane are kept: all that a lane needs of a ledger, and all that a consumer of topics has of one.
+pub trait Commits: Send + Sync + 'static {
+    /// Applies one step, all of it or nothing.
+    fn commit(&self, stream: &StreamKey, commit: &Commit) -> Result<(), LedgerError>;
 
     /// Settled events that are worth a commit: beyond it, a commit's fixed cost is small beside that of its events.
     fn commit_events(&self) -> usize {

@@ -1,16 +1,19 @@
 //! A ledger that forgets when it is dropped.
 
 use crate::record::Row;
-use crate::{Commit, Filed, Ledger, LedgerError, StreamKey, StreamRecord};
-use headwater_contracts::{OwnRequest, Timestamp};
+use crate::{Commit, Commits, Filed, Ledger, LedgerError, Stage, StreamKey, StreamRecord};
+use headwater_contracts::{Outbox, OwnRequest, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A ledger in memory: for reads that must leave no trace (`query`) and for tests. Keeps every promise of
 /// [`Ledger`] but durability.
 #[derive(Debug, Default)]
-pub struct MemoryLedger(Mutex<BTreeMap<StreamKey, Kept>>);
+pub struct MemoryLedger {
+    streams: Mutex<BTreeMap<StreamKey, Kept>>,
+    stage: Option<Arc<Stage>>,
+}
 
 #[derive(Debug)]
 struct Kept {
@@ -33,9 +36,14 @@ impl MemoryLedger {
         Self::default()
     }
 
+    /// An empty one, for a pipeline that needs none: all that it reads are topics, whose offsets are kept in their cluster.
+    pub fn beside(stage: Arc<Stage>) -> Self {
+        Self { streams: Mutex::default(), stage: Some(stage) }
+    }
+
     fn streams(&self) -> MutexGuard<'_, BTreeMap<StreamKey, Kept>> {
         // Every step below leaves the map whole, so a panic elsewhere takes nothing from it.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write<T>(&self, stream: &StreamKey, work: impl FnOnce(&mut Kept) -> T) -> Result<T, LedgerError> {
@@ -74,6 +82,17 @@ impl Ledger for MemoryLedger {
         })
     }
 
+    fn streams(&self) -> Result<Vec<(StreamKey, StreamRecord, u64)>, LedgerError> {
+        let streams = self.streams();
+        Ok(streams.iter().map(|(key, kept)| (key.clone(), kept.record(), kept.row.identities)).collect())
+    }
+
+    fn outbox(&self) -> Option<Arc<dyn Outbox>> {
+        self.stage.clone().map(|stage| stage as _)
+    }
+}
+
+impl Commits for MemoryLedger {
     fn commit(&self, stream: &StreamKey, commit: &Commit) -> Result<(), LedgerError> {
         self.write(stream, |kept| {
             kept.settled.extend(&commit.settled);
@@ -92,10 +111,5 @@ impl Ledger for MemoryLedger {
             kept.row.apply(commit);
             kept.row.identities = kept.settled.len() as u64;
         })
-    }
-
-    fn streams(&self) -> Result<Vec<(StreamKey, StreamRecord, u64)>, LedgerError> {
-        let streams = self.streams();
-        Ok(streams.iter().map(|(key, kept)| (key.clone(), kept.record(), kept.row.identities)).collect())
     }
 }

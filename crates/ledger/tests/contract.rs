@@ -5,7 +5,7 @@ mod common;
 
 use common::{at, filed, request, stream};
 use headwater_contracts::{Covered, Span, Tally};
-use headwater_ledger::{Commit, FileLedger, Ledger, LedgerError, MemoryLedger};
+use headwater_ledger::{Commit, Commits, FileLedger, Ledger, LedgerError, MemoryLedger};
 use serde_json::json;
 
 /// Runs `check` on an empty ledger of each kind.

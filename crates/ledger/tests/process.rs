@@ -8,7 +8,7 @@ mod common;
 
 use common::{at, filed, stream};
 use headwater_contracts::{Span, Tally};
-use headwater_ledger::{Commit, FileLedger, Ledger, LedgerError};
+use headwater_ledger::{Commit, Commits, FileLedger, Ledger, LedgerError};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::json;

@@ -387,7 +387,7 @@ impl Driver {
             let (ledger, key, ask) = (self.ledger.clone(), self.key.clone(), ask.clone());
             match tokio::task::spawn_blocking(move || ask(ledger.as_ref(), &key)).await {
                 Ok(Ok(value)) => return Ok(value),
-                Ok(Err(passing @ (LedgerError::Full { .. } | LedgerError::Unavailable { .. }))) => {
+                Ok(Err(passing)) if passing.passes() => {
                     tracing::error!("{passing}");
                     self.wait(FULL_DISK_WAIT).await?;
                 }

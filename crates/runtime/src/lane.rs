@@ -14,7 +14,7 @@ use crate::{
     topology::{Account, Routed, Wiring},
 };
 use headwater_contracts::{Clock, Event, Identity, Tally, Timestamp};
-use headwater_ledger::{Filed, Ledger, StreamKey};
+use headwater_ledger::{Commits, Filed, StreamKey};
 use serde_json::Value;
 use std::{
     collections::HashSet,
@@ -82,7 +82,8 @@ pub(crate) struct LaneContext {
     pub(crate) wiring: Arc<Wiring>,
     pub(crate) sinks: Vec<mpsc::Sender<Job>>,
     pub(crate) letters: Arc<Mutex<Option<Box<dyn DeadLetters>>>>,
-    pub(crate) ledger: Arc<dyn Ledger>,
+    /// Where its steps are kept.
+    pub(crate) commits: Arc<dyn Commits>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) in_flight: InFlight,
     pub(crate) line: Line,

@@ -5,7 +5,7 @@
 //! driver ─ plan, request, split, dedup ─► lane ─ transforms ─ sinks ─ acknowledgement ─► ledger
 //! ```
 //!
-//! Files that people exported take the same way from the driver on ([`export`]).
+//! Files that people exported take the same way from the driver on ([`export`]); records of topics from the lane on.
 //!
 //! It knows no plugin by name and no YAML.
 
@@ -13,6 +13,7 @@ pub mod api;
 mod backoff;
 mod budget;
 mod clock;
+mod consume;
 mod dead_letter;
 mod driver;
 pub mod export;
@@ -36,4 +37,4 @@ pub use http::{Answer, ExchangeError, HttpClient};
 pub use run::{RunError, RunOptions, Summary, run};
 pub use splitter::{ELEMENT_MAX, ENVELOPE_MAX, Page, SplitError, Splitter};
 pub use status::{Board, Phase, StreamStatus};
-pub use topology::{DeadLetterTarget, ImportSpec, SinkSpec, SourceSpec, Topology, TransformSpec};
+pub use topology::{ConsumerSpec, DeadLetterTarget, ImportSpec, SinkSpec, SourceSpec, Topology, TransformSpec};

@@ -3,6 +3,7 @@
 use crate::{
     budget::Budgets,
     clock::ServerClock,
+    consume::Partition,
     driver::{Driver, Ending, ImportJob, stopped},
     failure::Failure,
     http::HttpClient,
@@ -10,7 +11,7 @@ use crate::{
     lane::{InFlight, Lane, LaneContext},
     sink_driver::SinkDriver,
     status::{Board, StreamStatus},
-    topology::{DeadLetterTarget, ImportSpec, Topology, Wiring},
+    topology::{ConsumerSpec, DeadLetterTarget, ImportSpec, Topology, Wiring},
 };
 use headwater_contracts::{Clock, ConfigError, Origin, Period, StartAt};
 use headwater_ledger::{Ledger, StreamKey};
@@ -75,7 +76,9 @@ pub async fn run(
 ) -> Result<Summary, RunError> {
     let failure = Failure::new();
     let of_sources = topology.sources.iter().map(|source| &source.name);
-    let names: Vec<String> = of_sources.chain(topology.imports.iter().map(|import| &import.name)).cloned().collect();
+    let of_imports = topology.imports.iter().map(|import| &import.name);
+    let of_consumers = topology.consumers.iter().map(|consumer| &consumer.name);
+    let names: Vec<String> = of_sources.chain(of_imports).chain(of_consumers).cloned().collect();
     let mut imports = topology.imports;
     let (letters_to, letters) = match topology.dead_letters {
         DeadLetterTarget::Store(store) => (None, Some(store)),
@@ -129,9 +132,10 @@ pub async fn run(
             }
             let origin = Arc::new(Origin {
                 source: spec.name.clone(),
-                provider: spec.built.provider,
+                provider: spec.built.provider.into(),
                 stream: stream.clone(),
                 own_query_policy: spec.built.own_query_policy,
+                read_by: None,
             });
             // For the stream itself, and for files of its events, which leave from the component that names them.
             let driver = |component: &str, forgets: bool| {
@@ -143,7 +147,7 @@ pub async fn run(
                     wiring: wiring.clone(),
                     sinks: sinks.clone(),
                     letters: letters.clone(),
-                    ledger: ledger.clone(),
+                    commits: ledger.clone(),
                     clock: clock.clone(),
                     in_flight: in_flight.clone(),
                     line: line.clone(),
@@ -178,6 +182,25 @@ pub async fn run(
                 files.push((driver(&name, false), ImportJob { name, files: paths, reading }));
             }
             streams.spawn(one_after_the_other(files, driver(&spec.name, true)));
+        }
+    }
+    for ConsumerSpec { name, consumer } in topology.consumers {
+        for stream in consumer.streams() {
+            let context = LaneContext {
+                source: name.clone(),
+                key: StreamKey { source: name.clone(), stream: stream.clone() },
+                wiring: wiring.clone(),
+                sinks: sinks.clone(),
+                letters: letters.clone(),
+                commits: ledger.clone(),
+                clock: clock.clone(),
+                in_flight: InFlight::default(),
+                line: options.board.line(&name, &stream),
+                failure: failure.clone(),
+                hurry: hurry.clone(),
+            };
+            let (consumer, stop) = (consumer.clone(), options.stop.clone());
+            streams.spawn(Partition { consumer, context, ending: options.ending, stop }.run());
         }
     }
     drop(sinks);

@@ -12,7 +12,7 @@ use crate::{
     trace::Span,
 };
 use headwater_contracts::Tally;
-use headwater_ledger::{Commit, LedgerError, StreamKey};
+use headwater_ledger::{Commit, StreamKey};
 use std::{
     io,
     sync::{Arc, PoisonError},
@@ -30,7 +30,7 @@ pub(crate) const FULL_DISK_WAIT: Duration = Duration::from_secs(5);
 pub(crate) async fn settle(context: LaneContext, mut batches: mpsc::Receiver<Dispatched>) {
     let context = Arc::new(context);
     let mut settled = 0;
-    let worth = context.ledger.commit_events();
+    let worth = context.commits.commit_events();
     let mut gathered = Commit::default();
     let mut writing = None;
     while let Some(batch) = batches.recv().await {
@@ -161,10 +161,10 @@ async fn write(context: &LaneContext, step: Commit) -> bool {
     let step = Arc::new(step);
     let mut trace = Span::commit(&context.key, step.settled.len());
     loop {
-        let (ledger, key, copy) = (context.ledger.clone(), context.key.clone(), step.clone());
-        match tokio::task::spawn_blocking(move || ledger.commit(&key, &copy)).await {
+        let (commits, key, copy) = (context.commits.clone(), context.key.clone(), step.clone());
+        match tokio::task::spawn_blocking(move || commits.commit(&key, &copy)).await {
             Ok(Ok(())) => break,
-            Ok(Err(passing @ (LedgerError::Full { .. } | LedgerError::Unavailable { .. }))) => {
+            Ok(Err(passing)) if passing.passes() => {
                 tracing::error!("{passing}");
                 trace.failed(&passing);
                 tokio::select! {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use headwater_contracts::{
     BuiltSource, Emit, Encode, Event, Outcome, Port, Sink, SinkOptions, SourceOptions, Transform,
 };
+use headwater_ledger::Consumer;
 use serde_json::json;
 use std::{collections::HashMap, ops::Range, path::PathBuf, sync::Arc};
 
@@ -31,6 +32,14 @@ pub struct ImportSpec {
     pub files: Vec<PathBuf>,
     /// How they are read.
     pub reading: crate::export::Reading,
+}
+
+/// A component that reads topics, in partitions that it shares with other instances.
+pub struct ConsumerSpec {
+    /// Its name in the pipeline.
+    pub name: String,
+    /// What is ours of them.
+    pub consumer: Arc<dyn Consumer>,
 }
 
 /// A transform component.
@@ -71,6 +80,8 @@ pub struct Topology {
     pub sources: Vec<SourceSpec>,
     /// Files to read before them.
     pub imports: Vec<ImportSpec>,
+    /// Topics that are read.
+    pub consumers: Vec<ConsumerSpec>,
     /// The transforms, each after those it reads from.
     pub transforms: Vec<TransformSpec>,
     /// The sinks.
@@ -309,6 +320,7 @@ fn without_value(event: &Event) -> Event {
     Event {
         origin: event.origin.clone(),
         id: event.id.clone(),
+        suspicious: event.suspicious.clone(),
         raw: event.raw.clone(),
         encoded: None,
         value: None,

@@ -94,6 +94,7 @@ impl Rig {
         let topology = Topology {
             sources: vec![SourceSpec { name: "source".into(), built, options: self.options.clone() }],
             imports: Vec::new(),
+            consumers: Vec::new(),
             transforms: vec![TransformSpec {
                 name: "drop_own_queries".into(),
                 inputs: vec!["source".into()],

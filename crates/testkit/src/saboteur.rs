@@ -6,7 +6,7 @@
 
 use headwater_contracts::OwnRequest;
 use headwater_contracts::Timestamp;
-use headwater_ledger::{Commit, Filed, Ledger, LedgerError, StreamKey, StreamRecord};
+use headwater_ledger::{Commit, Commits, Filed, Ledger, LedgerError, StreamKey, StreamRecord};
 use std::{
     path::PathBuf,
     sync::{
@@ -98,11 +98,13 @@ impl<L: Ledger + ?Sized> Ledger for SabotagedLedger<L> {
         self.effect(|| self.inner.record_request(stream, request))
     }
 
-    fn commit(&self, stream: &StreamKey, commit: &Commit) -> Result<(), LedgerError> {
-        self.effect(|| self.inner.commit(stream, commit))
-    }
-
     fn streams(&self) -> Result<Vec<(StreamKey, StreamRecord, u64)>, LedgerError> {
         self.inner.streams()
+    }
+}
+
+impl<L: Ledger + ?Sized> Commits for SabotagedLedger<L> {
+    fn commit(&self, stream: &StreamKey, commit: &Commit) -> Result<(), LedgerError> {
+        self.effect(|| self.inner.commit(stream, commit))
     }
 }

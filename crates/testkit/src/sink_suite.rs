@@ -368,9 +368,10 @@ pub fn event(id: &str, text: &str, transformed: bool) -> Event {
     Event {
         origin: Arc::new(Origin {
             source: "suite".to_owned(),
-            provider: "suite",
+            provider: "suite".into(),
             stream: "suite.example".to_owned(),
             own_query_policy: OwnQueryPolicy::default(),
+            read_by: None,
         }),
         id: id.to_owned(),
         identity: Identity::of(&[id.as_bytes()]),

@@ -72,7 +72,7 @@ impl DeadLetter {
             component: component.to_owned(),
             reason: reason.to_owned(),
             source: event.origin.source.clone(),
-            provider: event.origin.provider.to_owned(),
+            provider: event.origin.provider.to_string(),
             stream: event.origin.stream.clone(),
             id: event.id.clone(),
             identity: event.identity.to_string(),

@@ -3,6 +3,7 @@
 use crate::{CloudEvents, Encoding, cloud_events::attributes, key::Key};
 use bytes::Bytes;
 use headwater_contracts::{Event, Outgoing};
+use headwater_kafka::Carried;
 use headwater_sink_kit::{Facts, Template, line, shortened};
 use std::borrow::Cow;
 use vrl::value::Value;
@@ -60,6 +61,12 @@ impl Encoder {
         if !structured {
             for (name, value) in ce {
                 add(&format!("ce_{name}"), value.into());
+            }
+        }
+        if self.encoding == Encoding::Raw {
+            // What the bytes do not say, a second tier needs to make of them what this one would.
+            for (name, value) in Carried::headers(event.event()) {
+                add(name, value.into());
             }
         }
         for (name, template) in &self.headers {

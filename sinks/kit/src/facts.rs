@@ -57,8 +57,8 @@ impl<'a> Facts<'a> {
     }
 
     /// The provider id, for example `solace_cloud`.
-    pub fn provider(&self) -> &'static str {
-        self.event.origin.provider
+    pub fn provider(&self) -> &'a str {
+        &self.event.origin.provider
     }
 
     /// `metadata.uid`, else the identity that headwater gave the event.
@@ -145,7 +145,8 @@ impl<'a> Facts<'a> {
         self.value.get(path).and_then(text)
     }
 
-    pub(crate) fn event(&self) -> &'a Event {
+    /// The event itself.
+    pub fn event(&self) -> &'a Event {
         self.event
     }
 

@@ -106,7 +106,7 @@ impl<'a> Facts<'a> {
         let origin = &self.event().origin;
         Cow::Borrowed(match meta {
             Meta::Source => &origin.source,
-            Meta::Provider => origin.provider,
+            Meta::Provider => &origin.provider,
             Meta::Stream => &origin.stream,
             Meta::Id => &self.event().id,
         })

@@ -134,7 +134,8 @@ mod tests {
                 body: Some(any(&value, NESTED)),
                 ..Default::default()
             };
-            let request = crate::request::request(&[&crate::Record { log: record, provider: "p", tenant: None }]);
+            let request =
+                crate::request::request(&[&crate::Record { log: record, provider: "p".into(), tenant: None }]);
             let bytes = request.encode_to_vec();
             let read = ExportLogsServiceRequest::decode(&bytes[..]).unwrap();
             let body = read.resource_logs[0].scope_logs[0].log_records[0].body.clone().unwrap();

@@ -37,7 +37,7 @@ pub struct Mapping {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
     /// The provider id: `service.name`.
-    pub provider: &'static str,
+    pub provider: Cow<'static, str>,
     /// Whose account it happened in, if known: `audit.tenant.id`.
     pub tenant: Option<String>,
     /// The record.
@@ -67,7 +67,7 @@ impl Mapping {
         let severity_text = facts.text(&["severity"]).map(Cow::into_owned).unwrap_or_default();
         let logged = facts.integer(&["metadata", "logged_time"]).and_then(DateTime::from_timestamp_millis);
         Record {
-            provider: facts.provider(),
+            provider: event.origin.provider.clone(),
             tenant: facts.tenant().map(Cow::into_owned),
             log: LogRecord {
                 time_unix_nano: nanoseconds(facts.time()),

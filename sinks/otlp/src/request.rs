@@ -38,9 +38,10 @@ pub(crate) fn size(record: &Record) -> usize {
 
 fn group(record: &Record) -> ResourceLogs {
     let tenant = record.tenant.as_ref().map(|tenant| pair("audit.tenant.id", string(tenant)));
-    let attributes = tenant
-        .into_iter()
-        .chain([pair("service.name", string(record.provider)), pair("service.namespace", string("saas-audit"))]);
+    let attributes = tenant.into_iter().chain([
+        pair("service.name", string(record.provider.as_ref())),
+        pair("service.namespace", string("saas-audit")),
+    ]);
     ResourceLogs {
         resource: Some(Resource { attributes: attributes.collect(), ..Resource::default() }),
         scope_logs: vec![ScopeLogs {

@@ -5,8 +5,7 @@ use crate::tables::nearest;
 use bytes::Bytes;
 use headwater_contracts::{Event, Identity, Origin, OwnQueryPolicy, Period, Timestamp};
 use serde_json::{Map, Value as Json};
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// The metadata of the events of one file.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -81,9 +80,10 @@ pub fn event_with_metadata(raw: Bytes, metadata: &Json, now: Timestamp) -> Resul
     let rfc3339 = |text: &str| chrono::DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc());
     let origin = Origin {
         source: facts.text("source")?.unwrap_or("test").to_owned(),
-        provider: interned(facts.text("provider")?.unwrap_or("unknown")),
+        provider: facts.text("provider")?.unwrap_or("unknown").to_owned().into(),
         stream: facts.text("stream")?.unwrap_or("test").to_owned(),
         own_query_policy: policy.unwrap_or_default(),
+        read_by: None,
     };
     Ok(Event {
         origin: Arc::new(origin),
@@ -92,7 +92,7 @@ pub fn event_with_metadata(raw: Bytes, metadata: &Json, now: Timestamp) -> Resul
         time: facts.parsed("time", "an RFC 3339 time", rfc3339)?,
         observed: facts.parsed("observed_time", "an RFC 3339 time", rfc3339)?.unwrap_or(now),
         own_query: facts.flag("own_query")?,
-        suspicious: facts.text("suspicious")?.map(interned),
+        suspicious: facts.text("suspicious")?.map(|text| text.to_owned().into()),
         late: facts.parsed("late", "a duration such as `26h`", |text| Some(Period::parse(text).ok()?.0))?,
         raw,
         value: None,
@@ -137,17 +137,4 @@ impl<'m> Fields<'m> {
             .map(|text| parse(text).ok_or_else(|| format!("metadata field `{name}` must be {kind}, this is `{text}`")))
             .transpose()
     }
-}
-
-/// `text` for ever. In a pipeline these names come from plugins and are static; here they come from a file. Each
-/// distinct one is kept once, so the cost is bounded by the file and not by the number of events.
-fn interned(text: &str) -> &'static str {
-    static KNOWN: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(same) = known.get(text) {
-        return same;
-    }
-    let kept: &'static str = Box::leak(text.to_owned().into_boxed_str());
-    known.insert(kept);
-    kept
 }

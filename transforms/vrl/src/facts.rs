@@ -43,14 +43,14 @@ pub(crate) fn object(event: &Event) -> Value {
 fn fact(event: &Event, name: &str) -> Value {
     match name {
         "source" => event.origin.source.as_str().into(),
-        "provider" => event.origin.provider.into(),
+        "provider" => event.origin.provider.as_ref().into(),
         "stream" => event.origin.stream.as_str().into(),
         "id" => event.id.as_str().into(),
         "time" => event.time.map_or(Value::Null, Value::Timestamp),
         "observed_time" => Value::Timestamp(event.observed),
         "own_query" => event.own_query.into(),
         "own_query_policy" => event.origin.own_query_policy.as_str().into(),
-        "suspicious" => event.suspicious.map_or(Value::Null, Value::from),
+        "suspicious" => event.suspicious.as_deref().map_or(Value::Null, Value::from),
         "late" => event.late.map_or(Value::Null, |late| late_text(late).into()),
         // Shares the bytes, copies nothing.
         "raw" => Value::Bytes(event.raw.clone()),

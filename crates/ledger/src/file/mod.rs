@@ -8,7 +8,7 @@ mod tables;
 #[cfg(test)]
 mod faults;
 
-use crate::{Commit, Filed, Ledger, LedgerError, StreamKey, StreamRecord};
+use crate::{Commit, Commits, Filed, Ledger, LedgerError, StreamKey, StreamRecord};
 use failure::{Failure, from_io};
 use headwater_contracts::{OwnRequest, Timestamp};
 use journal::Journal;
@@ -134,6 +134,13 @@ impl Ledger for FileLedger {
         self.journal().append(stream, request).map_err(|error| from_io(error, &self.store.journal_path(), "write"))
     }
 
+    fn streams(&self) -> Result<Vec<(StreamKey, StreamRecord, u64)>, LedgerError> {
+        self.take_over()?;
+        self.store.run("read", tables::streams)
+    }
+}
+
+impl Commits for FileLedger {
     fn commit(&self, stream: &StreamKey, commit: &Commit) -> Result<(), LedgerError> {
         if self.has_arrived(stream, commit)? {
             return Ok(());
@@ -156,11 +163,6 @@ impl Ledger for FileLedger {
             }
         }
         Err(error)
-    }
-
-    fn streams(&self) -> Result<Vec<(StreamKey, StreamRecord, u64)>, LedgerError> {
-        self.take_over()?;
-        self.store.run("read", tables::streams)
     }
 }
 

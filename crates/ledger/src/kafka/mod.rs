@@ -2,16 +2,14 @@
 //! the events themselves change in one transaction, and whoever takes a partition over fences the one who held it.
 
 mod book;
-mod group;
 mod shard;
 mod stage;
 
-use crate::{Commit, Filed, Ledger, LedgerError, StreamKey, StreamRecord};
+use crate::{Commit, Commits, Filed, Ledger, LedgerError, StreamKey, StreamRecord};
 use book::Entry;
 use futures_executor::block_on;
-pub use group::{Membership, Seat};
 use headwater_contracts::{KafkaCluster, Outbox, OwnRequest, Timestamp};
-use headwater_kafka::{Context, Producer};
+use headwater_kafka::{Context, Group, Producer};
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     config::FromClientConfigAndContext,
@@ -19,7 +17,7 @@ use rdkafka::{
     producer::{FutureRecord, Producer as _},
 };
 use shard::{Books, Shard};
-use stage::Stage;
+pub use stage::Stage;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, atomic::AtomicBool, atomic::Ordering},
@@ -48,6 +46,19 @@ pub struct KafkaPlace {
     pub transaction_events: usize,
     /// An instance that was silent for so long has lost its streams.
     pub session_timeout: Duration,
+}
+
+impl KafkaPlace {
+    /// The group whose instances share the topic's partitions, and so the streams.
+    pub fn group(&self) -> Group {
+        Group {
+            cluster: self.cluster.clone(),
+            id: format!("headwater-{}", self.group),
+            topics: vec![self.topic.clone()],
+            instance: self.instance.clone(),
+            session_timeout: self.session_timeout,
+        }
+    }
 }
 
 /// The ledger in a compacted topic, for as long as its share of the partitions is the same. Holds the identities of its streams in
@@ -104,6 +115,11 @@ impl KafkaLedger {
             )));
         }
         Ok(shard)
+    }
+
+    /// Where records wait that are to leave with its commits.
+    pub fn stage(&self) -> Arc<Stage> {
+        self.stage.clone()
     }
 
     /// Gives all partitions up, for good: what is still under way comes to nothing, and what is staged goes with this ledger.
@@ -205,6 +221,30 @@ impl Ledger for KafkaLedger {
         book.take(&entry.part, entry.value.as_deref()).map_err(|reason| self.cluster_error(reason))
     }
 
+    fn streams(&self) -> Result<Vec<(StreamKey, StreamRecord, u64)>, LedgerError> {
+        let shards = self.shards.read().unwrap_or_else(PoisonError::into_inner);
+        let mut streams = Vec::new();
+        for shard in shards.values() {
+            let shard = lock(shard);
+            let books = shard.iter().flat_map(|shard| &shard.books);
+            let rows = books.filter_map(|(key, book)| Some((key.clone(), book.record()?, book.identities())));
+            streams.extend(rows);
+        }
+        streams.sort_by(|(a, ..), (b, ..)| a.cmp(b));
+        Ok(streams)
+    }
+
+    fn owns(&self, stream: &StreamKey) -> bool {
+        let partition = self.partition(stream);
+        self.shards.read().unwrap_or_else(PoisonError::into_inner).contains_key(&partition)
+    }
+
+    fn outbox(&self) -> Option<Arc<dyn Outbox>> {
+        Some(self.stage.clone())
+    }
+}
+
+impl Commits for KafkaLedger {
     fn commit(&self, stream: &StreamKey, commit: &Commit) -> Result<(), LedgerError> {
         let shard = self.shard(stream)?;
         let mut shard = lock(&shard);
@@ -229,28 +269,6 @@ impl Ledger for KafkaLedger {
             self.stage.put_back(stream, identities.into_iter().zip(records).collect());
         }
         self.judge(done)
-    }
-
-    fn streams(&self) -> Result<Vec<(StreamKey, StreamRecord, u64)>, LedgerError> {
-        let shards = self.shards.read().unwrap_or_else(PoisonError::into_inner);
-        let mut streams = Vec::new();
-        for shard in shards.values() {
-            let shard = lock(shard);
-            let books = shard.iter().flat_map(|shard| &shard.books);
-            let rows = books.filter_map(|(key, book)| Some((key.clone(), book.record()?, book.identities())));
-            streams.extend(rows);
-        }
-        streams.sort_by(|(a, ..), (b, ..)| a.cmp(b));
-        Ok(streams)
-    }
-
-    fn owns(&self, stream: &StreamKey) -> bool {
-        let partition = self.partition(stream);
-        self.shards.read().unwrap_or_else(PoisonError::into_inner).contains_key(&partition)
-    }
-
-    fn outbox(&self) -> Option<Arc<dyn Outbox>> {
-        Some(self.stage.clone())
     }
 
     fn commit_events(&self) -> usize {

@@ -3,13 +3,12 @@
 use super::book::{Book, Entry};
 use crate::{Commit, LedgerError, StreamKey};
 use headwater_contracts::{KafkaCluster, Outgoing};
-use headwater_kafka::{Context, Producer, Verdict, verdict};
+use headwater_kafka::{Context, Ended, TransactionError, Transactions, Verdict, verdict};
 use rdkafka::{
     Message, Offset, TopicPartitionList,
     config::FromClientConfigAndContext,
     consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
-    producer::{DeliveryFuture, FutureRecord, Producer as _},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -17,38 +16,26 @@ use std::{
     time::Duration,
 };
 
-/// Longest wait for one answer of the cluster, before it is asked again.
+/// Longest wait for a record, before it is asked for again.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Attempts at what an unreachable cluster does not answer, before whoever waits is told.
 const ATTEMPTS: usize = 6;
-/// Pause where the producer's queue is full.
-const FULL: Duration = Duration::from_millis(5);
 
 /// A partition that is ours.
 pub(super) struct Shard {
     topic: String,
     partition: i32,
-    producer: Producer,
+    transactions: Transactions<Step>,
     pub(super) books: Books,
-    /// A transaction whose end is not known: it is ended before another begins.
-    open: Option<Open>,
     /// Steps that turned out to have been committed after whoever asked for them was told that nobody knew.
     arrived: HashMap<StreamKey, Commit>,
 }
 
-/// A transaction under way.
-struct Open {
-    ending: Ending,
+/// What a transaction is for: what the partition then says, and who asked for it.
+#[derive(Clone)]
+struct Step {
     entries: Vec<Entry>,
-    /// The step it is of.
-    step: Option<(StreamKey, Commit)>,
-}
-
-/// How a transaction is to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
-    Commit,
-    Abort,
+    asked: Option<(StreamKey, Commit)>,
 }
 
 /// What a partition says, by stream.
@@ -58,46 +45,19 @@ impl Shard {
     /// Takes a partition over: whoever held it before can commit nothing any more, and what they committed is read.
     pub(super) fn take_over(cluster: &KafkaCluster, topic: &str, partition: i32) -> Result<Self, LedgerError> {
         // Without the group: whoever shares the topic shares its partitions, or fences.
-        let id = format!("headwater-{topic}-{partition}");
-        let options = [
-            ("transactional.id", id.as_str()),
-            ("linger.ms", "5"),
-            ("compression.type", "lz4"),
-            // Sizes are the topics' matter, and were compared with it.
-            ("message.max.bytes", "1000000000"),
-        ];
-        let producer = headwater_kafka::producer(cluster, &options).map_err(|error| LedgerError::Cluster {
-            topic: topic.to_owned(),
-            reason: format!("`{}`: {}", error.field, error.problem),
-        })?;
-        let mut attempts = 0;
-        while let Err(error) = producer.init_transactions(PATIENCE) {
-            attempts += 1;
-            let retriable = matches!(&error, KafkaError::Transaction(error) if error.is_retriable());
-            if !retriable || attempts == ATTEMPTS {
-                return Err(unavailable(topic, "begin", &error));
-            }
-            tracing::warn!("the ledger's cluster does not answer yet: {error}");
-        }
+        let transactions = Transactions::take_over(cluster, &format!("headwater-{topic}-{partition}"))
+            .map_err(|error| of_transaction(topic, partition, error))?;
         let books = read(cluster, topic, &[partition])?;
-        Ok(Self { topic: topic.to_owned(), partition, producer, books, open: None, arrived: HashMap::new() })
+        Ok(Self { topic: topic.to_owned(), partition, transactions, books, arrived: HashMap::new() })
     }
 
     /// Ends what an earlier step left open. Comes before a step is planned: it may change what there is.
     pub(super) fn resolve(&mut self) -> Result<(), LedgerError> {
-        match self.open.as_ref().map(|open| open.ending) {
-            Some(Ending::Commit) => {
-                let step = self.open.as_mut().and_then(|open| open.step.take());
-                let ended = self.commit(&mut Vec::new());
-                match (step, ended.is_ok()) {
-                    (Some((stream, commit)), true) => drop(self.arrived.insert(stream, commit)),
-                    (step, _) => self.open.iter_mut().for_each(|open| open.step.clone_from(&step)),
-                }
-                ended
-            }
-            Some(Ending::Abort) => self.abort(),
-            None => Ok(()),
-        }
+        let ended = self.transactions.resolve().map_err(|error| of_transaction(&self.topic, self.partition, error))?;
+        let Some(Ended::Committed(Step { entries, asked })) = ended else { return Ok(()) };
+        self.take_in(&entries)?;
+        self.arrived.extend(asked);
+        Ok(())
     }
 
     /// Whether this step has arrived by now, though it was not known to. Asked once.
@@ -109,131 +69,37 @@ impl Shard {
     /// or may not have happened, which [`resolve`](Self::resolve) finds out; after any other error nobody sees any of it.
     pub(super) fn transact(
         &mut self,
-        step: Option<(&StreamKey, &Commit)>,
+        asked: Option<(&StreamKey, &Commit)>,
         records: &[Outgoing],
         entries: Vec<Entry>,
     ) -> Result<(), LedgerError> {
-        self.producer.begin_transaction().map_err(|error| self.failed(&error))?;
-        let step = step.map(|(stream, commit)| (stream.clone(), commit.clone()));
-        self.open = Some(Open { ending: Ending::Abort, entries, step });
-        let mut deliveries = Vec::with_capacity(records.len());
-        if let Err(error) = self.write(records, &mut deliveries) {
-            self.abort()?;
-            return Err(match verdict(&error) {
-                Verdict::Rejected => LedgerError::Cluster { topic: self.topic.clone(), reason: error.to_string() },
-                Verdict::Retry | Verdict::Fenced => unavailable(&self.topic, "write", &error),
-            });
-        }
-        self.open.iter_mut().for_each(|open| open.ending = Ending::Commit);
-        self.commit(&mut deliveries)
-    }
-
-    fn write(&self, records: &[Outgoing], deliveries: &mut Vec<DeliveryFuture>) -> Result<(), KafkaError> {
-        for record in records {
-            deliveries.push(queue(|| headwater_kafka::send(&self.producer, record))?);
-        }
-        for entry in self.open.iter().flat_map(|open| &open.entries) {
-            let key = entry.key();
-            queue(|| {
-                let mut message = FutureRecord::<[u8], [u8]>::to(&self.topic).partition(self.partition).key(&key[..]);
-                if let Some(value) = &entry.value {
-                    message = message.payload(&value[..]);
-                }
-                match self.producer.send_result(message) {
-                    Ok(delivery) => Ok(Some(delivery)),
-                    Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => Ok(None),
-                    Err((error, _)) => Err(error),
-                }
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Ends the transaction; `deliveries` tell why it could not be.
-    fn commit(&mut self, deliveries: &mut Vec<DeliveryFuture>) -> Result<(), LedgerError> {
-        let mut attempts = 0;
-        loop {
-            let error = match self.producer.commit_transaction(PATIENCE) {
-                Ok(()) => return self.take_in(),
-                Err(KafkaError::Transaction(error)) => error,
-                Err(error) => return Err(self.failed(&error)),
-            };
-            if error.is_fatal() {
-                return Err(self.failed(&KafkaError::Transaction(error)));
-            }
-            if error.txn_requires_abort() {
-                let refused = deliveries.drain(..).find_map(refusal);
-                self.open.iter_mut().for_each(|open| open.ending = Ending::Abort);
-                self.abort()?;
-                return Err(match refused {
-                    Some(reason) => LedgerError::Cluster { topic: self.topic.clone(), reason },
-                    None => unavailable(&self.topic, "commit", &KafkaError::Transaction(error)),
-                });
-            }
-            attempts += 1;
-            if attempts == ATTEMPTS || !error.is_retriable() {
-                return Err(unavailable(&self.topic, "commit", &KafkaError::Transaction(error)));
-            }
-            tracing::warn!("the ledger's transaction is not committed yet: {error}");
-        }
+        let asked = asked.map(|(stream, commit)| (stream.clone(), commit.clone()));
+        let done = self.transactions.transact(Step { entries: entries.clone(), asked }, |transaction| {
+            records.iter().try_for_each(|record| transaction.record(record))?;
+            entries.iter().try_for_each(|entry| {
+                transaction.entry(&self.topic, self.partition, &entry.key(), entry.value.as_deref())
+            })
+        });
+        done.map_err(|error| of_transaction(&self.topic, self.partition, error))?;
+        self.take_in(&entries)
     }
 
     /// What was committed is what there is.
-    fn take_in(&mut self) -> Result<(), LedgerError> {
-        let Some(open) = self.open.take() else { return Ok(()) };
-        for entry in &open.entries {
+    fn take_in(&mut self, entries: &[Entry]) -> Result<(), LedgerError> {
+        for entry in entries {
             let book = self.books.entry(entry.stream.clone()).or_default();
             book.take(&entry.part, entry.value.as_deref()).map_err(|reason| damaged(&self.topic, entry, &reason))?;
         }
         Ok(())
     }
-
-    fn abort(&mut self) -> Result<(), LedgerError> {
-        let mut attempts = 0;
-        while let Err(error) = self.producer.abort_transaction(PATIENCE) {
-            attempts += 1;
-            let retriable = matches!(&error, KafkaError::Transaction(error) if error.is_retriable());
-            if !retriable {
-                return Err(self.failed(&error));
-            }
-            if attempts == ATTEMPTS {
-                return Err(unavailable(&self.topic, "abort", &error));
-            }
-        }
-        self.open = None;
-        Ok(())
-    }
-
-    fn failed(&self, error: &KafkaError) -> LedgerError {
-        let fatal = matches!(error, KafkaError::Transaction(error) if error.is_fatal());
-        if fatal || verdict(error) == Verdict::Fenced {
-            return LedgerError::Fenced {
-                topic: self.topic.clone(),
-                partition: self.partition,
-                reason: error.to_string(),
-            };
-        }
-        unavailable(&self.topic, "commit", error)
-    }
 }
 
-/// Hands a record over, waiting while the queue is full.
-fn queue(mut send: impl FnMut() -> Result<Option<DeliveryFuture>, KafkaError>) -> Result<DeliveryFuture, KafkaError> {
-    loop {
-        match send()? {
-            Some(delivery) => return Ok(delivery),
-            None => thread::sleep(FULL),
-        }
-    }
-}
-
-/// Why the cluster took a record for good as none of its own, if it did.
-fn refusal(delivery: DeliveryFuture) -> Option<String> {
-    match futures::FutureExt::now_or_never(delivery)? {
-        Ok(Err((error, message))) if verdict(&error) == Verdict::Rejected => {
-            Some(format!("topic `{}` refuses a record: {error}", message.topic()))
-        }
-        _ => None,
+fn of_transaction(topic: &str, partition: i32, error: TransactionError) -> LedgerError {
+    let topic = topic.to_owned();
+    match error {
+        TransactionError::Unavailable { doing, reason } => LedgerError::Unavailable { topic, doing, reason },
+        TransactionError::Fenced(reason) => LedgerError::Fenced { topic, partition, reason },
+        TransactionError::Refused(reason) => LedgerError::Cluster { topic, reason },
     }
 }
 

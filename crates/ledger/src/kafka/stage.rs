@@ -4,19 +4,31 @@ use crate::{Filed, StreamKey};
 use headwater_contracts::{ConfigError, Identity, KafkaCluster, Origin, Outbox, Outgoing};
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool, atomic::Ordering},
 };
 
-/// The outbox: per stream, records in lane order.
+/// The outbox: per lane, records in their order.
 #[derive(Debug)]
-pub(super) struct Stage {
+pub struct Stage {
     cluster: KafkaCluster,
     waiting: Mutex<HashMap<StreamKey, Vec<(Identity, Outgoing)>>>,
+    joined: AtomicBool,
 }
 
 impl Stage {
-    pub(super) fn new(cluster: KafkaCluster) -> Self {
-        Self { cluster, waiting: Mutex::default() }
+    /// An empty one, for records of this cluster.
+    pub fn new(cluster: KafkaCluster) -> Self {
+        Self { cluster, waiting: Mutex::default(), joined: AtomicBool::new(false) }
+    }
+
+    /// The cluster.
+    pub fn cluster(&self) -> &KafkaCluster {
+        &self.cluster
+    }
+
+    /// Whether a sink leaves records here: without one, nobody needs transactions.
+    pub fn is_joined(&self) -> bool {
+        self.joined.load(Ordering::SeqCst)
     }
 
     fn waiting(&self) -> MutexGuard<'_, HashMap<StreamKey, Vec<(Identity, Outgoing)>>> {
@@ -24,7 +36,7 @@ impl Stage {
     }
 
     /// Takes out the records of these events, in lane order.
-    pub(super) fn take(&self, stream: &StreamKey, settled: &[Filed]) -> Vec<(Identity, Outgoing)> {
+    pub fn take(&self, stream: &StreamKey, settled: &[Filed]) -> Vec<(Identity, Outgoing)> {
         let identities: HashSet<&Identity> = settled.iter().map(|filed| &filed.identity).collect();
         let mut waiting = self.waiting();
         let Some(staged) = waiting.get_mut(stream) else { return Vec::new() };
@@ -34,7 +46,7 @@ impl Stage {
     }
 
     /// Puts back what was taken and did not leave.
-    pub(super) fn put_back(&self, stream: &StreamKey, records: Vec<(Identity, Outgoing)>) {
+    pub fn put_back(&self, stream: &StreamKey, records: Vec<(Identity, Outgoing)>) {
         let mut waiting = self.waiting();
         let staged = waiting.entry(stream.clone()).or_default();
         let later = std::mem::replace(staged, records);
@@ -44,16 +56,19 @@ impl Stage {
 
 impl Outbox for Stage {
     fn stage(&self, origin: &Arc<Origin>, identity: Identity, record: Outgoing) {
-        let stream = StreamKey { source: origin.source.clone(), stream: origin.stream.clone() };
+        let (source, stream) = origin.lane();
+        let stream = StreamKey { source: source.to_owned(), stream: stream.to_owned() };
         self.waiting().entry(stream).or_default().push((identity, record));
     }
 
     fn check(&self, cluster: &KafkaCluster) -> Result<(), ConfigError> {
         if self.cluster.is_same(cluster) {
+            self.joined.store(true, Ordering::SeqCst);
             return Ok(());
         }
         let problem = format!(
-            "`exactly_once` is possible on the cluster of the ledger only, `{}` in `state`: a transaction cannot span two",
+            "`exactly_once` is possible on one cluster only, that of `state` or of the topics that are read, `{}`: a transaction \
+             cannot span two",
             self.cluster.bootstrap_servers
         );
         Err(ConfigError::new("bootstrap_servers", problem))

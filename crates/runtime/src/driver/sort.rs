@@ -162,7 +162,7 @@ impl Driver {
             observed,
             own_query: marks && matches!(record.echo, Echo::Own(_)),
             suspicious: match record.echo {
-                Echo::Suspicious(remark) => Some(remark),
+                Echo::Suspicious(remark) => Some(remark.into()),
                 _ => None,
             },
             late,

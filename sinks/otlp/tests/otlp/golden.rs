@@ -16,7 +16,7 @@ fn golden(name: &str) -> Json {
 fn ocsf(body: Json, provider: &'static str) -> Event {
     let suite = event(body["metadata"]["uid"].as_str().unwrap(), "", true);
     let mut origin = (*suite.origin).clone();
-    origin.provider = provider;
+    origin.provider = provider.into();
     Event { origin: Arc::new(origin), value: Some(body.into()), ..suite }
 }
 

@@ -26,7 +26,7 @@ pub(crate) fn made(body: &Value) -> Event {
         _ => "suite",
     };
     let mut event = sink_suite::event(id, "", true);
-    let origin = headwater_contracts::Origin { provider, ..(*event.origin).clone() };
+    let origin = headwater_contracts::Origin { provider: provider.into(), ..(*event.origin).clone() };
     event.origin = Arc::new(origin);
     event.value = Some(vrl::value::Value::from(body.clone()));
     event

@@ -40,7 +40,7 @@ fn an_event_that_no_program_changes_keeps_its_bytes() {
 fn the_headwater_metadata_have_their_types() {
     let mut late = event("{ }");
     late.late = Some(chrono::TimeDelta::minutes(26 * 60 + 5));
-    late.suspicious = Some("imitates headwater");
+    late.suspicious = Some("imitates headwater".into());
     let text = r"
         .types = [is_timestamp(%headwater.time), is_timestamp(%headwater.observed_time), is_boolean(%headwater.own_query)]
         .source = %headwater.source

@@ -15,9 +15,10 @@ pub(crate) fn event(raw: &str) -> Event {
     Event {
         origin: Arc::new(Origin {
             source: "contracts".to_owned(),
-            provider: "pactflow",
+            provider: "pactflow".into(),
             stream: "acme.pactflow.io".to_owned(),
             own_query_policy: OwnQueryPolicy::Tag,
+            read_by: None,
         }),
         id: "e-1".to_owned(),
         identity: Identity::of(&[&raw]),

@@ -1,13 +1,13 @@
-//! Who reads what: instances of one group share the partitions of the ledger topic by Kafka's own group protocol.
+//! Who reads what: instances of one group share the partitions of topics by Kafka's own group protocol. The records
+//! themselves are read elsewhere.
 
-use super::KafkaPlace;
-use crate::LedgerError;
-use headwater_kafka::{Context, client};
+use crate::{Context, client};
+use headwater_contracts::{ConfigError, KafkaCluster};
 use rdkafka::{
-    ClientContext, TopicPartitionList,
+    ClientContext, Offset, TopicPartitionList,
     client::OAuthToken,
     config::{FromClientConfigAndContext, RDKafkaLogLevel},
-    consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance},
+    consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata, Rebalance},
     error::KafkaError,
 };
 use std::{
@@ -22,21 +22,46 @@ use tokio::sync::watch;
 /// How often the group's business is looked at.
 const POLL: Duration = Duration::from_millis(100);
 
+/// A group, and our place in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// The cluster.
+    pub cluster: KafkaCluster,
+    /// `group.id`.
+    pub id: String,
+    /// The topics whose partitions are shared.
+    pub topics: Vec<String>,
+    /// This instance's name in the group, if it has a lasting one.
+    pub instance: Option<String>,
+    /// An instance that was silent for so long has lost its partitions.
+    pub session_timeout: Duration,
+}
+
 /// What the group has given to this instance.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Seat {
     /// The group is making up its mind.
     Waiting,
     /// These partitions.
-    Assigned(Arc<BTreeSet<i32>>),
+    Assigned(Arc<Assigned>),
     /// Nothing any more: why.
     Lost(String),
+}
+
+/// An assignment. Each is one of its own, also where it names the same partitions: between two, another instance may have had
+/// them.
+pub struct Assigned {
+    /// Topics and partitions.
+    pub partitions: BTreeSet<(String, i32)>,
+    /// What the group calls us as long as the assignment is valid: offsets that come with it are refused afterwards.
+    pub metadata: Option<ConsumerGroupMetadata>,
 }
 
 /// This instance's seat in the group. Dropped, the others share what it had.
 pub struct Membership {
     seat: watch::Receiver<Seat>,
     shared: Arc<Shared>,
+    consumer: Arc<BaseConsumer<Callbacks>>,
     leave: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -52,20 +77,22 @@ struct Shared {
 
 impl Membership {
     /// Joins the group.
-    pub fn join(place: &KafkaPlace) -> Result<Self, LedgerError> {
-        let cannot = |reason: String| LedgerError::Cluster { topic: place.topic.clone(), reason };
-        let mut config = client(&place.cluster).map_err(|error| cannot(error.to_string()))?;
-        let session = place.session_timeout.as_millis();
+    pub fn join(group: &Group) -> Result<Self, ConfigError> {
+        let cannot = |problem: String| ConfigError::new("", problem);
+        let mut config = client(&group.cluster)?;
+        let session = group.session_timeout.as_millis();
         config
-            .set("group.id", format!("headwater-{}", place.group))
+            .set("group.id", &group.id)
             .set("session.timeout.ms", session.to_string())
             .set("heartbeat.interval.ms", (session / 4).max(100).to_string())
             // Partitions alternate between the instances.
             .set("partition.assignment.strategy", "roundrobin")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
+            // Offsets that a transaction is about to change are waited for.
+            .set("isolation.level", "read_committed")
             .set("auto.offset.reset", "latest");
-        if let Some(instance) = &place.instance {
+        if let Some(instance) = &group.instance {
             config.set("group.instance.id", instance);
         }
         let (seat, receiver) = watch::channel(Seat::Waiting);
@@ -73,23 +100,24 @@ impl Membership {
             seat,
             released: Mutex::new(true),
             release: Condvar::new(),
-            patience: place.session_timeout,
+            patience: group.session_timeout,
         });
-        let context = Callbacks { inner: Context::new(&place.cluster), shared: shared.clone() };
+        let context = Callbacks { inner: Context::new(&group.cluster), shared: shared.clone() };
         let consumer: BaseConsumer<Callbacks> =
             BaseConsumer::from_config_and_context(&config, context).map_err(|error| cannot(error.to_string()))?;
-        consumer.subscribe(&[&place.topic]).map_err(|error| cannot(error.to_string()))?;
+        let topics: Vec<&str> = group.topics.iter().map(String::as_str).collect();
+        consumer.subscribe(&topics).map_err(|error| cannot(error.to_string()))?;
+        let consumer = Arc::new(consumer);
         let leave = Arc::new(AtomicBool::new(false));
-        let left = leave.clone();
-        let seats = shared.clone();
+        let (left, seats, member) = (leave.clone(), shared.clone(), consumer.clone());
         let thread = thread::Builder::new().name("kafka-group".to_owned()).spawn(move || {
             while !left.load(Ordering::SeqCst) {
                 // Its records are read elsewhere: here it is all about the calls back.
-                match consumer.poll(POLL) {
+                match member.poll(POLL) {
                     Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
                         let reason = format!(
                             "this instance has lost its seat in the group for good: {code}. Does another process run with the \
-                             same `state.instance`?"
+                             same `instance`?"
                         );
                         seats.seat.send_replace(Seat::Lost(reason));
                         break;
@@ -98,10 +126,10 @@ impl Membership {
                     _ => {}
                 }
             }
-            consumer.unsubscribe();
+            member.unsubscribe();
         });
         let thread = Some(thread.map_err(|error| cannot(error.to_string()))?);
-        Ok(Self { seat: receiver, shared, leave, thread })
+        Ok(Self { seat: receiver, shared, consumer, leave, thread })
     }
 
     /// What is this instance's, now and whenever it changes.
@@ -118,6 +146,30 @@ impl Membership {
     /// Says that what is assigned is being worked on.
     pub fn hold(&self) {
         *self.shared.released.lock().unwrap_or_else(PoisonError::into_inner) = false;
+    }
+
+    /// The offset that the group has committed of a partition, transactions that are about to change it waited for. Blocking.
+    pub fn committed(&self, topic: &str, partition: i32, patience: Duration) -> Result<Option<i64>, KafkaError> {
+        let mut asked = TopicPartitionList::new();
+        asked.add_partition(topic, partition);
+        let told = self.consumer.committed_offsets(asked, patience)?;
+        let of_partition = told.find_partition(topic, partition);
+        if let Some(Err(error)) =
+            of_partition.as_ref().map(rdkafka::topic_partition_list::TopicPartitionListElem::error)
+        {
+            return Err(error);
+        }
+        Ok(of_partition.and_then(|told| match told.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        }))
+    }
+
+    /// Commits an offset of a partition to the group. Blocking.
+    pub fn commit(&self, topic: &str, partition: i32, offset: i64) -> Result<(), KafkaError> {
+        let mut offsets = TopicPartitionList::new();
+        offsets.add_partition_offset(topic, partition, Offset::Offset(offset))?;
+        self.consumer.commit(&offsets, CommitMode::Sync)
     }
 }
 
@@ -162,7 +214,7 @@ impl ConsumerContext for Callbacks {
         let released = self.shared.released.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.shared.release.wait_timeout_while(released, self.shared.patience, |released| !*released);
         if waited.is_ok_and(|(_, result)| result.timed_out()) {
-            tracing::warn!("streams were not let go of in time; whoever takes them over fences this instance");
+            tracing::warn!("partitions were not let go of in time; whoever takes them over fences this instance");
         }
     }
 
@@ -172,11 +224,12 @@ impl ConsumerContext for Callbacks {
             if let Err(error) = consumer.pause(partitions) {
                 tracing::debug!("the group: {error}");
             }
-            self.shared.seat.send_replace(Seat::Assigned(Arc::new(numbers(partitions))));
+            let assigned = Assigned { partitions: named(partitions), metadata: consumer.group_metadata() };
+            self.shared.seat.send_replace(Seat::Assigned(Arc::new(assigned)));
         }
     }
 }
 
-fn numbers(partitions: &TopicPartitionList) -> BTreeSet<i32> {
-    partitions.elements().iter().map(rdkafka::topic_partition_list::TopicPartitionListElem::partition).collect()
+fn named(partitions: &TopicPartitionList) -> BTreeSet<(String, i32)> {
+    partitions.elements().iter().map(|one| (one.topic().to_owned(), one.partition())).collect()
 }

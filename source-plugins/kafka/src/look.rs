@@ -1,0 +1,59 @@
+//! A look at topics without taking part in the group.
+
+use crate::Topics;
+use headwater_kafka::{Context, client};
+use rdkafka::{
+    TopicPartitionList,
+    config::FromClientConfigAndContext,
+    consumer::{BaseConsumer, Consumer},
+    error::KafkaError,
+    types::RDKafkaErrorCode,
+};
+use std::time::Duration;
+
+/// For each topic its partitions, or why it cannot be read. Blocking, for each topic up to three times as long as `patience`.
+pub fn look(topics: &Topics, patience: Duration) -> Vec<(String, Result<usize, String>)> {
+    let asked = topics.group.topics.iter().map(|topic| (topic.clone(), one(topics, topic, patience)));
+    asked.collect()
+}
+
+fn one(topics: &Topics, topic: &str, patience: Duration) -> Result<usize, String> {
+    let cluster = &topics.group.cluster;
+    let mut config = client(cluster).map_err(|error| error.to_string())?;
+    config.set("group.id", &topics.group.id).set("enable.auto.commit", "false");
+    let consumer: BaseConsumer<Context> =
+        BaseConsumer::from_config_and_context(&config, Context::new(cluster)).map_err(|error| error.to_string())?;
+    let explain = |error: KafkaError| explain(&error, topic, topics);
+    let metadata = consumer.fetch_metadata(Some(topic), patience).map_err(explain)?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    let found = found.ok_or_else(|| format!("the cluster does not speak of topic `{topic}`"))?;
+    if let Some(error) = found.error() {
+        return Err(explain(KafkaError::MetadataFetch(RDKafkaErrorCode::from(error))));
+    }
+    let mut all = TopicPartitionList::new();
+    for partition in found.partitions() {
+        all.add_partition(topic, partition.id());
+        consumer.fetch_watermarks(topic, partition.id(), patience).map_err(explain)?;
+    }
+    consumer.committed_offsets(all, patience).map_err(explain)?;
+    Ok(found.partitions().len())
+}
+
+/// What failed, and what to do.
+fn explain(error: &KafkaError, topic: &str, topics: &Topics) -> String {
+    use RDKafkaErrorCode as Code;
+    match error.rdkafka_error_code() {
+        Some(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition) => {
+            format!("topic `{topic}` does not exist: create it, or mend its name")
+        }
+        Some(Code::TopicAuthorizationFailed) => format!("may not read topic `{topic}`: grant this user `Read` on it"),
+        Some(Code::GroupAuthorizationFailed) => {
+            let group = &topics.group.id;
+            format!("may not take part in group `{group}`: grant this user `Read` on it")
+        }
+        _ => {
+            let brokers = &topics.group.cluster.bootstrap_servers;
+            format!("{error}; is the cluster up, and are {brokers}, TLS and SASL right?")
+        }
+    }
+}

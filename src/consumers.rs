@@ -1,0 +1,82 @@
+//! The topics of `type: kafka` sources: what the consumer is told of them, and what they need beside themselves.
+
+use crate::Failure;
+use headwater_config::{ConsumerSpec, Diagnostic, Diagnostics, OffsetReset, Pipeline, State};
+use headwater_kafka::Group;
+use headwater_ledger::Stage;
+use headwater_source_kafka::{Start, Topics};
+use std::sync::Arc;
+
+/// What the consumer is told.
+pub(crate) fn topics(spec: &ConsumerSpec) -> Topics {
+    let options = &spec.options;
+    Topics {
+        component: spec.name.clone(),
+        group: Group {
+            cluster: options.cluster(),
+            id: options.group.clone(),
+            topics: options.topics.clone(),
+            instance: options.instance.clone(),
+            session_timeout: options.session_timeout.to_std(),
+        },
+        start: match options.auto_offset_reset {
+            OffsetReset::Earliest => Start::Earliest,
+            OffsetReset::Latest => Start::Latest,
+        },
+        transaction_events: options.transaction_events,
+    }
+}
+
+/// Where records wait in a pipeline that needs no ledger, since all that it reads are topics: for transactions on their cluster.
+pub(crate) fn stage(pipeline: &Pipeline) -> Option<Arc<Stage>> {
+    let first = pipeline.consumers.first()?;
+    let alone = pipeline.sources.is_empty() && pipeline.imports.is_empty();
+    alone.then(|| Arc::new(Stage::new(first.options.cluster())))
+}
+
+/// Refuses what looks at the ledger, where there is none.
+pub(crate) fn need_ledger(pipeline: &Pipeline) -> Result<(), Failure> {
+    if stage(pipeline).is_none() {
+        return Ok(());
+    }
+    let groups: Vec<&str> = pipeline.consumers.iter().map(|spec| spec.options.group.as_str()).collect();
+    Err(Failure::config(format!(
+        "error: there is no ledger: all that is read are topics, and how far that is say the group's offsets. Ask the cluster: \
+         `kafka-consumer-groups.sh --bootstrap-server .. --describe --group {}`",
+        groups.join(" --group ")
+    )))
+}
+
+/// Reports sinks that need more than the pipeline has, before anything runs.
+pub(crate) fn join_sinks(pipeline: &mut Pipeline, diagnostics: &mut Diagnostics) {
+    let stage = stage(pipeline);
+    if stage.is_none() && !matches!(pipeline.state, State::File { .. }) {
+        // The ledger's: it says so when it is there.
+        return;
+    }
+    for sink in &mut pipeline.sinks {
+        if let Err(problem) = sink.sink.join(stage.clone().map(|stage| stage as _)) {
+            let message = format!("sink `{}`, `{}`: {problem}", sink.name, problem.field);
+            diagnostics.push(Diagnostic::at(&sink.span, message));
+        }
+    }
+    let Some(stage) = stage.filter(|stage| stage.is_joined()) else { return };
+    for other in pipeline.consumers.iter().filter(|other| !other.options.cluster().is_same(stage.cluster())) {
+        let message = format!(
+            "source `{}` reads from another cluster than `{}`, and a sink delivers `exactly_once`: a transaction cannot span two",
+            other.name,
+            stage.cluster().bootstrap_servers
+        );
+        diagnostics.push(
+            Diagnostic::at(&other.span, message).hint("run a process for each cluster, or deliver `at_least_once`"),
+        );
+    }
+}
+
+/// Reports sources that cannot be simulated.
+pub(crate) fn refuse_simulation(pipeline: &Pipeline, diagnostics: &mut Diagnostics) {
+    for spec in &pipeline.consumers {
+        let message = format!("source `{}` reads topics, and there is no simulator of them", spec.name);
+        diagnostics.push(Diagnostic::at(&spec.span, message).hint("run it without `--simulate`"));
+    }
+}
