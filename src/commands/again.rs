@@ -3,17 +3,18 @@
 use super::{
     check::{NOWHERE, nowhere},
     ledger::at,
-    run::{file_state, interrupted, show},
+    run::{interrupted, show},
 };
 use crate::{
     Failure,
     assemble::{Assembled, Purpose as Use, assemble, topology},
     cli::{AgainArgs, LogFormat},
+    consumers,
     table::table,
     terminal,
 };
 use headwater_contracts::{Clock, Coverage, Period, StartAt, Timestamp};
-use headwater_ledger::{Again, FileLedger, Filed, Found, Ledger, Purpose, StreamKey};
+use headwater_ledger::{Again, Filed, Found, Kept, Purpose, StreamKey};
 use headwater_runtime::{
     Board, DeadLetterTarget, Ending, RunOptions, SourceSpec, SystemClock, Topology, run as run_pipeline,
 };
@@ -56,7 +57,7 @@ pub(crate) fn verify(args: &AgainArgs, log_format: LogFormat) -> Result<(), Fail
     let (assembled, ledger) = prepare(args)?;
     let now = SystemClock.now();
     let to = args.to.resolve(now);
-    let kept = ledger.streams().map_err(Failure::run)?;
+    let kept = ledger.all().map_err(Failure::run)?;
     let mut sources = Vec::new();
     let mut from_of = Vec::new();
     for source in assembled.pipeline.sources {
@@ -98,7 +99,7 @@ pub(crate) fn verify(args: &AgainArgs, log_format: LogFormat) -> Result<(), Fail
     let (mut rows, mut list) = (Vec::new(), Vec::new());
     for (key, found) in again.found() {
         let from = from_of.iter().find(|(name, _)| *name == key.source).map_or(to, |(_, from)| *from);
-        let gone = gone(&ledger, &key, &found, from, to)?;
+        let gone = gone(ledger.as_ref(), &key, &found, from, to)?;
         let name = format!("{}/{}", key.source, key.stream);
         let delivered = found.shown.len() - found.missing.len();
         missing += found.missing.len();
@@ -134,7 +135,7 @@ pub(crate) fn verify(args: &AgainArgs, log_format: LogFormat) -> Result<(), Fail
 }
 
 /// Loads the configuration, keeps the sources asked for, and opens the ledger.
-fn prepare(args: &AgainArgs) -> Result<(Assembled, Arc<FileLedger>), Failure> {
+fn prepare(args: &AgainArgs) -> Result<(Assembled, Arc<dyn Kept>), Failure> {
     let mut assembled = assemble(&args.config, Use::Run)?;
     // Reading again is a question to the provider.
     assembled.pipeline.imports.clear();
@@ -147,9 +148,9 @@ fn prepare(args: &AgainArgs) -> Result<(Assembled, Arc<FileLedger>), Failure> {
         )));
     }
     sources.retain(|source| args.sources.is_empty() || args.sources.contains(&source.name));
-    let path = file_state(&assembled.pipeline)?;
-    let ledger = super::ledger::open_existing(path)?;
-    Ok((assembled, Arc::new(ledger)))
+    consumers::need_ledger(&assembled.pipeline)?;
+    let ledger = super::ledger::whole(assembled.pipeline.state.clone())?;
+    Ok((assembled, ledger))
 }
 
 fn check_range(from: Timestamp, to: Timestamp) -> Result<(), Failure> {
@@ -164,24 +165,19 @@ fn begin(coverage: &Coverage) -> Option<Timestamp> {
 }
 
 /// Settled events of the range that the provider does not show any more: expired, or deleted.
-fn gone(ledger: &FileLedger, key: &StreamKey, found: &Found, from: Timestamp, to: Timestamp) -> Result<u64, Failure> {
+fn gone(ledger: &dyn Kept, key: &StreamKey, found: &Found, from: Timestamp, to: Timestamp) -> Result<u64, Failure> {
     let (from, to) = (from.timestamp_millis(), to.timestamp_millis());
     let mut gone = 0;
-    let count = |filed: Filed| {
+    let mut count = |filed: Filed| {
         let inside = from <= filed.time && filed.time < to && found.covers(filed);
         gone += u64::from(inside && !found.shown.contains(&filed));
     };
-    ledger.identities(key, count).map_err(Failure::run)?;
+    ledger.identities(key, &mut count).map_err(Failure::run)?;
     Ok(gone)
 }
 
 /// Reads everything once.
-fn read(
-    topology: Topology,
-    ledger: Arc<Again<FileLedger>>,
-    board: &Board,
-    log_format: LogFormat,
-) -> Result<(), Failure> {
+fn read(topology: Topology, ledger: Arc<Again<dyn Kept>>, board: &Board, log_format: LogFormat) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build()?;
     let outcome = runtime.block_on(async {
         let (stop_sender, stop) = watch::channel(false);

@@ -10,15 +10,18 @@ use crate::{
 };
 use headwater_config::State;
 use headwater_contracts::Timestamp;
-use headwater_ledger::{FileLedger, Filed, KafkaLedger, Ledger, StreamKey, StreamRecord};
+use headwater_ledger::{FileLedger, Filed, KafkaLedger, Kept, Ledger, StreamKey, StreamRecord};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// Prints, per stream, coverage, counts, and what is kept.
 pub(crate) fn show_ledger(config: &[PathBuf], format: LedgerFormat) -> Result<(), Failure> {
     let streams = match of_pipeline(config)? {
-        Kept::File(ledger) => ledger.streams().map_err(Failure::run)?,
-        Kept::Kafka(streams) => {
+        Seen::File(ledger) => ledger.streams().map_err(Failure::run)?,
+        Seen::Kafka(streams) => {
             streams.into_iter().map(|(key, record, settled)| (key, record, settled.len() as u64)).collect()
         }
     };
@@ -65,9 +68,8 @@ pub(crate) fn show_ledger(config: &[PathBuf], format: LedgerFormat) -> Result<()
 
 /// Forgets a source's streams, or one of them.
 pub(crate) fn reset_ledger(config: &[PathBuf], source: &str, stream: Option<&str>) -> Result<(), Failure> {
-    let assembled = assemble(config, Purpose::Inspect)?;
-    let ledger = open_existing(super::run::file_state(&assembled.pipeline)?)?;
-    let all = ledger.streams().map_err(Failure::run)?;
+    let ledger = whole(state(config)?)?;
+    let all = ledger.all().map_err(Failure::run)?;
     let is_meant = |key: &StreamKey| key.source == source && stream.is_none_or(|stream| stream == key.stream);
     let meant: Vec<&StreamKey> = all.iter().map(|(key, ..)| key).filter(|key| is_meant(key)).collect();
     if meant.is_empty() {
@@ -91,12 +93,12 @@ pub(crate) fn reset_ledger(config: &[PathBuf], source: &str, stream: Option<&str
 /// Prints everything: per stream its record, then its identities, as NDJSON.
 pub(crate) fn export_ledger(config: &[PathBuf]) -> Result<(), Failure> {
     match of_pipeline(config)? {
-        Kept::File(ledger) => {
+        Seen::File(ledger) => {
             for (key, record, identities) in ledger.streams().map_err(Failure::run)? {
                 export_stream(&key, &record, identities, |write| ledger.identities(&key, write).map_err(Failure::run))?;
             }
         }
-        Kept::Kafka(streams) => {
+        Seen::Kafka(streams) => {
             for (key, record, settled) in streams {
                 let identities = settled.len() as u64;
                 export_stream(&key, &record, identities, |write| {
@@ -138,30 +140,46 @@ fn export_stream(
 const EXPORT_BYTES: usize = 64 << 10;
 
 /// What a look at a ledger finds.
-enum Kept {
+enum Seen {
     File(Box<FileLedger>),
     Kafka(Vec<(StreamKey, StreamRecord, Vec<Filed>)>),
 }
 
-/// The ledger of a configuration. For a file its secrets are not read.
-fn of_pipeline(config: &[PathBuf]) -> Result<Kept, Failure> {
-    let pipeline = assemble(config, Purpose::Inspect)?.pipeline;
-    consumers::need_ledger(&pipeline)?;
-    match pipeline.state {
-        State::File { path } => open_existing(&path).map(|ledger| Kept::File(Box::new(ledger))),
-        State::Kafka(_) => {
-            // The cluster may want to know who asks.
-            let State::Kafka(state) = assemble(config, Purpose::Run)?.pipeline.state else {
-                return Err(Failure::config("error: the configuration has changed while it was read"));
-            };
+/// The ledger of a configuration, beside whoever uses it.
+fn of_pipeline(config: &[PathBuf]) -> Result<Seen, Failure> {
+    match state(config)? {
+        State::File { path } => open_existing(&path).map(|ledger| Seen::File(Box::new(ledger))),
+        State::Kafka(state) => {
             let ledger = KafkaLedger::open(place(&state)).map_err(Failure::run)?;
-            ledger.look().map(Kept::Kafka).map_err(Failure::run)
+            ledger.look().map(Seen::Kafka).map_err(Failure::run)
         }
     }
 }
 
-/// Opens a ledger that must be there.
-pub(super) fn open_existing(path: &Path) -> Result<FileLedger, Failure> {
+/// Where the ledger of a configuration is. Its secrets are read only where a cluster may want to know who asks.
+fn state(config: &[PathBuf]) -> Result<State, Failure> {
+    let pipeline = assemble(config, Purpose::Inspect)?.pipeline;
+    consumers::need_ledger(&pipeline)?;
+    match pipeline.state {
+        State::File { path } => Ok(State::File { path }),
+        State::Kafka(_) => Ok(assemble(config, Purpose::Run)?.pipeline.state),
+    }
+}
+
+/// A ledger that must be there, for this command alone.
+pub(super) fn whole(state: State) -> Result<Arc<dyn Kept>, Failure> {
+    match state {
+        State::File { path } => Ok(Arc::new(open_existing(&path)?)),
+        State::Kafka(state) => {
+            let ledger = KafkaLedger::open(place(&state)).map_err(Failure::run)?;
+            ledger.own_all().map_err(Failure::run)?;
+            Ok(Arc::new(ledger))
+        }
+    }
+}
+
+/// Opens a ledger in a folder that must be there.
+fn open_existing(path: &Path) -> Result<FileLedger, Failure> {
     if !path.exists() {
         return Err(Failure::run(format!(
             "there is no ledger in `{}` yet: nothing has run with this state",

@@ -4,12 +4,11 @@ use crate::{
     Failure,
     assemble::{Assembled, Purpose, assemble, topology},
     cli::{LogFormat, RunArgs},
-    consumers,
     reload::{Reload, files},
     share::Share,
     simulation, terminal,
 };
-use headwater_config::{Api, Pipeline, State};
+use headwater_config::Api;
 use headwater_contracts::Telemetry as Options;
 use headwater_ledger::Ledger;
 use headwater_runtime::{
@@ -242,18 +241,6 @@ pub(crate) async fn interrupted() {
     tokio::select! {
         _ = signal::ctrl_c() => {}
         () = terminated => {}
-    }
-}
-
-/// The folder of the pipeline's ledger.
-pub(crate) fn file_state(pipeline: &Pipeline) -> Result<&PathBuf, Failure> {
-    consumers::need_ledger(pipeline)?;
-    match &pipeline.state {
-        State::File { path } => Ok(path),
-        State::Kafka(_) => Err(Failure::config(
-            "error: this command needs a ledger that it alone holds: `state: { type: file }`. With `state: { type: kafka }`, \
-             `run`, `ledger show` and `ledger export` work",
-        )),
     }
 }
 

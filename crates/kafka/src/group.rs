@@ -22,6 +22,9 @@ use tokio::sync::watch;
 /// How often the group's business is looked at.
 const POLL: Duration = Duration::from_millis(100);
 
+/// Longest wait for the cluster's word on a group.
+const ANSWER: Duration = Duration::from_secs(30);
+
 /// A group, and our place in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
@@ -55,6 +58,16 @@ pub struct Assigned {
     pub partitions: BTreeSet<(String, i32)>,
     /// What the group calls us as long as the assignment is valid: offsets that come with it are refused afterwards.
     pub metadata: Option<ConsumerGroupMetadata>,
+}
+
+/// The hosts of the group's instances that run now. Blocking.
+pub fn members(group: &Group) -> Result<Vec<String>, String> {
+    let config = client(&group.cluster).map_err(|error| error.to_string())?;
+    let consumer: BaseConsumer<Context> = BaseConsumer::from_config_and_context(&config, Context::new(&group.cluster))
+        .map_err(|error| error.to_string())?;
+    let groups = consumer.fetch_group_list(Some(&group.id), ANSWER).map_err(|error| error.to_string())?;
+    let members = groups.groups().iter().flat_map(rdkafka::groups::GroupInfo::members);
+    Ok(members.map(|member| member.client_host().to_owned()).collect())
 }
 
 /// This instance's seat in the group. Dropped, the others share what it had.

@@ -13,7 +13,7 @@ mod transactions;
 pub use carried::Carried;
 pub use client::{client, producer};
 pub use context::Context;
-pub use group::{Assigned, Group, Membership, Seat};
+pub use group::{Assigned, Group, Membership, Seat, members};
 pub use reason::{Verdict, verdict};
 pub use record::send;
 pub use topic::{administrable, max_record_bytes, topic_option};

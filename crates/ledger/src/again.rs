@@ -1,7 +1,7 @@
 //! A second reading of what was read before.
 
 use crate::{Commit, Commits, Filed, Ledger, LedgerError, MemoryLedger, StreamKey, StreamRecord};
-use headwater_contracts::{Coverage, OwnRequest, Timestamp};
+use headwater_contracts::{Coverage, Outbox, OwnRequest, Timestamp};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,7 +18,7 @@ pub enum Purpose {
 /// known. Of the ledger behind it, progress and coverage stay as they are; own requests are written down there, so that
 /// later runs recognise the traces of this one.
 #[derive(Debug)]
-pub struct Again<L> {
+pub struct Again<L: ?Sized> {
     kept: Arc<L>,
     /// The progress of this reading.
     run: MemoryLedger,
@@ -46,7 +46,7 @@ impl Found {
     }
 }
 
-impl<L: Ledger> Again<L> {
+impl<L: Ledger + ?Sized> Again<L> {
     /// A second reading of what `kept` knows, of events before `to`.
     pub fn new(kept: Arc<L>, purpose: Purpose, to: Timestamp) -> Self {
         let to = to.timestamp_millis();
@@ -70,7 +70,7 @@ impl<L: Ledger> Again<L> {
     }
 }
 
-impl<L: Ledger> Ledger for Again<L> {
+impl<L: Ledger + ?Sized> Ledger for Again<L> {
     fn load(&self, stream: &StreamKey, start: Timestamp) -> Result<StreamRecord, LedgerError> {
         let kept = self.kept.load(stream, start)?;
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
@@ -98,9 +98,13 @@ impl<L: Ledger> Ledger for Again<L> {
     fn streams(&self) -> Result<Vec<(StreamKey, StreamRecord, u64)>, LedgerError> {
         self.kept.streams()
     }
+
+    fn outbox(&self) -> Option<Arc<dyn Outbox>> {
+        self.kept.outbox().filter(|_| self.purpose == Purpose::Deliver)
+    }
 }
 
-impl<L: Ledger> Commits for Again<L> {
+impl<L: Ledger + ?Sized> Commits for Again<L> {
     fn commit(&self, stream: &StreamKey, commit: &Commit) -> Result<(), LedgerError> {
         if !commit.settled.is_empty() {
             let (settled, consumed) = (commit.settled.clone(), commit.consumed.clone());
@@ -108,6 +112,10 @@ impl<L: Ledger> Commits for Again<L> {
             self.kept.commit(stream, &Commit { settled, consumed, tally, ..Commit::default() })?;
         }
         self.run.commit(stream, commit)
+    }
+
+    fn commit_events(&self) -> usize {
+        self.kept.commit_events()
     }
 }
 

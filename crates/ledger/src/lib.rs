@@ -183,6 +183,19 @@ pub trait Ledger: Commits {
     }
 }
 
+/// A ledger that outlives its process, as a whole: for those who look at it, compare it, or begin anew.
+pub trait Kept: Ledger {
+    /// Every stream with its record and the number of identities kept, also those that nobody has loaded.
+    fn all(&self) -> Result<Vec<(StreamKey, StreamRecord, u64)>, LedgerError>;
+
+    /// Visits the identities kept of a stream, by ascending time; of one that is not there, none. After an error, what was visited
+    /// is right.
+    fn identities(&self, stream: &StreamKey, visit: &mut dyn FnMut(Filed)) -> Result<(), LedgerError>;
+
+    /// Forgets a stream, with all that is known of it: its next run is a first one. `false` if there is no such stream.
+    fn forget(&self, stream: &StreamKey) -> Result<bool, LedgerError>;
+}
+
 /// Where the steps of a lane are kept: all that a lane needs of a ledger, and all that a consumer of topics has of one.
 pub trait Commits: Send + Sync + 'static {
     /// Applies one step, all of it or nothing.

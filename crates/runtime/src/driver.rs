@@ -383,11 +383,15 @@ impl Driver {
         ask: impl Fn(&dyn Ledger, &StreamKey) -> Result<T, LedgerError> + Send + Sync + 'static,
     ) -> Result<T, Halt> {
         let ask = Arc::new(ask);
+        let mut attempts = 0;
         loop {
             let (ledger, key, ask) = (self.ledger.clone(), self.key.clone(), ask.clone());
             match tokio::task::spawn_blocking(move || ask(ledger.as_ref(), &key)).await {
                 Ok(Ok(value)) => return Ok(value),
-                Ok(Err(passing)) if passing.passes() => {
+                Ok(Err(passing))
+                    if passing.passes() && self.ending.give_up_after.is_none_or(|limit| attempts < limit) =>
+                {
+                    attempts += 1;
                     tracing::error!("{passing}");
                     self.wait(FULL_DISK_WAIT).await?;
                 }

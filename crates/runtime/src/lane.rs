@@ -89,6 +89,8 @@ pub(crate) struct LaneContext {
     pub(crate) line: Line,
     pub(crate) failure: Failure,
     pub(crate) hurry: Hurry,
+    /// Fail the run after so many attempts of the ledger in vain; `None`: never.
+    pub(crate) give_up_after: Option<u32>,
 }
 
 /// The driver's end of a lane.

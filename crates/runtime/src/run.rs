@@ -153,6 +153,7 @@ pub async fn run(
                     line: line.clone(),
                     failure: failure.clone(),
                     hurry: hurry.clone(),
+                    give_up_after: options.ending.give_up_after,
                 });
                 Driver {
                     source: source.clone(),
@@ -198,6 +199,7 @@ pub async fn run(
                 line: options.board.line(&name, &stream),
                 failure: failure.clone(),
                 hurry: hurry.clone(),
+                give_up_after: options.ending.give_up_after,
             };
             let (consumer, stop) = (consumer.clone(), options.stop.clone());
             streams.spawn(Partition { consumer, context, ending: options.ending, stop }.run());

@@ -160,11 +160,13 @@ async fn write(context: &LaneContext, step: Commit) -> bool {
     }
     let step = Arc::new(step);
     let mut trace = Span::commit(&context.key, step.settled.len());
+    let mut attempts = 0;
     loop {
         let (commits, key, copy) = (context.commits.clone(), context.key.clone(), step.clone());
         match tokio::task::spawn_blocking(move || commits.commit(&key, &copy)).await {
             Ok(Ok(())) => break,
-            Ok(Err(passing)) if passing.passes() => {
+            Ok(Err(passing)) if passing.passes() && context.give_up_after.is_none_or(|limit| attempts < limit) => {
+                attempts += 1;
                 tracing::error!("{passing}");
                 trace.failed(&passing);
                 tokio::select! {

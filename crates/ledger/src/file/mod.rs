@@ -8,7 +8,7 @@ mod tables;
 #[cfg(test)]
 mod faults;
 
-use crate::{Commit, Commits, Filed, Ledger, LedgerError, StreamKey, StreamRecord};
+use crate::{Commit, Commits, Filed, Kept, Ledger, LedgerError, StreamKey, StreamRecord};
 use failure::{Failure, from_io};
 use headwater_contracts::{OwnRequest, Timestamp};
 use journal::Journal;
@@ -75,25 +75,6 @@ impl FileLedger {
         Ok(())
     }
 
-    /// Calls `visit` for each identity kept of a stream, by ascending time. An unknown stream has none.
-    ///
-    /// # Errors
-    /// If the file cannot be read; what was visited before is right.
-    pub fn identities(&self, stream: &StreamKey, mut visit: impl FnMut(Filed)) -> Result<(), LedgerError> {
-        let Some(number) = self.number(stream)? else { return Ok(()) };
-        self.store.run("read", |db| tables::identities(db, number, &mut visit))
-    }
-
-    /// Forgets a stream, with all that is known of it: its next run is a first one. `false` if there is no such stream.
-    ///
-    /// # Errors
-    /// If the file cannot be written; then nothing is forgotten.
-    pub fn forget(&self, stream: &StreamKey) -> Result<bool, LedgerError> {
-        self.take_over()?;
-        self.numbers.lock().unwrap_or_else(PoisonError::into_inner).remove(stream);
-        self.store.run("write", |db| tables::forget_stream(db, stream))
-    }
-
     /// The stream's number; `None` if it was never loaded.
     fn number(&self, stream: &StreamKey) -> Result<Option<u32>, LedgerError> {
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -137,6 +118,23 @@ impl Ledger for FileLedger {
     fn streams(&self) -> Result<Vec<(StreamKey, StreamRecord, u64)>, LedgerError> {
         self.take_over()?;
         self.store.run("read", tables::streams)
+    }
+}
+
+impl Kept for FileLedger {
+    fn all(&self) -> Result<Vec<(StreamKey, StreamRecord, u64)>, LedgerError> {
+        self.streams()
+    }
+
+    fn identities(&self, stream: &StreamKey, visit: &mut dyn FnMut(Filed)) -> Result<(), LedgerError> {
+        let Some(number) = self.number(stream)? else { return Ok(()) };
+        self.store.run("read", |db| tables::identities(db, number, &mut *visit))
+    }
+
+    fn forget(&self, stream: &StreamKey) -> Result<bool, LedgerError> {
+        self.take_over()?;
+        self.numbers.lock().unwrap_or_else(PoisonError::into_inner).remove(stream);
+        self.store.run("write", |db| tables::forget_stream(db, stream))
     }
 }
 

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `[source, stream, "row"]` | the stream's [`Row`], JSON |
 //! | `[source, stream, "request", id]` | an own request and whether its echo was seen, JSON |
+//! | `["", "", "mark"]` | of the partition, not of a stream: who took it over last, any text |
 //! | `[source, stream, "identities", n]` | up to [`PAGE`] identities, 24 bytes each: event time in ms, big-endian, and the identity |
 //!
 //! No value: forgotten. A later record of a key takes the place of an earlier one, so that compaction loses nothing.
@@ -35,6 +36,7 @@ pub(super) enum Part {
     Row,
     Request(String),
     Identities(u64),
+    Mark,
 }
 
 /// A request, as stored.
@@ -63,6 +65,7 @@ impl Entry {
             Part::Row => json!([source, stream, "row"]),
             Part::Request(id) => json!([source, stream, "request", id]),
             Part::Identities(page) => json!([source, stream, "identities", page]),
+            Part::Mark => json!([source, stream, "mark"]),
         };
         key.to_string().into_bytes()
     }
@@ -76,6 +79,7 @@ impl Entry {
             "row" => Part::Row,
             "request" => Part::Request(text(3)?.to_owned()),
             "identities" => Part::Identities(key.get(3)?.as_u64()?),
+            "mark" => Part::Mark,
             _ => return None,
         };
         Some(Self { stream, part, value: value.map(<[u8]>::to_vec) })
@@ -90,6 +94,12 @@ impl Entry {
     pub(super) fn request(stream: &StreamKey, request: &OwnRequest) -> Result<Self, String> {
         let stored = Request { request: request.clone(), consumed: false };
         Self::json(stream, Part::Request(request.id.clone()), &stored)
+    }
+
+    /// What whoever takes a partition over writes into it, and then reads it up to.
+    pub(super) fn mark(text: &str) -> Self {
+        let stream = StreamKey { source: String::new(), stream: String::new() };
+        Self { stream, part: Part::Mark, value: Some(text.as_bytes().to_vec()) }
     }
 
     /// The first record of a stream.
@@ -119,6 +129,7 @@ impl Book {
                     self.settled.remove(&filed);
                 }
             }
+            (Part::Mark, _) => {}
         }
         Ok(())
     }
@@ -143,6 +154,14 @@ impl Book {
         let mut settled: Vec<Filed> = self.settled.iter().copied().collect();
         settled.sort_unstable();
         settled
+    }
+
+    /// The records that make everybody forget the stream.
+    pub(super) fn forget(&self, stream: &StreamKey) -> Vec<Entry> {
+        let pages = self.pages.keys().map(|page| Part::Identities(*page));
+        let requests = self.requests.keys().map(|id| Part::Request(id.clone()));
+        let parts = pages.chain(requests).chain([Part::Row]);
+        parts.map(|part| Entry { stream: stream.clone(), part, value: None }).collect()
     }
 
     /// What the ledger knows of the stream, but for the identities.

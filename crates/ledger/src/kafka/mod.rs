@@ -5,11 +5,11 @@ mod book;
 mod shard;
 mod stage;
 
-use crate::{Commit, Commits, Filed, Ledger, LedgerError, StreamKey, StreamRecord};
+use crate::{Commit, Commits, Filed, Kept, Ledger, LedgerError, StreamKey, StreamRecord};
 use book::Entry;
 use futures_executor::block_on;
 use headwater_contracts::{KafkaCluster, Outbox, OwnRequest, Timestamp};
-use headwater_kafka::{Context, Group, Producer};
+use headwater_kafka::{Context, Group, Producer, Verdict, verdict};
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     config::FromClientConfigAndContext,
@@ -20,7 +20,7 @@ use shard::{Books, Shard};
 pub use stage::Stage;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, atomic::AtomicBool, atomic::Ordering},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, atomic::AtomicBool, atomic::Ordering},
     time::Duration,
 };
 
@@ -68,30 +68,47 @@ pub struct KafkaLedger {
     /// Partitions of the topic.
     partitions: i32,
     /// Those that are ours; taken over once a stream of theirs is loaded, since that takes a second.
-    shards: RwLock<BTreeMap<i32, Arc<Mutex<Option<Shard>>>>>,
+    shards: RwLock<BTreeMap<i32, Arc<Slot>>>,
     /// Own requests are written outside of transactions: they are durable before the request is sent, whatever
     /// becomes of what it brings.
-    requests: Producer,
+    requests: RwLock<Producer>,
     stage: Arc<Stage>,
     fenced: AtomicBool,
     closed: AtomicBool,
+}
+
+/// A partition of ours.
+#[derive(Default)]
+struct Slot {
+    /// Held for as long as a transaction lasts.
+    shard: Mutex<Option<Shard>>,
+    /// What the partition says; empty before it is taken over.
+    books: Arc<RwLock<Books>>,
+}
+
+impl Slot {
+    fn shard(&self) -> MutexGuard<'_, Option<Shard>> {
+        // A panic within a transaction leaves it open, which the next step sees to.
+        self.shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn books(&self) -> RwLockReadGuard<'_, Books> {
+        self.books.read().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl KafkaLedger {
     /// Connects, and makes the topic if there is none. Owns no partition yet. Blocking.
     pub fn open(place: KafkaPlace) -> Result<Self, LedgerError> {
         let cannot = |reason: String| LedgerError::Cluster { topic: place.topic.clone(), reason };
-        let timeout = PATIENCE.as_millis().to_string();
-        let options = [("message.timeout.ms", timeout.as_str()), ("linger.ms", "0")];
-        let requests = headwater_kafka::producer(&place.cluster, &options)
-            .map_err(|error| cannot(format!("`{}`: {}", error.field, error.problem)))?;
+        let requests = producer(&place).map_err(cannot)?;
         let partitions = partitions(&place, &requests)?;
         let stage = Arc::new(Stage::new(place.cluster.clone()));
         Ok(Self {
             place,
             partitions,
             shards: RwLock::default(),
-            requests,
+            requests: RwLock::new(requests),
             stage,
             fenced: AtomicBool::new(false),
             closed: AtomicBool::new(false),
@@ -104,10 +121,25 @@ impl KafkaLedger {
         *self.shards.write().unwrap_or_else(PoisonError::into_inner) = shards;
     }
 
+    /// Makes all of it ours, for a command: while an instance of the group runs, it is refused. Blocking.
+    pub fn own_all(&self) -> Result<(), LedgerError> {
+        let members = headwater_kafka::members(&self.place.group()).map_err(|reason| self.cluster_error(reason))?;
+        if !members.is_empty() {
+            return Err(self.cluster_error(format!(
+                "it is in use by {} instances of group `{}` ({}): stop them first",
+                members.len(),
+                self.place.group,
+                members.join(", ")
+            )));
+        }
+        self.own(&(0..self.partitions).collect());
+        Ok(())
+    }
+
     /// Fences whoever had the partition before, and reads what they committed.
-    fn take_over(&self, partition: i32) -> Result<Shard, LedgerError> {
-        let shard = Shard::take_over(&self.place.cluster, &self.place.topic, partition)?;
-        if let Some(stray) = shard.books.keys().find(|stream| self.partition(stream) != partition) {
+    fn take_over(&self, partition: i32, slot: &Slot) -> Result<Shard, LedgerError> {
+        let shard = Shard::take_over(&self.place.cluster, &self.place.topic, partition, slot.books.clone())?;
+        if let Some(stray) = slot.books().keys().find(|stream| self.partition(stream) != partition) {
             return Err(self.cluster_error(format!(
                 "stream `{}` of `{}` is kept in partition {partition}, where it would not be looked for: the topic has been \
                  given more partitions. Use a new topic, or make one anew with as many as there were",
@@ -136,7 +168,7 @@ impl KafkaLedger {
     /// What the topic says, without owning any of it: for a look. Blocking.
     pub fn look(&self) -> Result<Vec<(StreamKey, StreamRecord, Vec<Filed>)>, LedgerError> {
         let partitions: Vec<i32> = (0..self.partitions).collect();
-        let books: Books = shard::read(&self.place.cluster, &self.place.topic, &partitions)?;
+        let books: Books = shard::read(&self.place.cluster, &self.place.topic, &partitions, None)?;
         let seen = books.into_iter().filter_map(|(key, book)| Some((key, book.record()?, book.settled())));
         Ok(seen.collect())
     }
@@ -149,10 +181,26 @@ impl KafkaLedger {
         i32::try_from(hash % self.partitions.unsigned_abs().max(1)).unwrap_or_default()
     }
 
-    fn shard(&self, stream: &StreamKey) -> Result<Arc<Mutex<Option<Shard>>>, LedgerError> {
+    fn slot(&self, stream: &StreamKey) -> Result<Arc<Slot>, LedgerError> {
         let partition = self.partition(stream);
         let shards = self.shards.read().unwrap_or_else(PoisonError::into_inner);
         shards.get(&partition).cloned().ok_or_else(|| self.not_ours(stream))
+    }
+
+    /// Does something with the partition of a stream, which is taken over first if it has not been yet.
+    fn taken_over<T>(
+        &self,
+        stream: &StreamKey,
+        slot: &Slot,
+        then: impl FnOnce(&mut Shard) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        let mut shard = slot.shard();
+        if shard.is_none() {
+            *shard = Some(self.judge(self.take_over(self.partition(stream), slot))?);
+        }
+        let Some(shard) = shard.as_mut() else { return Err(self.never_loaded(stream)) };
+        self.judge(shard.resolve())?;
+        self.judge(then(shard))
     }
 
     fn judge<T>(&self, done: Result<T, LedgerError>) -> Result<T, LedgerError> {
@@ -181,25 +229,22 @@ impl KafkaLedger {
 
 impl Ledger for KafkaLedger {
     fn load(&self, stream: &StreamKey, start: Timestamp) -> Result<StreamRecord, LedgerError> {
-        let shard = self.shard(stream)?;
-        let mut shard = lock(&shard);
-        if shard.is_none() {
-            *shard = Some(self.judge(self.take_over(self.partition(stream)))?);
-        }
-        let Some(shard) = shard.as_mut() else { return Err(self.never_loaded(stream)) };
-        self.judge(shard.resolve())?;
-        if !shard.books.get(stream).is_some_and(book::Book::exists) {
+        let slot = self.slot(stream)?;
+        self.taken_over(stream, &slot, |shard| {
+            if slot.books().get(stream).is_some_and(book::Book::exists) {
+                return Ok(());
+            }
             let entry = Entry::beginning(stream, start).map_err(|reason| self.cluster_error(reason))?;
-            self.judge(shard.transact(None, &[], vec![entry]))?;
-        }
-        let record = shard.books.get(stream).and_then(book::Book::record);
+            shard.transact(None, &[], vec![entry])
+        })?;
+        let record = slot.books().get(stream).and_then(book::Book::record);
         record.ok_or_else(|| self.cluster_error("the stream has no beginning: this is a bug".to_owned()))
     }
 
     fn known(&self, stream: &StreamKey, identities: &[Filed]) -> Result<Vec<bool>, LedgerError> {
-        let shard = self.shard(stream)?;
-        let shard = lock(&shard);
-        let book = shard.as_ref().and_then(|shard| shard.books.get(stream));
+        let slot = self.slot(stream)?;
+        let books = slot.books();
+        let book = books.get(stream);
         Ok(identities.iter().map(|filed| book.is_some_and(|book| book.knows(filed))).collect())
     }
 
@@ -208,26 +253,29 @@ impl Ledger for KafkaLedger {
         let (key, value) = (entry.key(), entry.value.clone().unwrap_or_default());
         let message = FutureRecord::<[u8], [u8]>::to(&self.place.topic).partition(self.partition(stream));
         let message = message.key(&key[..]).payload(&value[..]);
-        let sent = block_on(self.requests.send(message, PATIENCE));
-        sent.map_err(|(error, _)| LedgerError::Unavailable {
-            topic: self.place.topic.clone(),
-            doing: "write",
-            reason: error.to_string(),
-        })?;
+        let requests = self.requests.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Err((error, _)) = block_on(requests.send(message, PATIENCE)) {
+            if verdict(&error) == Verdict::Fenced {
+                // One that lost count cannot go on; a new one counts anew.
+                let new = producer(&self.place).map_err(|reason| self.cluster_error(reason))?;
+                *self.requests.write().unwrap_or_else(PoisonError::into_inner) = new;
+            }
+            let (topic, reason) = (self.place.topic.clone(), error.to_string());
+            return Err(LedgerError::Unavailable { topic, doing: "write", reason });
+        }
         // Another instance's stream learns of it when it is next taken over.
-        let Ok(shard) = self.shard(stream) else { return Ok(()) };
-        let mut shard = lock(&shard);
-        let Some(book) = shard.as_mut().and_then(|shard| shard.books.get_mut(stream)) else { return Ok(()) };
+        let Ok(slot) = self.slot(stream) else { return Ok(()) };
+        let mut books = shard::write(&slot.books);
+        let Some(book) = books.get_mut(stream) else { return Ok(()) };
         book.take(&entry.part, entry.value.as_deref()).map_err(|reason| self.cluster_error(reason))
     }
 
     fn streams(&self) -> Result<Vec<(StreamKey, StreamRecord, u64)>, LedgerError> {
         let shards = self.shards.read().unwrap_or_else(PoisonError::into_inner);
         let mut streams = Vec::new();
-        for shard in shards.values() {
-            let shard = lock(shard);
-            let books = shard.iter().flat_map(|shard| &shard.books);
-            let rows = books.filter_map(|(key, book)| Some((key.clone(), book.record()?, book.identities())));
+        for slot in shards.values() {
+            let books = slot.books();
+            let rows = books.iter().filter_map(|(key, book)| Some((key.clone(), book.record()?, book.identities())));
             streams.extend(rows);
         }
         streams.sort_by(|(a, ..), (b, ..)| a.cmp(b));
@@ -246,8 +294,8 @@ impl Ledger for KafkaLedger {
 
 impl Commits for KafkaLedger {
     fn commit(&self, stream: &StreamKey, commit: &Commit) -> Result<(), LedgerError> {
-        let shard = self.shard(stream)?;
-        let mut shard = lock(&shard);
+        let slot = self.slot(stream)?;
+        let mut shard = slot.shard();
         let Some(shard) = shard.as_mut() else { return Err(self.never_loaded(stream)) };
         self.judge(shard.resolve())?;
         // A step that waited while the share changed: its records may be staged anew elsewhere.
@@ -258,10 +306,8 @@ impl Commits for KafkaLedger {
             self.stage.take(stream, &commit.settled);
             return Ok(());
         }
-        let entries = match shard.books.get(stream) {
-            Some(book) => book.plan(stream, commit).map_err(|reason| self.cluster_error(reason))?,
-            None => return Err(self.never_loaded(stream)),
-        };
+        let planned = slot.books().get(stream).map(|book| book.plan(stream, commit));
+        let entries = planned.ok_or_else(|| self.never_loaded(stream))?.map_err(|reason| self.cluster_error(reason))?;
         let staged = self.stage.take(stream, &commit.settled);
         let (identities, records): (Vec<_>, Vec<_>) = staged.into_iter().unzip();
         let done = shard.transact(Some((stream, commit)), &records, entries);
@@ -276,9 +322,35 @@ impl Commits for KafkaLedger {
     }
 }
 
-fn lock(shard: &Mutex<Option<Shard>>) -> MutexGuard<'_, Option<Shard>> {
-    // A panic within a transaction leaves it open, which the next step sees to.
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
+impl Kept for KafkaLedger {
+    fn all(&self) -> Result<Vec<(StreamKey, StreamRecord, u64)>, LedgerError> {
+        let seen = self.look()?.into_iter();
+        Ok(seen.map(|(key, record, settled)| (key, record, settled.len() as u64)).collect())
+    }
+
+    fn identities(&self, stream: &StreamKey, visit: &mut dyn FnMut(Filed)) -> Result<(), LedgerError> {
+        let slot = self.slot(stream)?;
+        self.taken_over(stream, &slot, |_| Ok(()))?;
+        let settled = slot.books().get(stream).map(book::Book::settled);
+        settled.unwrap_or_default().into_iter().for_each(visit);
+        Ok(())
+    }
+
+    fn forget(&self, stream: &StreamKey) -> Result<bool, LedgerError> {
+        let slot = self.slot(stream)?;
+        self.taken_over(stream, &slot, |shard| {
+            let book = slot.books().get(stream).filter(|book| book.exists()).map(|book| book.forget(stream));
+            let Some(entries) = book else { return Ok(false) };
+            shard.transact(None, &[], entries).map(|()| true)
+        })
+    }
+}
+
+/// One for what is written outside of transactions.
+fn producer(place: &KafkaPlace) -> Result<Producer, String> {
+    let timeout = PATIENCE.as_millis().to_string();
+    let options = [("message.timeout.ms", timeout.as_str()), ("linger.ms", "0")];
+    headwater_kafka::producer(&place.cluster, &options).map_err(|error| format!("`{}`: {}", error.field, error.problem))
 }
 
 /// How many partitions the topic has; it is made if there is none.

@@ -1,6 +1,6 @@
 //! One partition of the ledger topic: what it says, and the producer that alone may change it.
 
-use super::book::{Book, Entry};
+use super::book::{Book, Entry, Part};
 use crate::{Commit, LedgerError, StreamKey};
 use headwater_contracts::{KafkaCluster, Outgoing};
 use headwater_kafka::{Context, Ended, TransactionError, Transactions, Verdict, verdict};
@@ -11,7 +11,9 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
 };
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map::RandomState},
+    hash::{BuildHasher, Hasher},
+    sync::{Arc, PoisonError, RwLock, RwLockWriteGuard},
     thread,
     time::Duration,
 };
@@ -26,7 +28,8 @@ pub(super) struct Shard {
     topic: String,
     partition: i32,
     transactions: Transactions<Step>,
-    pub(super) books: Books,
+    /// Apart from the rest: what is known can be asked while a transaction waits for the cluster.
+    books: Arc<RwLock<Books>>,
     /// Steps that turned out to have been committed after whoever asked for them was told that nobody knew.
     arrived: HashMap<StreamKey, Commit>,
 }
@@ -42,12 +45,25 @@ struct Step {
 pub(super) type Books = BTreeMap<StreamKey, Book>;
 
 impl Shard {
-    /// Takes a partition over: whoever held it before can commit nothing any more, and what they committed is read.
-    pub(super) fn take_over(cluster: &KafkaCluster, topic: &str, partition: i32) -> Result<Self, LedgerError> {
+    /// Takes a partition over: whoever held it before can commit nothing any more, and what they committed is read into `books`.
+    pub(super) fn take_over(
+        cluster: &KafkaCluster,
+        topic: &str,
+        partition: i32,
+        books: Arc<RwLock<Books>>,
+    ) -> Result<Self, LedgerError> {
         // Without the group: whoever shares the topic shares its partitions, or fences.
-        let transactions = Transactions::take_over(cluster, &format!("headwater-{topic}-{partition}"))
-            .map_err(|error| of_transaction(topic, partition, error))?;
-        let books = read(cluster, topic, &[partition])?;
+        let id = format!("headwater-{topic}-{partition}");
+        let failed = |error| of_transaction(topic, partition, error);
+        let mut transactions = Transactions::take_over(cluster, &id).map_err(failed)?;
+        // Where a partition ends is not certain while its leader changes; what we have just written is behind all that was committed.
+        let text = format!("{:016x}", RandomState::new().build_hasher().finish());
+        let mark = Entry::mark(&text);
+        let written = transactions.transact(Step { entries: Vec::new(), asked: None }, |transaction| {
+            transaction.entry(topic, partition, &mark.key(), mark.value.as_deref())
+        });
+        written.map_err(failed)?;
+        *write(&books) = read(cluster, topic, &[partition], Some(&text))?;
         Ok(Self { topic: topic.to_owned(), partition, transactions, books, arrived: HashMap::new() })
     }
 
@@ -86,8 +102,9 @@ impl Shard {
 
     /// What was committed is what there is.
     fn take_in(&mut self, entries: &[Entry]) -> Result<(), LedgerError> {
+        let mut books = write(&self.books);
         for entry in entries {
-            let book = self.books.entry(entry.stream.clone()).or_default();
+            let book = books.entry(entry.stream.clone()).or_default();
             book.take(&entry.part, entry.value.as_deref()).map_err(|reason| damaged(&self.topic, entry, &reason))?;
         }
         Ok(())
@@ -103,8 +120,17 @@ fn of_transaction(topic: &str, partition: i32, error: TransactionError) -> Ledge
     }
 }
 
-/// Reads partitions to their end: what committed transactions have written.
-pub(super) fn read(cluster: &KafkaCluster, topic: &str, partitions: &[i32]) -> Result<Books, LedgerError> {
+pub(super) fn write(books: &RwLock<Books>) -> RwLockWriteGuard<'_, Books> {
+    books.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Reads partitions to their end: what committed transactions have written. With a `mark` the end is nowhere before it.
+pub(super) fn read(
+    cluster: &KafkaCluster,
+    topic: &str,
+    partitions: &[i32],
+    mark: Option<&str>,
+) -> Result<Books, LedgerError> {
     let mut config = headwater_kafka::client(cluster)
         .map_err(|error| LedgerError::Cluster { topic: topic.to_owned(), reason: error.to_string() })?;
     config
@@ -124,7 +150,7 @@ pub(super) fn read(cluster: &KafkaCluster, topic: &str, partitions: &[i32]) -> R
     consumer.assign(&assignment).map_err(|error| failed(&error))?;
     let mut books = Books::new();
     let mut open: BTreeSet<i32> = partitions.iter().copied().collect();
-    let mut silent = 0;
+    let (mut silent, mut marked) = (0, mark.is_none());
     while !open.is_empty() {
         match consumer.poll(PATIENCE) {
             Some(Ok(message)) => {
@@ -140,10 +166,16 @@ pub(super) fn read(cluster: &KafkaCluster, topic: &str, partitions: &[i32]) -> R
                         ),
                     });
                 };
+                if entry.part == Part::Mark {
+                    marked |= entry.value.as_deref() == mark.map(str::as_bytes);
+                    continue;
+                }
                 let book = books.entry(entry.stream.clone()).or_default();
                 book.take(&entry.part, entry.value.as_deref()).map_err(|reason| damaged(topic, &entry, &reason))?;
             }
-            Some(Err(KafkaError::PartitionEOF(partition))) => drop(open.remove(&partition)),
+            Some(Err(KafkaError::PartitionEOF(partition))) if marked => drop(open.remove(&partition)),
+            // The leader does not know yet what it has; it says so again when it does.
+            Some(Err(KafkaError::PartitionEOF(_))) => {}
             Some(Err(error)) if verdict(&error) == Verdict::Retry && silent < ATTEMPTS => {
                 silent += 1;
                 thread::sleep(Duration::from_millis(100));
