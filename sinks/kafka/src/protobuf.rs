@@ -123,9 +123,6 @@ fn fill<'v>(
     member: impl Fn(&FieldDescriptor) -> Option<&'v Value>,
     depth: usize,
 ) -> Result<DynamicMessage, Misfit> {
-    if depth > DEEPEST {
-        return Err(Misfit::new(format!("at most {DEEPEST} messages inside each other"), Some(&Value::Object(ObjectMap::new()))));
-    }
     let mut filled = DynamicMessage::new(message.clone());
     for field in message.fields() {
         let Some(value) = member(&field).filter(|value| !value.is_null()) else {
@@ -215,6 +212,9 @@ fn fit_message(value: &Value, message: &MessageDescriptor, depth: usize) -> Resu
         filled.set_field(&field, fit_field(value, &field, depth)?);
         Ok(filled)
     };
+    if depth > DEEPEST {
+        return Err(Misfit::new(format!("at most {DEEPEST} messages inside each other"), Some(value)));
+    }
     match message.full_name() {
         "google.protobuf.Timestamp" => {
             let time = instant(value).filter(|time| (1..=9999).contains(&chrono::Datelike::year(time)));
