@@ -2,8 +2,8 @@
 
 use crate::misfit::{Misfit, bytes, double, float, instant, text};
 use prost_reflect::{
-    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, Syntax,
-    Value as Proto, prost::Message as _,
+    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, Syntax, Value as Proto,
+    prost::Message as _,
 };
 use protox::{
     Compiler,
@@ -167,9 +167,7 @@ fn fit_field(value: &Value, field: &FieldDescriptor, depth: usize) -> Result<Pro
             let items = items.map(|(at, value)| fit(value, &kind, depth).map_err(|misfit| misfit.at(at)));
             Ok(Proto::List(items.collect::<Result<_, Misfit>>()?))
         }
-        _ if field.is_list() => {
-            Err(Misfit::new(format!("an array whose elements are {}", name(&kind)), Some(value)))
-        }
+        _ if field.is_list() => Err(Misfit::new(format!("an array whose elements are {}", name(&kind)), Some(value))),
         _ => fit(value, &kind, depth),
     }
 }

@@ -88,7 +88,10 @@ impl Registry {
     }
 
     fn lacks(&self, subject: &str) -> String {
-        format!("schema registry {}: its answer about subject `{subject}` names no schema: is `url` the base of its API?", self.url)
+        format!(
+            "schema registry {}: its answer about subject `{subject}` names no schema: is `url` the base of its API?",
+            self.url
+        )
     }
 
     /// What failed, and what to do.
@@ -108,7 +111,9 @@ impl Registry {
             ),
             (403, _) => format!("does not let us read subject `{subject}`: grant the right to read it"),
             (404, SrCall::PostForVersion(..)) => {
-                format!("does not have this schema under subject `{subject}`: register it there, or set `register: true`")
+                format!(
+                    "does not have this schema under subject `{subject}`: register it there, or set `register: true`"
+                )
             }
             (404, SrCall::GetLatest(_)) => {
                 format!("has no subject `{subject}`: register a schema there, or name a `file` in place of `latest`")
@@ -121,7 +126,9 @@ impl Registry {
             (422, _) => format!("takes the schema for subject `{subject}` as invalid"),
             (429, _) => format!("is asked too often (subject `{subject}`)"),
             (500.., _) => format!("failed at subject `{subject}`"),
-            _ => format!("did not answer as a schema registry about subject `{subject}`: is `url` the base of its API?"),
+            _ => {
+                format!("did not answer as a schema registry about subject `{subject}`: is `url` the base of its API?")
+            }
         };
         let words = error.source().and_then(|source| source.downcast_ref::<RawError>());
         let words = words.filter(|words| words.error_code != 0).map(|words| &words.message);

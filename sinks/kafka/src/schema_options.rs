@@ -61,7 +61,7 @@ pub enum Newest {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SchemaFile {
-    /// The path: an Avro record's schema (`.avsc`), or a `.proto` file.
+    /// The path, from the working directory if relative: an Avro record's schema (`.avsc`), or a `.proto` file.
     pub file: PathBuf,
     /// Protobuf: the message's name with its package. Default: the first one of the file.
     #[serde(default)]
@@ -111,7 +111,8 @@ pub(crate) fn subjects(
     let wrong_subject = |problem: String| ConfigError::new("schema_registry.subject", problem);
     let subject = Subject::parse(&options.subject).map_err(wrong_subject)?;
     if subject.needs_record() && matches!(origin, Origin::Latest) {
-        let problem = "names the record, which is not known before the subject: use `topic`, or a `file` in place of `latest`";
+        let problem =
+            "names the record, which is not known before the subject: use `topic`, or a `file` in place of `latest`";
         return Err(wrong_subject(problem.to_owned()));
     }
     let registry = Registry::new(options, timeout).map_err(below)?;

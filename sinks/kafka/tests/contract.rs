@@ -33,8 +33,7 @@ struct Cluster {
 }
 
 /// The suite's events. Their id is in the JSON.
-const SCHEMA: &str =
-    r#"{"type": "record", "name": "E", "fields": [{"name": "text", "type": "string"}, {"name": "event_json", "type": "string"}]}"#;
+const SCHEMA: &str = r#"{"type": "record", "name": "E", "fields": [{"name": "text", "type": "string"}, {"name": "event_json", "type": "string"}]}"#;
 
 impl Cluster {
     fn new() -> Self {

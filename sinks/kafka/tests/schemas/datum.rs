@@ -16,7 +16,9 @@ pub(crate) fn names(schema: &Value) -> HashMap<String, Value> {
     let mut found = HashMap::new();
     let below: Vec<&Value> = match schema {
         Value::Object(object) => {
-            if let (Some(name), Some(_)) = (object.get("name").and_then(Value::as_str), object.get("type").and_then(Value::as_str)) {
+            if let (Some(name), Some(_)) =
+                (object.get("name").and_then(Value::as_str), object.get("type").and_then(Value::as_str))
+            {
                 found.insert(name.to_owned(), schema.clone());
             }
             object.values().collect()
@@ -67,7 +69,8 @@ fn read(schema: &Value, bytes: &mut &[u8], names: &HashMap<String, Value>) -> Va
         }
         "record" => {
             let fields = schema["fields"].as_array().unwrap().iter();
-            let fields = fields.map(|field| (field["name"].as_str().unwrap().to_owned(), read(&field["type"], bytes, names)));
+            let fields =
+                fields.map(|field| (field["name"].as_str().unwrap().to_owned(), read(&field["type"], bytes, names)));
             Value::Object(fields.collect())
         }
         name => read(&names[name], bytes, names),

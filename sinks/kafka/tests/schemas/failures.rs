@@ -1,10 +1,6 @@
 //! A registry that refuses, fails or is away: the events wait, and the reason says what to do.
 
-use crate::{
-    Registry, of, reason,
-    registry::PAGE,
-    sink,
-};
+use crate::{Registry, of, reason, registry::PAGE, sink};
 use headwater_contracts::Sink as _;
 use serde_json::json;
 

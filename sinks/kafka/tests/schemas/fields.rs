@@ -2,8 +2,8 @@
 
 use crate::{Registry, datum, file, header, of, record, sink};
 use headwater_sink_kafka::KafkaSink;
-use prost_reflect::{DescriptorPool, DynamicMessage, Value as Proto};
 use proptest::prelude::*;
+use prost_reflect::{DescriptorPool, DynamicMessage, Value as Proto};
 use serde_json::{Value, json};
 use std::{cell::Cell, path::Path};
 
@@ -140,7 +140,12 @@ async fn what_does_not_fit_avro_is_named_with_its_path() {
         (json!({ "id": "e", "tags": ["a", 1] }), "`tags[1]`", "a string", "the number 1"),
         (json!({ "id": "e", "labels": { "x": true } }), "`labels.x`", "a string", "true"),
         (json!({ "id": "e", "who": {} }), "`who.uid`", "a string", "nothing"),
-        (json!({ "id": "e", "friends": [{ "uid": "a", "boss": { "uid": {} } }] }), "`friends[0].boss.uid`", "a string", "an object"),
+        (
+            json!({ "id": "e", "friends": [{ "uid": "a", "boss": { "uid": {} } }] }),
+            "`friends[0].boss.uid`",
+            "a string",
+            "an object",
+        ),
         (json!({ "id": "e", "either": [] }), "`either`", "or", "an array"),
         (json!({ "id": "e", "at": "yesterday" }), "`at`", "RFC 3339", "\"yesterday\""),
         (json!({ "id": "e", "at_us": i64::MAX }), "`at_us`", "a timestamp", "9223372036854775807"),
@@ -157,7 +162,8 @@ async fn what_does_not_fit_avro_is_named_with_its_path() {
 
 fn descriptor() -> prost_reflect::MessageDescriptor {
     let (folder, path) = file("r.proto", PROTOBUF);
-    let pool: DescriptorPool = protox::Compiler::new([folder.path()]).unwrap().open_file(&path).unwrap().descriptor_pool();
+    let pool: DescriptorPool =
+        protox::Compiler::new([folder.path()]).unwrap().open_file(&path).unwrap().descriptor_pool();
     pool.get_message_by_name("com.example.Outer.Audit").unwrap()
 }
 
@@ -227,7 +233,12 @@ async fn what_does_not_fit_protobuf_is_named_with_its_path() {
         (json!({ "by_number": { "x": {} } }), "`by_number.x`", "a key", "\"x\""),
         (json!({ "by_number": { "1": { "boss": 2 } } }), "`by_number.1.boss`", "`com.example.Who`", "2"),
         (json!({ "at": i64::MAX }), "`at`", "years 1 to 9999", "9223372036854775807"),
-        (json!({ "user_name": "a", "user_number": 1 }), "`user_number`", "only one of `user_name` and `user_number`", "1"),
+        (
+            json!({ "user_name": "a", "user_number": 1 }),
+            "`user_number`",
+            "only one of `user_name` and `user_number`",
+            "1",
+        ),
         (json!({ "rest": { "a": i64::MAX } }), "`rest.a`", "a double", "9223372036854775807"),
         (json!({ "rest": deep }), "`rest", "at most 100 messages", "an object"),
     ] {
@@ -239,7 +250,8 @@ async fn what_does_not_fit_protobuf_is_named_with_its_path() {
 #[tokio::test]
 async fn a_required_field_of_proto2_has_to_be_there() {
     let registry = Registry::start().await;
-    let text = "syntax = \"proto2\";\nmessage A { required string id = 1; optional L level = 2; }\nenum L { ONE = 1; }\n";
+    let text =
+        "syntax = \"proto2\";\nmessage A { required string id = 1; optional L level = 2; }\nenum L { ONE = 1; }\n";
     let (_folder, path) = file("a.proto", text);
     let mut sink = crate::sink(&registry.url, json!({ "encoding": "protobuf", "schema": { "file": path } }));
     let why = record(&mut sink, &of("mural", &json!({}))).await.unwrap_err();
@@ -252,7 +264,11 @@ async fn a_required_field_of_proto2_has_to_be_there() {
 async fn the_newest_schema_of_the_registry_is_used() {
     let registry = Registry::start().await;
     registry.put("audit-value", "AVRO", r#"{"type": "record", "name": "A", "fields": []}"#);
-    let id = registry.put("audit-value", "AVRO", r#"{"type": "record", "name": "A", "fields": [{"name": "b", "type": "int"}]}"#);
+    let id = registry.put(
+        "audit-value",
+        "AVRO",
+        r#"{"type": "record", "name": "A", "fields": [{"name": "b", "type": "int"}]}"#,
+    );
     let mut sink = crate::sink(&registry.url, json!({ "encoding": "avro", "schema": "latest" }));
     let bytes = record(&mut sink, &of("mural", &json!({ "b": 1 }))).await.unwrap();
     assert_eq!(bytes, [&[0], &id.to_be_bytes()[..], &[2]].concat());
@@ -306,7 +322,8 @@ fn events() -> impl Strategy<Value = Value> {
         any::<u32>().prop_map(|n| ("small".to_owned(), json!(n))),
         (-1e9..1e9_f64).prop_map(|n| ("ratio".to_owned(), json!(n))),
         prop::collection::vec("[a-z]{0,3}", 0..4).prop_map(|tags| ("tags".to_owned(), json!(tags))),
-        prop::collection::btree_map("[a-z]{0,3}", "[a-z]{0,3}", 0..4).prop_map(|labels| ("labels".to_owned(), json!(labels))),
+        prop::collection::btree_map("[a-z]{0,3}", "[a-z]{0,3}", 0..4)
+            .prop_map(|labels| ("labels".to_owned(), json!(labels))),
         "[a-z]{0,3}".prop_map(|uid| ("who".to_owned(), json!({ "uid": uid, "boss": { "uid": "x" } }))),
         (0..2_000_000_000_000_i64).prop_map(|at| ("at".to_owned(), json!(at))),
         any::<bool>().prop_map(|ok| ("ok".to_owned(), json!(ok))),
@@ -334,14 +351,17 @@ fn same(path: &str, decoded: &Value, event: &Value) -> bool {
         }
         (Value::Array(decoded), Value::Array(event)) => {
             let below = if matches!(path, "anything" | "rest") { path } else { "" };
-            decoded.len() == event.len() && decoded.iter().zip(event).all(|(decoded, event)| same(below, decoded, event))
+            decoded.len() == event.len()
+                && decoded.iter().zip(event).all(|(decoded, event)| same(below, decoded, event))
         }
         (Value::Number(decoded), Value::Number(event)) => match path {
             "at_us" => decoded.as_i64() == event.as_i64().map(|at| at * 1000),
             "near" => decoded.as_f64().map(|n| n as f32) == event.as_f64().map(|n| n as f32),
             _ => decoded == event || (decoded.is_f64() && decoded.as_f64() == event.as_f64()),
         },
-        (Value::Number(decoded), Value::String(_)) => matches!(path, "at" | "at_us") && decoded.as_i64() >= Some(1_663_181_565_655),
+        (Value::Number(decoded), Value::String(_)) => {
+            matches!(path, "at" | "at_us") && decoded.as_i64() >= Some(1_663_181_565_655)
+        }
         (decoded, Value::Null) => {
             let defaults = json!({ "size": -1, "ratio": 0.5, "near": 0.0, "ok": true, "level": "LOW", "tags": [], "labels": {}, "friends": [] });
             *decoded == defaults[path]
@@ -454,7 +474,17 @@ fn any_event_comes_back_from_protobuf_or_is_refused() {
                     prop_assert!(same(name, value, &event[name]), "{name}: {} from {}", value, event);
                 }
                 for field in descriptor.fields().filter(|field| decoded.get(field.name()).is_none()) {
-                    let nothing = [json!(null), json!(0), json!(0.0), json!(-0.0), json!(""), json!(false), json!([]), json!({}), json!("LOW")];
+                    let nothing = [
+                        json!(null),
+                        json!(0),
+                        json!(0.0),
+                        json!(-0.0),
+                        json!(""),
+                        json!(false),
+                        json!([]),
+                        json!({}),
+                        json!("LOW"),
+                    ];
                     prop_assert!(nothing.contains(&event[field.name()]), "{} of {}", field.name(), event);
                 }
                 written.set(written.get() + 1);

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 fn problem(more: Value) -> (String, String) {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let error = config("http://localhost:8081", more.clone()).sink().err().unwrap_or_else(|| panic!("{more} is accepted"));
+    let error =
+        config("http://localhost:8081", more.clone()).sink().err().unwrap_or_else(|| panic!("{more} is accepted"));
     (error.field, error.problem)
 }
 
@@ -30,7 +31,10 @@ fn options_that_cannot_be_are_refused_by_name() {
         (json!({ "encoding": "avro", "schema_registry": { "token": "secret\n" } }), "schema_registry.token"),
         (json!({ "encoding": "avro", "schema_registry": { "subject": "{{ a" } }), "schema_registry.subject"),
         (json!({ "encoding": "avro", "schema_registry": { "subject": "" } }), "schema_registry.subject"),
-        (json!({ "encoding": "avro", "schema": "latest", "schema_registry": { "subject": "record" } }), "schema_registry.subject"),
+        (
+            json!({ "encoding": "avro", "schema": "latest", "schema_registry": { "subject": "record" } }),
+            "schema_registry.subject",
+        ),
         (json!({ "encoding": "avro", "schema": { "file": "/not/there.avsc" } }), "schema"),
     ] {
         let (found, problem) = problem(more.clone());
@@ -48,7 +52,12 @@ fn what_is_wrong_in_a_file_is_said_with_its_place() {
         ("a.avsc", "{\n  \"type\": record\n}", None, "line 2"),
         ("a.avsc", "{\"type\": \"recrd\", \"name\": \"A\"}", None, "no Avro schema"),
         ("a.avsc", "\"string\"", None, "is a string, and an event is a record"),
-        ("a.avsc", "{\"type\": \"record\", \"name\": \"A\", \"fields\": [{\"name\": \"b\", \"type\": \"C\"}]}", None, "C"),
+        (
+            "a.avsc",
+            "{\"type\": \"record\", \"name\": \"A\", \"fields\": [{\"name\": \"b\", \"type\": \"C\"}]}",
+            None,
+            "C",
+        ),
         (
             "a.avsc",
             r#"{"type": "record", "name": "A", "fields": [{"name": "b", "type": {"type": "bytes", "logicalType": "decimal", "precision": 4}}]}"#,

@@ -168,4 +168,3 @@ async fn latest(
 
 /// Not JSON, as what stands before a registry answers.
 pub(crate) const PAGE: &str = "<html>Bad gateway</html>";
-

@@ -81,9 +81,11 @@ fn json_of_value(value: &Proto) -> Value {
 /// Without null, which Protobuf does not have.
 fn without_null(value: Value) -> Value {
     match value {
-        Value::Object(object) => {
-            object.into_iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| (key, without_null(value))).collect()
-        }
+        Value::Object(object) => object
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(key, value)| (key, without_null(value)))
+            .collect(),
         Value::Array(items) => items.into_iter().map(without_null).collect(),
         other => other,
     }
@@ -155,7 +157,9 @@ async fn what_is_too_large_loses_its_raw_data_and_says_so() {
             assert!(record.len() < max, "{} of {max}", record.len());
             let (_, rest) = header(&record);
             let whole = match encoding {
-                "avro" => datum::decode(&serde_json::from_str(AVRO).unwrap(), rest)["event_json"].as_str().unwrap().to_owned(),
+                "avro" => {
+                    datum::decode(&serde_json::from_str(AVRO).unwrap(), rest)["event_json"].as_str().unwrap().to_owned()
+                }
                 _ => text(&rest[1..], &[100]).unwrap().to_owned(),
             };
             let whole: Value = serde_json::from_str(&whole).unwrap();
