@@ -1,6 +1,12 @@
 //! The options.
 
-use crate::{CloudEvents, encode::Encoder, key::Key, sink::KafkaSink};
+use crate::{
+    CloudEvents, RecordSchema, SchemaRegistry,
+    encode::{Codec, Encoder},
+    key::Key,
+    schema_options::subjects,
+    sink::KafkaSink,
+};
 use headwater_contracts::{ByteSize, ConfigError, KafkaCluster, Period, Sasl, Sink, SinkConfig, Tls};
 use headwater_sink_kit::Template;
 use schemars::JsonSchema;
@@ -27,9 +33,17 @@ pub struct KafkaConfig {
     /// Default: none.
     #[serde(default)]
     pub cloud_events: Option<CloudEvents>,
-    /// The value: `json`, the event as the transforms left it, or `raw`, the provider's bytes. Default: `json`.
+    /// The value: `json`, the event as the transforms left it; `raw`, the provider's bytes; `avro` or `protobuf`, the event by a
+    /// schema, in Confluent's wire format. Default: `json`.
     #[serde(default)]
     pub encoding: Encoding,
+    /// Where schemas are kept, for `avro` and `protobuf`.
+    #[serde(default)]
+    pub schema_registry: Option<SchemaRegistry>,
+    /// The schema for `avro` and `protobuf`: a `file`, or `latest` for the registry's newest. Default: one for OCSF events that
+    /// comes with headwater, with the whole event as JSON beside the fields that consumers ask for most.
+    #[serde(default)]
+    pub schema: Option<RecordSchema>,
     /// How batches are compressed: `none`, `gzip`, `snappy`, `lz4` or `zstd`. Default: `lz4`.
     #[serde(default)]
     pub compression: Compression,
@@ -63,6 +77,10 @@ pub enum Encoding {
     Json,
     /// The provider's bytes.
     Raw,
+    /// The event by an Avro schema.
+    Avro,
+    /// The event by a Protobuf schema.
+    Protobuf,
 }
 
 /// How batches are compressed.
@@ -143,7 +161,7 @@ impl KafkaConfig {
             let problem = "is headwater's own: without it, events would be lost or repeated, or go elsewhere";
             return Err(ConfigError::new(format!("librdkafka_options.{ours}"), problem));
         }
-        if self.encoding == Encoding::Raw && self.cloud_events == Some(CloudEvents::Structured) {
+        if self.encoding != Encoding::Json && self.cloud_events == Some(CloudEvents::Structured) {
             return Err(ConfigError::new(
                 "cloud_events",
                 "`structured` puts a JSON event into another: use `encoding: json`",
@@ -162,7 +180,14 @@ impl KafkaConfig {
         headwater_kafka::client(&cluster)?
             .create_native_config()
             .map_err(|error| ConfigError::new("librdkafka_options", error.to_string()))?;
-        let encoder = Encoder { topic, key, headers, cloud_events: self.cloud_events, encoding: self.encoding, max };
+        let timeout = self.timeout.to_std();
+        let subjects = subjects(self.encoding, self.schema_registry.as_ref(), self.schema.as_ref(), timeout)?;
+        let codec = match subjects {
+            Some(subjects) => Codec::Schema(Box::new(subjects)),
+            None if self.encoding == Encoding::Raw => Codec::Raw,
+            None => Codec::Json,
+        };
+        let encoder = Encoder { topic, key, headers, cloud_events: self.cloud_events, codec, max };
         Ok(KafkaSink::new(cluster, encoder, self.compression, self.delivery, self.timeout))
     }
 }

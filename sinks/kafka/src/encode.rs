@@ -1,6 +1,6 @@
 //! Events to records. Pure.
 
-use crate::{CloudEvents, Encoding, cloud_events::attributes, key::Key};
+use crate::{CloudEvents, cloud_events::attributes, key::Key, subjects::Subjects};
 use bytes::Bytes;
 use headwater_contracts::{Event, Outgoing};
 use headwater_kafka::Carried;
@@ -13,18 +13,46 @@ use vrl::value::Value;
 const OVERHEAD: usize = 256;
 
 /// How events become records.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct Encoder {
     pub(crate) topic: Template,
     pub(crate) key: Key,
     pub(crate) headers: Vec<(String, Template)>,
     pub(crate) cloud_events: Option<CloudEvents>,
-    pub(crate) encoding: Encoding,
+    pub(crate) codec: Codec,
     /// Largest record, bytes.
     pub(crate) max: usize,
 }
 
+/// How values are written.
+#[derive(Debug)]
+pub(crate) enum Codec {
+    /// The event as the transforms left it.
+    Json,
+    /// The provider's bytes.
+    Raw,
+    /// The event by a schema.
+    Schema(Box<Subjects>),
+}
+
 impl Encoder {
+    /// The subject whose schema the event's record needs; `None` if it needs none, `Err` as [`Encoder::encode`] has it.
+    pub(crate) fn subject(&self, event: &Event) -> Result<Option<String>, String> {
+        let Codec::Schema(subjects) = &self.codec else { return Ok(None) };
+        let facts = Facts::of(event)?;
+        let topic = self.topic.fill(&facts)?;
+        check_topic(&topic)?;
+        subjects.subject(&facts, &topic).map(Some)
+    }
+
+    /// Whether all events have the same subject, or none.
+    pub(crate) fn subject_is_fixed(&self) -> bool {
+        match &self.codec {
+            Codec::Schema(subjects) => subjects.is_fixed() && self.topic.fixed().is_some(),
+            Codec::Json | Codec::Raw => true,
+        }
+    }
+
     /// The event's record; `Err` says why it cannot be one.
     pub(crate) fn encode(&self, event: &Event) -> Result<Outgoing, String> {
         let facts = Facts::of(event)?;
@@ -35,7 +63,7 @@ impl Encoder {
         let headers = self.headers(&facts, &ce)?;
         let lengths = headers.iter().map(|(name, value)| name.len() + value.len() + 10).sum::<usize>();
         let room = self.max.saturating_sub(OVERHEAD + lengths + key.as_ref().map_or(0, String::len));
-        let value = self.value(event, &facts, &ce, room)?;
+        let value = self.value(event, &facts, &topic, &ce, room)?;
         Ok(Outgoing { topic, key: key.map(Bytes::from), value: value.into(), headers, time: facts.time() })
     }
 
@@ -44,8 +72,11 @@ impl Encoder {
         let mut headers = Vec::with_capacity(6 + self.headers.len() + ce.len());
         let mut add =
             |name: &str, value: Cow<'_, str>| headers.push((name.to_owned(), Bytes::from(value.into_owned())));
-        let content_type =
-            if structured { "application/cloudevents+json; charset=UTF-8" } else { "application/json; charset=utf-8" };
+        let content_type = match &self.codec {
+            Codec::Schema(subjects) => subjects.format.media_type(),
+            _ if structured => "application/cloudevents+json; charset=UTF-8",
+            _ => "application/json; charset=utf-8",
+        };
         add("content-type", content_type.into());
         add("audit_provider", event.provider().into());
         for (name, path) in [
@@ -63,7 +94,7 @@ impl Encoder {
                 add(&format!("ce_{name}"), value.into());
             }
         }
-        if self.encoding == Encoding::Raw {
+        if matches!(self.codec, Codec::Raw) {
             // What the bytes do not say, a second tier needs to make of them what this one would.
             for (name, value) in Carried::headers(event.event()) {
                 add(name, value.into());
@@ -75,10 +106,19 @@ impl Encoder {
         Ok(headers)
     }
 
-    fn value(&self, event: &Event, facts: &Facts<'_>, ce: &[(&str, String)], room: usize) -> Result<Vec<u8>, String> {
-        if self.encoding == Encoding::Raw {
-            let size = event.raw.len();
-            return if size <= room { Ok(event.raw.to_vec()) } else { Err(too_large(size, room)) };
+    fn value(
+        &self,
+        event: &Event,
+        facts: &Facts<'_>,
+        topic: &str,
+        ce: &[(&str, String)],
+        room: usize,
+    ) -> Result<Vec<u8>, String> {
+        match &self.codec {
+            Codec::Json => {}
+            Codec::Raw if event.raw.len() <= room => return Ok(event.raw.to_vec()),
+            Codec::Raw => return Err(too_large(event.raw.len(), room)),
+            Codec::Schema(subjects) => return self.by_schema(event, facts, subjects, topic, room),
         }
         let mut whole = Vec::new();
         if self.cloud_events == Some(CloudEvents::Structured) {
@@ -93,6 +133,29 @@ impl Encoder {
         let fits = |value: &Value| self.json(value, ce).is_ok_and(|json| json.len() <= room);
         let least = shortened(facts, whole.len(), fits).ok_or_else(|| too_large(whole.len(), room))?;
         self.json(&least, ce)
+    }
+
+    fn by_schema(
+        &self,
+        event: &Event,
+        facts: &Facts<'_>,
+        subjects: &Subjects,
+        topic: &str,
+        room: usize,
+    ) -> Result<Vec<u8>, String> {
+        let (id, schema) = subjects.schema(&subjects.subject(facts, topic)?)?;
+        let json = || {
+            let mut json = Vec::new();
+            line(event, &mut json).map(|()| json)
+        };
+        let whole = schema.encode(id, facts.value(), json)?;
+        if whole.len() <= room {
+            return Ok(whole);
+        }
+        let shorter = |value: &Value| schema.encode(id, value, || self.json(value, &[]));
+        let fits = |value: &Value| shorter(value).is_ok_and(|record| record.len() <= room);
+        let least = shortened(facts, json()?.len(), fits).ok_or_else(|| too_large(whole.len(), room))?;
+        shorter(&least)
     }
 
     fn json(&self, value: &Value, ce: &[(&str, String)]) -> Result<Vec<u8>, String> {

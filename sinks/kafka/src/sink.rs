@@ -2,7 +2,7 @@
 
 use crate::{
     config::{Compression, Delivery as Mode},
-    encode::Encoder,
+    encode::{Codec, Encoder},
 };
 use async_trait::async_trait;
 use headwater_contracts::{
@@ -58,7 +58,23 @@ impl KafkaSink {
         Self { cluster, encoder, compression, mode, timeout, outbox, producer, batch, limits }
     }
 
-    /// The record of an event; `Err` says why it cannot be one.
+    /// Asks the schema registry for what [`KafkaSink::encode`] will need of it for these events. Answers are kept, so that most calls ask nothing.
+    /// `Err` is [`SinkError::Retry`] and says what to do: no event is at fault, and all that can be wrong can be mended while we wait.
+    pub async fn prepare(&mut self, events: &[Event]) -> Result<(), SinkError> {
+        let fixed = self.encoder.subject_is_fixed();
+        for event in events {
+            // An event without a subject has no record either; `encode` says so.
+            let Ok(Some(subject)) = self.encoder.subject(event) else { continue };
+            let Codec::Schema(subjects) = &mut self.encoder.codec else { break };
+            subjects.learn(&subject).await.map_err(|reason| SinkError::Retry { reason, after: None })?;
+            if fixed {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The record of an event, once [`KafkaSink::prepare`] has seen it; `Err` says why it cannot be one.
     pub fn encode(&self, event: &Event) -> Result<Outgoing, String> {
         self.encoder.encode(event)
     }
@@ -217,6 +233,7 @@ impl Sink for KafkaSink {
     }
 
     async fn deliver(&mut self, events: &[Event]) -> Result<Delivery, SinkError> {
+        self.prepare(events).await?;
         if let Some(outbox) = self.outbox.clone() {
             return Ok(Delivery { rejected: self.stage(&outbox, events).await? });
         }

@@ -2,6 +2,10 @@
 //! tested with a real cluster only.
 #![allow(clippy::unwrap_used, clippy::panic)] // Test code: a panic is how it fails.
 
+#[allow(dead_code, reason = "what this test needs of it")]
+#[path = "schemas/registry.rs"]
+mod registry;
+
 use async_trait::async_trait;
 use headwater_contracts::{Sink, SinkError};
 use headwater_sink_kafka::KafkaConfig;
@@ -24,7 +28,12 @@ type Task = Box<dyn FnOnce(&Mock) + Send>;
 struct Cluster {
     tasks: mpsc::Sender<Task>,
     bootstrap: String,
+    /// A schema registry; records are Avro then.
+    registry: Option<String>,
 }
+
+/// The suite's events. Their id is in the JSON.
+const SCHEMA: &str = r#"{"type": "record", "name": "E", "fields": [{"name": "text", "type": "string"}, {"name": "event_json", "type": "string"}]}"#;
 
 impl Cluster {
     fn new() -> Self {
@@ -39,7 +48,7 @@ impl Cluster {
                 task(&cluster);
             }
         });
-        Self { tasks, bootstrap: bootstrap.recv().unwrap() }
+        Self { tasks, bootstrap: bootstrap.recv().unwrap(), registry: None }
     }
 
     fn tell(&self, task: impl FnOnce(&Mock) + Send + 'static) {
@@ -53,12 +62,29 @@ impl Cluster {
     }
 
     fn config(&self) -> KafkaConfig {
-        let keys = json!({
+        let mut keys = json!({
             "bootstrap_servers": self.bootstrap, "topic": "audit", "key": "none", "timeout": "2s",
             "max_record_bytes": "4MiB",
             "librdkafka_options": { "reconnect.backoff.ms": "10", "reconnect.backoff.max.ms": "20", "retry.backoff.ms": "10" },
         });
+        if let Some(url) = &self.registry {
+            let avro = json!({ "encoding": "avro", "schema": "latest", "schema_registry": { "url": url } });
+            keys.as_object_mut().unwrap().extend(avro.as_object().unwrap().clone());
+        }
         serde_json::from_value(keys).unwrap()
+    }
+}
+
+/// What an Avro record of [`SCHEMA`] holds.
+fn from_avro(record: &[u8]) -> Option<Arrival> {
+    let schema = apache_avro::Schema::parse_str(SCHEMA).ok()?;
+    let reader = apache_avro::reader::datum::GenericDatumReader::builder(&schema).build().ok()?;
+    let apache_avro::types::Value::Record(fields) = reader.read_value(&mut record.get(5..)?).ok()? else { return None };
+    match &fields[..] {
+        [(_, apache_avro::types::Value::String(text)), (_, apache_avro::types::Value::String(json))] => {
+            Arrival::from_json(json.as_bytes()).filter(|arrival| arrival.text == *text)
+        }
+        _ => None,
     }
 }
 
@@ -84,7 +110,8 @@ impl Destination for Cluster {
                 Ok(message) => {
                     let value = message.payload().unwrap();
                     let unreadable = || Arrival { id: "unreadable".to_owned(), text: String::new() };
-                    arrivals.push(Arrival::from_json(value).unwrap_or_else(unreadable));
+                    let arrival = if self.registry.is_some() { from_avro(value) } else { Arrival::from_json(value) };
+                    arrivals.push(arrival.unwrap_or_else(unreadable));
                 }
                 Err(KafkaError::PartitionEOF(_)) => return arrivals,
                 Err(error) => panic!("{error}"),
@@ -107,6 +134,30 @@ impl Destination for Cluster {
 #[tokio::test]
 async fn kafka_keeps_the_sink_contract() {
     sink_contract(Cluster::new).await;
+}
+
+#[tokio::test]
+async fn kafka_keeps_the_sink_contract_with_a_schema() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let registry = registry::Registry::start().await;
+    registry.put("audit-value", "AVRO", SCHEMA);
+    sink_contract(|| Cluster { registry: Some(registry.url.clone()), ..Cluster::new() }).await;
+}
+
+#[tokio::test]
+async fn an_event_that_does_not_fit_is_rejected_and_the_others_arrive() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let registry = registry::Registry::start().await;
+    registry.put("audit-value", "AVRO", SCHEMA);
+    let mut cluster = Cluster { registry: Some(registry.url.clone()), ..Cluster::new() };
+    let mut odd = event("b", "text", true);
+    odd.value = Some(json!({ "id": "b", "text": 5 }).into());
+    let delivery = cluster.sink().deliver(&[event("a", "text", true), odd, event("c", "text", true)]).await.unwrap();
+    assert_eq!(delivery.rejected.iter().map(|rejected| rejected.index).collect::<Vec<_>>(), [1]);
+    let reason = &delivery.rejected[0].reason;
+    assert!(reason.contains("`text`") && reason.contains("a string") && reason.contains("the number 5"), "{reason}");
+    let ids: Vec<_> = cluster.arrivals().await.into_iter().map(|arrival| arrival.id).collect();
+    assert_eq!(ids, ["a", "c"]);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod severity;
 mod shorten;
 mod template;
 mod tls;
+mod trust;
 
 pub use background::Background;
 pub use csv::{cells, csv_record, csv_row};
@@ -20,3 +21,4 @@ pub use severity::{Severity, severity};
 pub use shorten::shortened;
 pub use template::Template;
 pub use tls::believe_anyone;
+pub use trust::Trust;

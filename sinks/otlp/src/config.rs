@@ -1,7 +1,8 @@
 //! The options, and their checks.
 
-use crate::{Body, Mapping, OtlpSink, grpc::Grpc, http::Http, sink::Client, tls::Trust};
+use crate::{Body, Mapping, OtlpSink, grpc::Grpc, http::Http, sink::Client};
 use headwater_contracts::{ByteSize, ConfigError, Period, Secret, Sink, SinkConfig, Tls};
+use headwater_sink_kit::Trust;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::Deserialize;

@@ -3,9 +3,9 @@
 use crate::{
     answer::{Answer, causes, of_response, of_status},
     config::Compression,
-    tls::Trust,
 };
 use headwater_contracts::ConfigError;
+use headwater_sink_kit::Trust;
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsServiceRequest, logs_service_client::LogsServiceClient,
 };

@@ -3,11 +3,11 @@
 use crate::{
     answer::{Answer, causes, of_http},
     config::Compression,
-    tls::Trust,
 };
 use bytes::Bytes;
 use flate2::write::GzEncoder;
 use headwater_contracts::ConfigError;
+use headwater_sink_kit::Trust;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use prost::Message;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};

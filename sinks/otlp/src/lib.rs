@@ -21,7 +21,6 @@ mod progress;
 mod record;
 mod request;
 mod sink;
-mod tls;
 
 pub use config::{Compression, OtlpConfig, Protocol};
 pub use record::{Body, Mapping, Record};

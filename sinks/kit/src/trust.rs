@@ -1,7 +1,7 @@
-//! TLS towards the receiver: whom to trust, and who we are. rustls with ring, the same for both protocols.
+//! TLS towards a receiver: whom to trust, and who we are. rustls with ring.
 
+use crate::believe_anyone;
 use headwater_contracts::{ConfigError, Tls};
-use headwater_sink_kit::believe_anyone;
 use rustls::{
     RootCertStore,
     client::{WebPkiServerVerifier, danger::ServerCertVerifier},
@@ -10,17 +10,17 @@ use rustls::{
 };
 use std::{fs, path::Path, sync::Arc};
 
-/// What both clients need.
-pub(crate) struct Trust {
+/// What a client needs.
+pub struct Trust {
     /// Judges the server's certificate.
-    pub(crate) verifier: Arc<dyn ServerCertVerifier>,
+    pub verifier: Arc<dyn ServerCertVerifier>,
     /// The client certificate chain and its key, PEM.
-    pub(crate) identity: Option<(Vec<u8>, Vec<u8>)>,
+    pub identity: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Trust {
-    /// Reads the files. The errors name the option.
-    pub(crate) fn new(tls: &Tls) -> Result<Self, ConfigError> {
+    /// Reads the files. `Err` names the option, below `tls`.
+    pub fn new(tls: &Tls) -> Result<Self, ConfigError> {
         let provider = Arc::new(ring::default_provider());
         let verifier: Arc<dyn ServerCertVerifier> = if tls.verify == Some(false) {
             tracing::warn!("`tls.verify: false`: anyone on the way to the endpoint can read and forge what is sent");
@@ -43,8 +43,8 @@ impl Trust {
         Ok(Self { verifier, identity })
     }
 
-    /// For HTTP/1.1.
-    pub(crate) fn client_config(self) -> Result<rustls::ClientConfig, ConfigError> {
+    /// For HTTP/1.1. `Err` if the client certificate and its key do not fit.
+    pub fn client_config(self) -> Result<rustls::ClientConfig, ConfigError> {
         let unfit =
             |error: String| ConfigError::new("tls.cert_file", format!("no usable client certificate and key: {error}"));
         let builder = rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
