@@ -388,7 +388,9 @@ fn a_network_that_is_cut_costs_nothing() {
         let doubled = seen.values().filter(|copies| **copies > 1).count();
         if delivery == "at_least_once" {
             println!("at_least_once: {doubled} events more than once");
-            seen.values_mut().for_each(|copies| *copies = 1);
+            for copies in seen.values_mut() {
+                *copies = 1;
+            }
         }
         compare(&format!("a network that is cut {rounds} times, {delivery}"), &origins, cut, seen);
     }

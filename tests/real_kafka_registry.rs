@@ -17,6 +17,7 @@ use rdkafka::{
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, HashMap},
+    fmt::Write as _,
     fs,
     sync::Arc,
     time::Duration,
@@ -131,9 +132,10 @@ fn records_by_a_schema_are_the_json_ones() {
                     format!(", schema_registry: {{ url: '{url}', subject: 'audit-{encoding}', register: {register} }}")
                 }
             };
-            sinks += &format!(
+            let _ = writeln!(
+                sinks,
                 "  {encoding}: {{ type: kafka, inputs: [ocsf], bootstrap_servers: '{brokers}', topic: {topic}, key: event_id, \
-                 encoding: {encoding}, delivery: {delivery}{schemas}{more} }}\n"
+                 encoding: {encoding}, delivery: {delivery}{schemas}{more} }}"
             );
         }
         let pipeline = format!(
@@ -177,7 +179,7 @@ fn a_registry_that_stands_still_is_waited_for() {
     let brokers = kafka.bootstrap(Protocol::Plaintext);
     kafka.create_topic("audit", 1, &[]);
     let simulator =
-        Simulator::start(Provider::Mural, Scenario::new().seed(6).history(2, 300), Arc::new(SystemClock)).unwrap();
+        Simulator::start(Provider::Mural, Scenario::new().seed(6).history(5, 1_000), Arc::new(SystemClock)).unwrap();
     let pipeline = format!(
         "state: {{ type: file, path: state }}\ndead_letter: {{ path: dead-letter }}\nsources:\n  mural: {{ type: mural, endpoint: \"{}\", \
          api_key: \"{}\", start_at: earliest, min_call_interval: 0s, rate_limit: {{ requests: 1000000, per: 1s }} }}\n\

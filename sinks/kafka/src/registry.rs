@@ -1,7 +1,7 @@
 //! The schema registry, by its REST API.
 
 use crate::{SchemaRegistry, schema::Format};
-use headwater_contracts::ConfigError;
+use headwater_contracts::{ConfigError, Secret};
 use headwater_sink_kit::Trust;
 use schema_registry_converter::{
     async_impl::schema_registry::{SrSettings, perform_sr_call},
@@ -52,7 +52,7 @@ impl Registry {
         if let Some(token) = &options.token {
             settings.set_token_authorization(token.expose());
         } else if let Some(username) = &options.username {
-            settings.set_basic_authorization(username, options.password.as_ref().map(headwater_contracts::Secret::expose));
+            settings.set_basic_authorization(username, options.password.as_ref().map(Secret::expose));
         }
         let settings = settings.build_with(client).map_err(|error| ConfigError::new("url", causes(&error)))?;
         Ok(Self { settings, url })

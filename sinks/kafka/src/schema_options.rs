@@ -9,7 +9,7 @@ use crate::{
 use headwater_contracts::{ConfigError, Secret, Tls};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 use url::Url;
 
 /// A registry that speaks Confluent's REST API.
@@ -116,7 +116,7 @@ pub(crate) fn subjects(
         return Err(wrong_subject(problem.to_owned()));
     }
     let registry = Registry::new(options, timeout).map_err(below)?;
-    Ok(Some(Subjects { registry, format, subject, origin, register: options.register, known: HashMap::default() }))
+    Ok(Some(Subjects { registry, format, subject, origin, register: options.register, known: HashMap::new() }))
 }
 
 /// The registry's own options.
