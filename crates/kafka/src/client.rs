@@ -40,7 +40,11 @@ pub fn producer(cluster: &KafkaCluster, options: &[(&str, &str)]) -> Result<Prod
         // A topic's limit is for a whole batch: a small one does not keep small records from a topic with a low limit.
         .set("batch.size", "65536");
     for (name, value) in options {
-        config.set(*name, *value);
+        // How records are packed is for the user to say; what else is ours, the guarantees hang on.
+        let packing = matches!(*name, "compression.type" | "linger.ms");
+        if !(packing && cluster.librdkafka_options.contains_key(*name)) {
+            config.set(*name, *value);
+        }
     }
     Producer::from_config_and_context(&config, Context::new(cluster))
         .map_err(|error| ConfigError::new("librdkafka_options", problem(&error)))

@@ -44,9 +44,10 @@ pub struct KafkaConfig {
     /// comes with headwater, with the whole event as JSON beside the fields that consumers ask for most.
     #[serde(default)]
     pub schema: Option<RecordSchema>,
-    /// How batches are compressed: `none`, `gzip`, `snappy`, `lz4` or `zstd`. Default: `lz4`.
+    /// How batches are compressed: `none`, `gzip`, `snappy`, `lz4` or `zstd`. Default: `lz4`. With `exactly_once` records leave with the
+    /// ledger's: say `compression.type` among the `librdkafka_options` of `state` instead.
     #[serde(default)]
-    pub compression: Compression,
+    pub compression: Option<Compression>,
     /// `at_least_once`, or `exactly_once`, which needs `state: { type: kafka }` on the same cluster. Default: `at_least_once`.
     #[serde(default)]
     pub delivery: Delivery,
@@ -180,6 +181,11 @@ impl KafkaConfig {
         headwater_kafka::client(&cluster)?
             .create_native_config()
             .map_err(|error| ConfigError::new("librdkafka_options", error.to_string()))?;
+        if self.delivery == Delivery::ExactlyOnce && self.compression.is_some() {
+            let problem = "does nothing with `exactly_once`, where records leave in the transactions of the ledger, or of the source: say \
+                           `compression.type` among the `librdkafka_options` there";
+            return Err(ConfigError::new("compression", problem));
+        }
         let timeout = self.timeout.to_std();
         let subjects = subjects(self.encoding, self.schema_registry.as_ref(), self.schema.as_ref(), timeout)?;
         let codec = match subjects {
@@ -188,7 +194,7 @@ impl KafkaConfig {
             None => Codec::Json,
         };
         let encoder = Encoder { topic, key, headers, cloud_events: self.cloud_events, codec, max };
-        Ok(KafkaSink::new(cluster, encoder, self.compression, self.delivery, self.timeout))
+        Ok(KafkaSink::new(cluster, encoder, self.compression.unwrap_or_default(), self.delivery, self.timeout))
     }
 }
 

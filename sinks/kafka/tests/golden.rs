@@ -100,6 +100,7 @@ fn options_that_cannot_be_are_refused_by_name() {
     assert_eq!(problem(json!({ "librdkafka_options": { "no.such": "1" } })).field, "librdkafka_options");
     assert_eq!(problem(json!({ "sasl": { "mechanism": "plain", "username": "me" } })).field, "sasl.password");
     assert_eq!(problem(json!({ "encoding": "raw", "cloud_events": "structured" })).field, "cloud_events");
+    assert_eq!(problem(json!({ "delivery": "exactly_once", "compression": "zstd" })).field, "compression");
     let config = config(json!({ "delivery": "exactly_once" }));
     assert_eq!((config.delivery, config.cloud_events), (Delivery::ExactlyOnce, None::<CloudEvents>));
 }

@@ -38,7 +38,7 @@ fn sink(registry: &str, more: Value) -> KafkaSink {
 
 fn of(provider: &'static str, body: &Value) -> Event {
     let event = event("id", "text", true);
-    let origin = Arc::new(Origin { provider, ..(*event.origin).clone() });
+    let origin = Arc::new(Origin { provider: provider.into(), ..(*event.origin).clone() });
     Event { origin, value: Some(body.clone().into()), ..event }
 }
 
