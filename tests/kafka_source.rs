@@ -221,7 +221,8 @@ fn other_commands_say_what_they_can_do_with_topics() {
     check(&["ledger", "reset", "raw"], 78, "the group's offsets");
     let yaml = fs::read_to_string(dir.path().join("pipeline.yaml")).unwrap();
     fs::write(dir.path().join("pipeline.yaml"), yaml.replace(TOPIC, "audit.none")).unwrap();
-    check(&["check", "--timeout", "10s"], 1, "audit.none");
+    check(&["check", "--timeout", "10s"], 1, "topic `audit.none` does not exist");
+    check(&["run", "--once"], 1, "topic `audit.none` does not exist");
 }
 
 #[test]
@@ -243,6 +244,10 @@ fn exactly_once_needs_one_cluster() {
     assert!(code == Some(78) && said.contains("a transaction cannot span two"), "{said}");
     let second = "  more: { type: kafka, bootstrap_servers: 'other:1', topics: [a], group: h }\n";
     let (code, said) = validated(yaml("k:1", "k:1", second));
+    assert!(code == Some(78) && said.contains("reads from another cluster"), "{said}");
+    let state = "state: { type: kafka, bootstrap_servers: 'other:1', group: s }\n";
+    let both = "  pactflow: { type: pactflow, endpoint: 'https://acme.pactflow.io', token: t }\n";
+    let (code, said) = validated(format!("{state}{}", yaml("k:1", "other:1", both)));
     assert!(code == Some(78) && said.contains("reads from another cluster"), "{said}");
     let beside = "  pactflow: { type: pactflow, endpoint: 'https://acme.pactflow.io', token: t }\n";
     let (code, said) = validated(yaml("k:1", "k:1", beside));

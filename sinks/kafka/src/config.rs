@@ -33,7 +33,7 @@ pub struct KafkaConfig {
     /// How batches are compressed: `none`, `gzip`, `snappy`, `lz4` or `zstd`. Default: `lz4`.
     #[serde(default)]
     pub compression: Compression,
-    /// `at_least_once`, or `exactly_once`, which needs `state: { type: kafka }` on the same cluster. Default: `at_least_once`.
+    /// `at_least_once`, or `exactly_once`, which needs `state: { type: kafka }`, or nothing but `kafka` sources, on the same cluster. Default: `at_least_once`.
     #[serde(default)]
     pub delivery: Delivery,
     /// Largest record, with its key and headers. A larger event loses its `raw_data` first, then `unmapped`, and goes to

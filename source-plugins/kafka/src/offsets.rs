@@ -62,7 +62,9 @@ impl Commits for Offsets {
                 None => self.deliver(next)?,
             }
         }
-        next.into_iter().for_each(|next| self.lag.committed(next));
+        if let Some(next) = next {
+            self.lag.committed(next);
+        }
         Ok(())
     }
 
