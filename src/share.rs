@@ -24,7 +24,7 @@ enum Base {
     /// Those of a group, shared by Kafka's group protocol.
     Group { place: Box<KafkaPlace>, membership: Membership },
     /// Nobody's: there are none. Records that leave with offsets are for this cluster.
-    Nothing(KafkaCluster),
+    Nothing(Box<KafkaCluster>),
 }
 
 /// A time during which the share does not change.
@@ -56,7 +56,7 @@ impl Share {
     /// What the pipeline says: its ledger, if it needs one, and seats in the groups of its topics.
     pub(crate) fn of(pipeline: &Pipeline) -> Result<Self, Failure> {
         let base = match (consumers::stage(pipeline), &pipeline.state) {
-            (Some(stage), _) => Base::Nothing(stage.cluster().clone()),
+            (Some(stage), _) => Base::Nothing(Box::new(stage.cluster().clone())),
             (None, State::File { path }) => Base::Alone(Arc::new(FileLedger::open(path).map_err(Failure::run)?)),
             (None, State::Kafka(state)) => Self::of_group(state)?,
         };
@@ -136,7 +136,7 @@ impl Share {
         let (ledger, stage): (Arc<dyn Ledger>, _) = match &self.base {
             Base::Alone(ledger) => (ledger.clone(), None),
             Base::Nothing(cluster) => {
-                let stage = Arc::new(Stage::new(cluster.clone()));
+                let stage = Arc::new(Stage::new(KafkaCluster::clone(cluster)));
                 (Arc::new(MemoryLedger::beside(stage.clone())), Some(stage))
             }
             Base::Group { place, .. } => {

@@ -5,7 +5,7 @@ mod common;
 
 use common::{at, filed, request, stream};
 use headwater_contracts::{Coverage, OwnRequest, Span, Tally, Timestamp};
-use headwater_ledger::{Commit, Commits, FileLedger, Filed, Ledger, MemoryLedger};
+use headwater_ledger::{Commit, FileLedger, Filed, Ledger, MemoryLedger};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
