@@ -49,11 +49,12 @@ pub(crate) fn need_ledger(pipeline: &Pipeline) -> Result<(), Failure> {
 
 /// Reports sinks that need more than the pipeline has, before anything runs.
 pub(crate) fn join_sinks(pipeline: &mut Pipeline, diagnostics: &mut Diagnostics) {
-    let stage = stage(pipeline);
-    if stage.is_none() && !matches!(pipeline.state, State::File { .. }) {
+    let stage = match (stage(pipeline), &pipeline.state) {
         // The ledger's: it says so when it is there.
-        return;
-    }
+        (None, State::Kafka(_)) if pipeline.consumers.is_empty() => return,
+        (None, State::Kafka(state)) => Some(Arc::new(Stage::new(state.cluster()))),
+        (stage, _) => stage,
+    };
     for sink in &mut pipeline.sinks {
         if let Err(problem) = sink.sink.join(stage.clone().map(|stage| stage as _)) {
             let message = format!("sink `{}`, `{}`: {problem}", sink.name, problem.field);

@@ -2,6 +2,7 @@
 
 use crate::{Failure, consumers};
 use headwater_config::{KafkaState, Pipeline, State};
+use headwater_contracts::KafkaCluster;
 use headwater_kafka::{Assigned, Membership, Seat};
 use headwater_ledger::{FileLedger, KafkaLedger, KafkaPlace, Ledger, MemoryLedger, Stage};
 use headwater_runtime::{ConsumerSpec, SystemClock};
@@ -22,8 +23,8 @@ enum Base {
     Alone(Arc<FileLedger>),
     /// Those of a group, shared by Kafka's group protocol.
     Group { place: Box<KafkaPlace>, membership: Membership },
-    /// Nobody's: there are none. Records wait here for the offsets of what they were made of.
-    Nothing(Arc<Stage>),
+    /// Nobody's: there are none. Records that leave with offsets are for this cluster.
+    Nothing(Box<KafkaCluster>),
 }
 
 /// A time during which the share does not change.
@@ -55,7 +56,7 @@ impl Share {
     /// What the pipeline says: its ledger, if it needs one, and seats in the groups of its topics.
     pub(crate) fn of(pipeline: &Pipeline) -> Result<Self, Failure> {
         let base = match (consumers::stage(pipeline), &pipeline.state) {
-            (Some(stage), _) => Base::Nothing(stage),
+            (Some(stage), _) => Base::Nothing(Box::new(stage.cluster().clone())),
             (None, State::File { path }) => Base::Alone(Arc::new(FileLedger::open(path).map_err(Failure::run)?)),
             (None, State::Kafka(state)) => Self::of_group(state)?,
         };
@@ -114,14 +115,18 @@ impl Share {
         if let Base::Group { membership, .. } = &self.base {
             membership.hold();
         }
-        self.topics.iter().for_each(|(_, topics)| topics.hold());
+        for (_, topics) in &self.topics {
+            topics.hold();
+        }
     }
 
     fn release(&self) {
         if let Base::Group { membership, .. } = &self.base {
             membership.release();
         }
-        self.topics.iter().for_each(|(_, topics)| topics.release());
+        for (_, topics) in &self.topics {
+            topics.release();
+        }
     }
 
     /// Waits for a share. Each has a ledger of its own: what is left over from the last one cannot reach into it.
@@ -130,8 +135,8 @@ impl Share {
         let mut group = None;
         let (ledger, stage): (Arc<dyn Ledger>, _) = match &self.base {
             Base::Alone(ledger) => (ledger.clone(), None),
-            Base::Nothing(stage) => {
-                let stage = Arc::new(Stage::new(stage.cluster().clone()));
+            Base::Nothing(cluster) => {
+                let stage = Arc::new(Stage::new(KafkaCluster::clone(cluster)));
                 (Arc::new(MemoryLedger::beside(stage.clone())), Some(stage))
             }
             Base::Group { place, .. } => {

@@ -23,9 +23,12 @@ use support::{run, stderr, stdout};
 /// `syslog` the messages that it has sent, as texts.
 type Produced = BTreeMap<String, Vec<Value>>;
 
+fn examples_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
+}
+
 fn examples() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
-    let mut found: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut found: Vec<PathBuf> = fs::read_dir(examples_folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
     found.retain(|path| path.is_dir() && !path.ends_with("queries"));
     found.sort();
     assert!(found.len() >= 5, "{found:?}");
@@ -140,6 +143,12 @@ fn every_example_is_valid_and_explained() {
         assert!(readme.starts_with(&format!("# {name}\n")), "{name}: the README names it");
         assert!(readme.contains("headwater run --simulate --once"), "{name}: the README says how to run it");
     }
+}
+
+#[test]
+fn second_tiers_are_valid() {
+    let done = bare(&examples_folder().join("kafka-two-tiers"), &["validate", "normalize.yaml"]);
+    assert!(done.status.success(), "{}", stderr(&done));
 }
 
 #[test]

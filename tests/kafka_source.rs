@@ -13,7 +13,8 @@ use rdkafka::{
 use serde_json::{Value, json};
 use std::{
     fs,
-    io::Read as _,
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
     path::Path,
     time::{Duration, Instant},
 };
@@ -29,8 +30,11 @@ fn cluster() -> Mock {
     cluster
 }
 
-/// Writes records to a partition: value and headers.
-fn write(cluster: &Mock, partition: i32, records: &[(Option<&[u8]>, &[(&str, &str)])]) {
+/// A record: value and headers.
+type Record<'a> = (Option<&'a [u8]>, &'a [(&'a str, &'a str)]);
+
+/// Writes records to a partition.
+fn write(cluster: &Mock, partition: i32, records: &[Record<'_>]) {
     let producer: BaseProducer =
         ClientConfig::new().set("bootstrap.servers", cluster.bootstrap_servers()).create().unwrap();
     for (value, headers) in records {
@@ -167,7 +171,7 @@ fn a_stop_commits_what_is_delivered_and_the_next_run_goes_on() {
     pipeline(dir.path(), &cluster, "");
     events(&cluster, 0, 0, 50);
     let mut headwater = Headwater::start(dir.path(), &["run"]);
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     for (from, until) in [(50, 60), (60, 100)] {
         while numbers(dir.path()).len() < from {
             assert!(Instant::now() < deadline, "{:?}", numbers(dir.path()).len());
@@ -181,6 +185,37 @@ fn a_stop_commits_what_is_delivered_and_the_next_run_goes_on() {
     assert_eq!(headwater.child.wait().unwrap().code(), Some(0), "{said}");
     once(dir.path());
     assert_eq!(numbers(dir.path()), (0..100).collect::<Vec<_>>(), "{said}");
+}
+
+#[test]
+fn the_lag_is_shown() {
+    let cluster = cluster();
+    let dir = tempfile::tempdir().unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    pipeline(dir.path(), &cluster, ", librdkafka_options: { statistics.interval.ms: '100' }");
+    let yaml = fs::read_to_string(dir.path().join("pipeline.yaml")).unwrap();
+    fs::write(dir.path().join("pipeline.yaml"), format!("api: {{ address: 127.0.0.1:{port} }}\n{yaml}")).unwrap();
+    events(&cluster, 0, 0, 300);
+    let _headwater = Headwater::start(dir.path(), &["run"]);
+    let get = |path: &str| {
+        let mut text = String::new();
+        if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
+            let asked = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
+            let _ = stream.write_all(asked.as_bytes()).and_then(|()| stream.read_to_string(&mut text));
+        }
+        text
+    };
+    let deadline = Instant::now() + Duration::from_mins(1);
+    for (path, text) in [
+        ("/metrics", "headwater_kafka_lag_records{source=\"raw\",stream=\"audit.raw/0\"} 0"),
+        ("/metrics", "headwater_events_delivered_total{source=\"raw\",stream=\"audit.raw/0\"} 300"),
+        ("/ready", "200 OK"),
+    ] {
+        while !get(path).contains(text) {
+            assert!(Instant::now() < deadline, "{text}:\n{}", get(path));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
 }
 
 #[test]
@@ -221,7 +256,8 @@ fn other_commands_say_what_they_can_do_with_topics() {
     check(&["ledger", "reset", "raw"], 78, "the group's offsets");
     let yaml = fs::read_to_string(dir.path().join("pipeline.yaml")).unwrap();
     fs::write(dir.path().join("pipeline.yaml"), yaml.replace(TOPIC, "audit.none")).unwrap();
-    check(&["check", "--timeout", "10s"], 1, "audit.none");
+    check(&["check", "--timeout", "10s"], 1, "topic `audit.none` does not exist");
+    check(&["run", "--once"], 1, "topic `audit.none` does not exist");
 }
 
 #[test]
@@ -243,6 +279,10 @@ fn exactly_once_needs_one_cluster() {
     assert!(code == Some(78) && said.contains("a transaction cannot span two"), "{said}");
     let second = "  more: { type: kafka, bootstrap_servers: 'other:1', topics: [a], group: h }\n";
     let (code, said) = validated(yaml("k:1", "k:1", second));
+    assert!(code == Some(78) && said.contains("reads from another cluster"), "{said}");
+    let state = "state: { type: kafka, bootstrap_servers: 'other:1', group: s }\n";
+    let both = "  pactflow: { type: pactflow, endpoint: 'https://acme.pactflow.io', token: t }\n";
+    let (code, said) = validated(format!("{state}{}", yaml("k:1", "other:1", both)));
     assert!(code == Some(78) && said.contains("reads from another cluster"), "{said}");
     let beside = "  pactflow: { type: pactflow, endpoint: 'https://acme.pactflow.io', token: t }\n";
     let (code, said) = validated(yaml("k:1", "k:1", beside));

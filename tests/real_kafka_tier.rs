@@ -13,7 +13,8 @@ use headwater_simulator::Provider;
 use kafka::{Origin, finish, folder, kills, records};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use rdkafka::{
-    ClientConfig, Message,
+    ClientConfig, Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
     message::OwnedMessage,
     producer::{BaseProducer, BaseRecord, Producer as _},
 };
@@ -21,7 +22,7 @@ use serde_json::Value;
 use std::{
     collections::{BTreeMap, HashMap},
     fs,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use support::Headwater;
 
@@ -138,16 +139,43 @@ fn uid(event: &str) -> String {
     format!("{}:{}", text("/metadata/log_name"), text("/metadata/uid"))
 }
 
+/// What the second tier writes, as it writes it.
+fn tail(world: &World) -> BaseConsumer {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &world.brokers)
+        .set("group.id", "test-tail")
+        .set("enable.auto.commit", "false")
+        .set("isolation.level", "read_uncommitted")
+        .create()
+        .unwrap();
+    let mut all = TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        all.add_partition_offset(OCSF, i32::try_from(partition).unwrap(), Offset::Beginning).unwrap();
+    }
+    consumer.assign(&all).unwrap();
+    consumer
+}
+
 /// Lives that each find more records and end at a random moment: while they take over, in the middle of a transaction, after it.
 fn killed(world: &mut World, yaml: &str, lives: u32, seed: u64) {
     let dir = folder(yaml);
     let mut dice = StdRng::seed_from_u64(seed);
     let each = world.raw.len() / lives as usize;
-    for _ in 0..lives {
+    let tail = tail(world);
+    for life in 0..lives {
         world.come_in(each);
+        while tail.poll(Duration::ZERO).is_some() {}
         let mut headwater = Headwater::start(dir.path(), &["run", "--log", "info"]);
         headwater.wait_for("this instance reads its share of the topics");
-        std::thread::sleep(Duration::from_millis(dice.random_range(0..900)));
+        if life % 3 > 0 {
+            // It writes: a transaction is under way.
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while tail.poll(Duration::from_millis(1)).is_none() {
+                assert!(Instant::now() < deadline, "nothing is written");
+                kafka::goes_on(&mut headwater);
+            }
+        }
+        std::thread::sleep(Duration::from_millis(dice.random_range(0..150)));
         kafka::goes_on(&mut headwater);
         headwater.child.kill().unwrap();
         headwater.child.wait().unwrap();

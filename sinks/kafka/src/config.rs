@@ -48,7 +48,7 @@ pub struct KafkaConfig {
     /// ledger's: say `compression.type` among the `librdkafka_options` of `state` instead.
     #[serde(default)]
     pub compression: Option<Compression>,
-    /// `at_least_once`, or `exactly_once`, which needs `state: { type: kafka }` on the same cluster. Default: `at_least_once`.
+    /// `at_least_once`, or `exactly_once`, which needs `state: { type: kafka }`, or nothing but `kafka` sources, on the same cluster. Default: `at_least_once`.
     #[serde(default)]
     pub delivery: Delivery,
     /// Largest record, with its key and headers. A larger event loses its `raw_data` first, then `unmapped`, and goes to

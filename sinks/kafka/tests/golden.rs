@@ -92,6 +92,27 @@ fn what_is_too_large_loses_its_raw_data_and_says_so() {
 }
 
 #[test]
+fn raw_bytes_go_with_what_a_second_tier_needs_to_know() {
+    let mut event = normalized("mural", &json!({}));
+    event.own_query = true;
+    let headers = |encoding: &str| {
+        let record = config(json!({ "encoding": encoding })).sink().unwrap().encode(&event).unwrap();
+        let all = record.headers.iter().map(|(name, value)| (name.clone(), text(value).to_owned()));
+        all.filter(|(name, _)| name.starts_with("headwater_")).collect::<Vec<_>>()
+    };
+    let expected = [
+        ("headwater_source", "suite"),
+        ("headwater_stream", "suite.example"),
+        ("headwater_id", "id"),
+        ("headwater_time", "2025-10-09T08:53:20Z"),
+        ("headwater_observed_time", "2025-10-09T08:54:20Z"),
+        ("headwater_own_query", "true"),
+    ];
+    assert_eq!(headers("raw"), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    assert!(headers("json").is_empty());
+}
+
+#[test]
 fn options_that_cannot_be_are_refused_by_name() {
     let problem = |keys: Value| config(keys).sink().err().unwrap();
     assert_eq!(problem(json!({ "bootstrap_servers": "here" })).field, "bootstrap_servers");

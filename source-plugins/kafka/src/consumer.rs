@@ -3,6 +3,7 @@
 use crate::{
     feed::Reader,
     lag::{Callbacks, Lag},
+    look::partitions,
     offsets::{Offsets, State},
     record::Parser,
 };
@@ -80,8 +81,11 @@ pub(crate) struct Turn {
 }
 
 impl Subscription {
-    /// Joins the group.
+    /// Joins the group. Fails where a topic is not there: the group would give nothing, and say nothing. Blocking.
     pub fn join(topics: Topics) -> Result<Self, ConfigError> {
+        for topic in &topics.group.topics {
+            partitions(&topics, topic, PATIENCE).map_err(|problem| ConfigError::new("topics", problem))?;
+        }
         let membership = Arc::new(Membership::join(&topics.group)?);
         Ok(Self { topics, membership })
     }
@@ -194,6 +198,9 @@ impl Consumer for TopicsConsumer {
         let failed = |error: TransactionError| offsets.of_transaction(error);
         let asked = |error: KafkaError| offsets.of_client("read", &error);
         // First who may write, then what is written: nobody changes the offset in between.
+        if self.turn.closed.load(Ordering::SeqCst) {
+            return Err(failed(TransactionError::Fenced("the group has shared its partitions anew".to_owned())));
+        }
         let state = self.take_over(&topic, partition).map_err(failed)?;
         let committed = self.membership.committed(&topic, partition, PATIENCE).map_err(asked)?;
         let consumer = self.client(lag.clone()).map_err(failed)?;

@@ -57,6 +57,7 @@ impl Reader {
     pub(crate) fn run(mut self) {
         // Whatever ends it is told to nobody: they have gone.
         let _: Result<(), Closed> = self.read();
+        self.lag.gone();
     }
 
     fn read(&mut self) -> Result<(), Closed> {

@@ -49,15 +49,23 @@ impl Lag {
         (end - done).max(0)
     }
 
+    /// Somebody else's from now on, who says how far it is.
+    pub(crate) fn gone(&self) {
+        metrics::gauge!("headwater_kafka_lag_records", &self.labels()).set(0.0);
+    }
+
+    fn labels(&self) -> [(&'static str, String); 2] {
+        [("source", self.key.source.clone()), ("stream", self.key.stream.clone())]
+    }
+
     fn show(&self, statistics: &Statistics) {
         let topic = statistics.topics.get(&self.topic);
         let Some(partition) = topic.and_then(|topic| topic.partitions.get(&self.partition)) else { return };
         if partition.ls_offset < 0 {
             return;
         }
-        let labels = [("source", self.key.source.clone()), ("stream", self.key.stream.clone())];
         let records = self.records(partition.ls_offset, partition.eof_offset);
-        metrics::gauge!("headwater_kafka_lag_records", &labels).set(records as f64);
+        metrics::gauge!("headwater_kafka_lag_records", &self.labels()).set(records as f64);
     }
 }
 

@@ -18,25 +18,35 @@ pub fn look(topics: &Topics, patience: Duration) -> Vec<(String, Result<usize, S
 }
 
 fn one(topics: &Topics, topic: &str, patience: Duration) -> Result<usize, String> {
-    let cluster = &topics.group.cluster;
-    let mut config = client(cluster).map_err(|error| error.to_string())?;
-    config.set("group.id", &topics.group.id).set("enable.auto.commit", "false");
-    let consumer: BaseConsumer<Context> =
-        BaseConsumer::from_config_and_context(&config, Context::new(cluster)).map_err(|error| error.to_string())?;
+    let numbers = partitions(topics, topic, patience)?;
+    let consumer = consumer(topics)?;
     let explain = |error: KafkaError| explain(&error, topic, topics);
-    let metadata = consumer.fetch_metadata(Some(topic), patience).map_err(explain)?;
+    let mut all = TopicPartitionList::new();
+    for number in &numbers {
+        all.add_partition(topic, *number);
+        consumer.fetch_watermarks(topic, *number, patience).map_err(explain)?;
+    }
+    consumer.committed_offsets(all, patience).map_err(explain)?;
+    Ok(numbers.len())
+}
+
+/// The numbers of a topic's partitions, or why they cannot be told. Blocking.
+pub(crate) fn partitions(topics: &Topics, topic: &str, patience: Duration) -> Result<Vec<i32>, String> {
+    let consumer = consumer(topics)?;
+    let metadata = consumer.fetch_metadata(Some(topic), patience).map_err(|error| explain(&error, topic, topics))?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     let found = found.ok_or_else(|| format!("the cluster does not speak of topic `{topic}`"))?;
     if let Some(error) = found.error() {
-        return Err(explain(KafkaError::MetadataFetch(RDKafkaErrorCode::from(error))));
+        return Err(explain(&KafkaError::MetadataFetch(RDKafkaErrorCode::from(error)), topic, topics));
     }
-    let mut all = TopicPartitionList::new();
-    for partition in found.partitions() {
-        all.add_partition(topic, partition.id());
-        consumer.fetch_watermarks(topic, partition.id(), patience).map_err(explain)?;
-    }
-    consumer.committed_offsets(all, patience).map_err(explain)?;
-    Ok(found.partitions().len())
+    Ok(found.partitions().iter().map(rdkafka::metadata::MetadataPartition::id).collect())
+}
+
+fn consumer(topics: &Topics) -> Result<BaseConsumer<Context>, String> {
+    let cluster = &topics.group.cluster;
+    let mut config = client(cluster).map_err(|error| error.to_string())?;
+    config.set("group.id", &topics.group.id).set("enable.auto.commit", "false");
+    BaseConsumer::from_config_and_context(&config, Context::new(cluster)).map_err(|error| error.to_string())
 }
 
 /// What failed, and what to do.

@@ -126,7 +126,7 @@ mod tests {
         first.origin = Arc::new(origin);
         first.own_query = true;
         first.suspicious = Some("hm".into());
-        first.late = Some("26h".parse::<headwater_contracts::Period>().map_or_else(|_| panic!(), |period| period.0));
+        first.late = Some(headwater_contracts::Period::hours(26).0);
         for time in [first.time, None] {
             first.time = time;
             let Parsed::Event(second) =

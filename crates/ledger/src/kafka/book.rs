@@ -259,7 +259,7 @@ fn unpack(packed: &[u8]) -> Result<Vec<Filed>, String> {
 #[allow(clippy::unwrap_used)] // Test code: a panic is how it fails.
 mod tests {
     use super::*;
-    use crate::{Ledger, MemoryLedger};
+    use crate::{Commits, Ledger, MemoryLedger};
     use proptest::prelude::*;
 
     fn stream() -> StreamKey {

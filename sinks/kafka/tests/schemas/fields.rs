@@ -414,7 +414,7 @@ fn any_event_comes_back_from_avro_or_is_refused() {
 fn plain(value: &Proto) -> Value {
     match value {
         Proto::Bool(truth) => json!(truth),
-        Proto::I32(n) => json!(n),
+        Proto::I32(n) | Proto::EnumNumber(n) => json!(n),
         Proto::I64(n) => json!(n),
         Proto::U32(n) => json!(n),
         Proto::U64(n) => json!(n),
@@ -422,7 +422,6 @@ fn plain(value: &Proto) -> Value {
         Proto::F64(n) => json!(n),
         Proto::String(text) => json!(text),
         Proto::Bytes(bytes) => json!(String::from_utf8(bytes.to_vec()).unwrap()),
-        Proto::EnumNumber(n) => json!(n),
         Proto::List(items) => items.iter().map(plain).collect(),
         Proto::Map(members) => {
             let key = |key: &prost_reflect::MapKey| match key {

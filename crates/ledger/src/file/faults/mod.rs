@@ -9,7 +9,7 @@ mod full;
 
 use super::FileLedger;
 use super::store::Store;
-use crate::{Commit, Commits, Filed, Ledger, LedgerError, MemoryLedger, StreamKey, StreamRecord};
+use crate::{Commit, Filed, Ledger, LedgerError, MemoryLedger, StreamKey, StreamRecord};
 use chrono::TimeDelta;
 use disk::Disk;
 use headwater_contracts::{Identity, OwnRequest, Span, Tally, Timestamp};
