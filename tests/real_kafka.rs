@@ -359,8 +359,9 @@ fn a_network_that_is_cut_costs_nothing() {
         let mut dice = StdRng::seed_from_u64(seed);
         for _ in 0..rounds {
             std::thread::sleep(Duration::from_millis(dice.random_range(100..1500)));
-            match dice.random_range(0..4) {
+            match dice.random_range(0..5) {
                 0 => kafka.reset_connections(),
+                4 => kafka.half_close_connections(),
                 // What was written is never answered, and then the connection is gone.
                 1 => {
                     kafka.network(Network::Mute);

@@ -3,7 +3,7 @@
 use crate::token;
 use headwater_contracts::{KafkaCluster, Sasl};
 use rdkafka::{
-    ClientContext,
+    ClientContext, Statistics,
     client::OAuthToken,
     config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode},
@@ -52,6 +52,10 @@ impl ClientContext for Context {
             Some(RDKafkaErrorCode::Fatal) => tracing::debug!(target: "kafka", "{error}: {reason}"),
             _ => tracing::warn!(target: "kafka", "{error}: {reason}"),
         }
+    }
+
+    fn stats(&self, _: Statistics) {
+        // They are for whoever asks for them, and far too long for a log.
     }
 
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {

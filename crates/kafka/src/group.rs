@@ -4,7 +4,7 @@
 use crate::{Context, client};
 use headwater_contracts::{ConfigError, KafkaCluster};
 use rdkafka::{
-    ClientContext, Offset, TopicPartitionList,
+    ClientContext, Offset, Statistics, TopicPartitionList,
     client::OAuthToken,
     config::{FromClientConfigAndContext, RDKafkaLogLevel},
     consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata, Rebalance},
@@ -211,6 +211,10 @@ impl ClientContext for Callbacks {
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.inner.error(error, reason);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.inner.stats(statistics);
     }
 
     fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {

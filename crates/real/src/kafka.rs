@@ -218,6 +218,11 @@ impl RealKafka {
         self.nodes.iter().for_each(|node| node.proxy.reset());
     }
 
+    /// Half-closes them: the brokers' last word is said, what clients send goes on arriving.
+    pub fn half_close_connections(&self) {
+        self.nodes.iter().for_each(|node| node.proxy.half_close());
+    }
+
     /// Fills the disk of broker `n`, which has one of its own, to the last byte.
     pub fn fill_disk(&self, n: usize) {
         self.node(n).disk.as_ref().expect("`disk_mib` was chosen").fill();

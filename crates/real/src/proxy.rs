@@ -36,7 +36,8 @@ struct Shared {
     upstream: u16,
     network: AtomicU8,
     over: AtomicBool,
-    connections: Mutex<Vec<TcpStream>>,
+    /// Client and server.
+    connections: Mutex<Vec<[TcpStream; 2]>>,
 }
 
 impl Proxy {
@@ -77,8 +78,15 @@ impl Proxy {
     /// Closes all connections; what was on its way is lost.
     pub fn reset(&self) {
         let mut connections = self.shared.connections.lock().expect("no test panicked here");
-        for connection in connections.drain(..) {
+        for connection in connections.drain(..).flatten() {
             let _ = connection.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Tells clients that the server has said its last word, while what they send goes on arriving.
+    pub fn half_close(&self) {
+        for [client, _] in self.shared.connections.lock().expect("no test panicked here").iter() {
+            let _ = client.shutdown(Shutdown::Write);
         }
     }
 }
@@ -98,7 +106,7 @@ impl Shared {
         let Ok(server) = TcpStream::connect(("127.0.0.1", self.upstream)) else { return };
         let copies = || Some([client.try_clone().ok()?, server.try_clone().ok()?]);
         let (Some(for_reset), Some([client_out, server_out])) = (copies(), copies()) else { return };
-        self.connections.lock().expect("no test panicked here").extend(for_reset);
+        self.connections.lock().expect("no test panicked here").push(for_reset);
         for (from, to, muted) in [(client, server_out, false), (server, client_out, true)] {
             let shared = self.clone();
             thread::spawn(move || shared.pump(from, to, muted));

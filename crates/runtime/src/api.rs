@@ -55,7 +55,7 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 /// Serves until dropped.
 ///
 /// - `/health`: 200 as long as the process answers.
-/// - `/ready`: 200 once every stream has got an answer to a first request and none has been given up, else 503; the body
+/// - `/ready`: 200 once every stream that is not done has got an answer to a first request and none has been given up, else 503; the body
 ///   names each stream and what it is at.
 /// - `/metrics`: Prometheus text, version 0.0.4.
 pub async fn serve(listener: TcpListener, board: Board, metrics: Option<Metrics>) -> std::io::Result<()> {
@@ -70,7 +70,12 @@ pub async fn serve(listener: TcpListener, board: Board, metrics: Option<Metrics>
 fn ready(board: &Board) -> (StatusCode, Json<Value>) {
     let lines = board.snapshot();
     let is_ready = !lines.is_empty()
-        && lines.iter().all(|line| line.requests > line.failures && !matches!(line.phase, Phase::Failed { .. }));
+        && lines.iter().all(|line| match line.phase {
+            // Another instance's by now, or over.
+            Phase::Done => true,
+            Phase::Failed { .. } => false,
+            _ => line.requests > line.failures,
+        });
     let streams: Vec<Value> = lines
         .iter()
         .map(|line| {

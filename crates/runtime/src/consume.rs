@@ -9,10 +9,10 @@ use crate::{
     settle::FULL_DISK_WAIT,
     status::Phase,
 };
-use headwater_contracts::Tally;
+use headwater_contracts::{Event, Tally};
 use headwater_ledger::{Consumer, Fed, Feed, Opened};
 use serde_json::Value;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::watch;
 
 /// A partition, and what its lane will need.
@@ -34,6 +34,7 @@ enum Halt {
 impl Partition {
     /// Reads until it is over. `Err` holds why the partition was given up.
     pub(crate) async fn run(mut self) -> Result<(), String> {
+        self.context.line.phase(Phase::Starting);
         let opened = match self.open().await {
             Ok(opened) => opened,
             Err(halt) => return self.end(Err(halt)),
@@ -153,9 +154,9 @@ impl Partition {
 
     fn work(
         &self,
-        mut events: Vec<headwater_contracts::Event>,
-        unreadable: Vec<(headwater_contracts::Event, String)>,
-        dropped: std::collections::BTreeMap<String, u64>,
+        mut events: Vec<Event>,
+        unreadable: Vec<(Event, String)>,
+        dropped: BTreeMap<String, u64>,
         next: i64,
     ) -> Work {
         let component = &self.context.source;

@@ -75,6 +75,7 @@ pub async fn run(
     options: RunOptions,
 ) -> Result<Summary, RunError> {
     let failure = Failure::new();
+    options.board.rest();
     let of_sources = topology.sources.iter().map(|source| &source.name);
     let of_imports = topology.imports.iter().map(|import| &import.name);
     let of_consumers = topology.consumers.iter().map(|consumer| &consumer.name);

@@ -70,6 +70,12 @@ impl Board {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Marks all lines as done: a run begins, and may have other streams than the one before.
+    pub(crate) fn rest(&self) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter_mut().for_each(|line| line.phase = Phase::Done);
+    }
+
     /// Adds a line, to be changed through the answer. A stream that has one already, from before a change of the
     /// configuration, keeps it.
     pub(crate) fn line(&self, source: &str, stream: &str) -> Line {

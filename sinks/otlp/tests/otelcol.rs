@@ -386,11 +386,12 @@ async fn a_network_that_is_cut_loses_and_invents_nothing() {
         let sink = serde_json::from_value::<OtlpConfig>(keys).unwrap().sink().unwrap();
         let proxy = network.clone();
         let cuts = move || {
-            for round in 0..24_u64 {
+            for round in 0..25_u64 {
                 let moment = |most: u64| std::thread::sleep(Duration::from_millis(10 + round * 37 % most));
                 moment(130);
-                match round % 4 {
+                match round % 5 {
                     0 => proxy.reset(),
+                    4 => proxy.half_close(),
                     // What was sent is never answered, and then the connection is gone.
                     1 => {
                         proxy.set(Network::Mute);
@@ -410,6 +411,6 @@ async fn a_network_that_is_cut_loses_and_invents_nothing() {
                 proxy.set(Network::Open);
             }
         };
-        through(&format!("{receiver}, a network cut 24 times"), &collector, sink, cuts).await;
+        through(&format!("{receiver}, a network that fails 25 times"), &collector, sink, cuts).await;
     }
 }
