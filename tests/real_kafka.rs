@@ -144,7 +144,7 @@ fn killed(provider: Provider, seed: u64, kills: u32) {
         let extra = Duration::from_millis(dice.random_range(0..100));
         let mut headwater = Headwater::start(dir.path(), &["run", "--log", "error"]);
         let started = Instant::now();
-        while origins[0].simulator.ledger().requests().len() < after && started.elapsed() < Duration::from_secs(10) {
+        while origins[0].simulator.ledger().requests().len() < after && started.elapsed() < Duration::from_secs(30) {
             goes_on(&mut headwater);
             std::thread::sleep(Duration::from_millis(1));
         }
