@@ -133,7 +133,7 @@ mod tests {
     fn what_cannot_be_read_is_passed_over() {
         let odd = read(&[
             ("headwater_time", "soon"),
-            ("headwater_late", "999999999999999999"),
+            ("headwater_late", "99999999999999999999"),
             ("headwater_own_query", "yes"),
         ]);
         assert_eq!(odd, Carried::default());
