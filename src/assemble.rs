@@ -69,7 +69,13 @@ pub(crate) fn assemble(paths: &[PathBuf], purpose: Purpose) -> Result<Assembled,
     if purpose == Purpose::Simulate {
         consumers::refuse_simulation(&pipeline, &mut diagnostics);
     } else {
-        consumers::join_sinks(&mut pipeline, &mut diagnostics);
+        if let Some(Err(problem)) = pipeline.telemetry.as_ref().map(headwater_telemetry::check) {
+            diagnostics.push(Diagnostic::new(format!("`{}` of `telemetry`: {problem}", problem.field)));
+        }
+        // Where a source could not be read, what a sink lacks is not known.
+        if diagnostics.is_empty() {
+            consumers::join_sinks(&mut pipeline, &mut diagnostics);
+        }
     }
     // Whoever looks at what was done needs no files any more.
     if purpose != Purpose::Inspect {

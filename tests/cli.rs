@@ -145,6 +145,39 @@ fn help_and_version_exit_with_0() {
 }
 
 #[test]
+fn a_schema_in_a_file_is_a_schema_and_no_secret() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(
+        dir.path().join("a.avsc"),
+        r#"{"type": "record", "name": "A", "fields": [{"name": "id", "type": "string"}]}"#,
+    )
+    .unwrap();
+    let validated = |schema: &str| {
+        let yaml = format!(
+            "sources:\n  a: {{ type: pactflow, endpoint: 'https://x.pactflow.io', token: t }}\n\
+             sinks:\n  out:\n    type: kafka\n    inputs: [a]\n    bootstrap_servers: 'localhost:9092'\n    encoding: avro\n    \
+             schema_registry: {{ url: 'http://localhost:8081' }}\n    schema: {schema}\n"
+        );
+        fs::write(dir.path().join("pipeline.yaml"), yaml).unwrap();
+        let done = run(dir.path(), &["validate"]);
+        (done.status.code(), stderr(&done))
+    };
+    for schema in ["latest", "{ file: a.avsc }"] {
+        let (code, said) = validated(schema);
+        assert_eq!(code, Some(0), "{schema}: {said}");
+    }
+    for (schema, problem) in [
+        ("newest", "expected `latest`, or `file` with the path of a schema"),
+        ("{ file: b.avsc }", "b.avsc"),
+        ("{ file: a.avsc, mesage: A }", "did you mean `message`"),
+    ] {
+        let (code, said) = validated(schema);
+        assert_eq!(code, Some(78), "{schema}");
+        assert!(said.contains(problem), "{schema}: {said}");
+    }
+}
+
+#[test]
 fn six_mistakes_are_six_errors_each_at_its_place() {
     let done = run(&repository("tests/cli"), &["validate", "six-mistakes.yaml"]);
     assert_code(&done, CONFIG);

@@ -137,6 +137,7 @@ pub(crate) fn verify(args: &AgainArgs, log_format: LogFormat) -> Result<(), Fail
 /// Loads the configuration, keeps the sources asked for, and opens the ledger.
 fn prepare(args: &AgainArgs) -> Result<(Assembled, Arc<dyn Kept>), Failure> {
     let mut assembled = assemble(&args.config, Use::Run)?;
+    consumers::need_ledger(&assembled.pipeline)?;
     // Reading again is a question to the provider.
     assembled.pipeline.imports.clear();
     let sources = &mut assembled.pipeline.sources;
@@ -148,7 +149,6 @@ fn prepare(args: &AgainArgs) -> Result<(Assembled, Arc<dyn Kept>), Failure> {
         )));
     }
     sources.retain(|source| args.sources.is_empty() || args.sources.contains(&source.name));
-    consumers::need_ledger(&assembled.pipeline)?;
     let ledger = super::ledger::whole(assembled.pipeline.state.clone())?;
     Ok((assembled, ledger))
 }

@@ -23,6 +23,18 @@ enum Transport {
 
 impl<'a> Exporters<'a> {
     pub(crate) fn new(options: &'a Options) -> Result<Self, ConfigError> {
+        options.check()?;
+        if !options.metrics && !options.traces {
+            return Err(ConfigError::new("metrics", "is off, and so are `traces`: nothing would be sent"));
+        }
+        if let Some(signal) =
+            ["/v1/metrics", "/v1/traces"].iter().find(|signal| options.endpoint.path().ends_with(*signal))
+        {
+            return Err(ConfigError::new("endpoint", format!("leave `{signal}` out: it is added")));
+        }
+        if options.tls.is_some() && options.endpoint.scheme() != "https" {
+            return Err(ConfigError::new("tls", "is for an `https` endpoint"));
+        }
         if options.tls.as_ref().is_some_and(|tls| tls.verify == Some(false)) {
             let problem = "cannot be switched off here: name the receiver's authority in `ca_file`";
             return Err(ConfigError::new("tls.verify", problem));

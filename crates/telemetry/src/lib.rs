@@ -5,6 +5,7 @@
 
 mod exporter;
 mod recorder;
+mod told;
 
 use headwater_contracts::{ConfigError, Telemetry as Options};
 use opentelemetry::{KeyValue, global};
@@ -14,10 +15,11 @@ use opentelemetry_sdk::{
     trace::SdkTracerProvider,
 };
 pub use recorder::Instruments;
-use std::time::Duration;
+use std::{thread, time::Duration};
+use told::Told;
 
 /// Longest wait for the last export.
-const LAST_EXPORT: Duration = Duration::from_secs(5);
+const LAST_EXPORT: Duration = Duration::from_secs(3);
 
 /// Exports under way.
 pub struct Telemetry {
@@ -25,21 +27,26 @@ pub struct Telemetry {
     traces: Option<SdkTracerProvider>,
 }
 
+/// Checks options, and reads their files. Reaches nobody. Outside of async code.
+pub fn check(options: &Options) -> Result<(), ConfigError> {
+    exporter::Exporters::new(options).map(drop)
+}
+
 impl Telemetry {
     /// Begins to send: traces from now on, metrics of [`instruments`](Self::instruments). Reaches nobody yet. Outside of async
     /// code; for gRPC within the context of a tokio runtime that outlives this.
     pub fn start(options: &Options, version: &str, instance: &str) -> Result<Self, ConfigError> {
-        options.check()?;
         let resource = resource(options, version, instance);
         let exporters = exporter::Exporters::new(options)?;
         let metrics = if options.metrics {
-            let reader = PeriodicReader::builder(exporters.metrics()?).with_interval(options.interval.to_std()).build();
+            let exporter = Told::new(exporters.metrics()?, "metrics", options.endpoint.as_str());
+            let reader = PeriodicReader::builder(exporter).with_interval(options.interval.to_std()).build();
             Some(SdkMeterProvider::builder().with_resource(resource.clone()).with_reader(reader).build())
         } else {
             None
         };
         let traces = if options.traces {
-            let exporter = exporters.traces()?;
+            let exporter = Told::new(exporters.traces()?, "traces", options.endpoint.as_str());
             let provider = SdkTracerProvider::builder().with_resource(resource).with_batch_exporter(exporter).build();
             global::set_tracer_provider(provider.clone());
             Some(provider)
@@ -56,9 +63,12 @@ impl Telemetry {
 
     /// Sends what there is, and ends. Blocks, at most some seconds.
     pub fn shutdown(self) {
-        // Both are told first: what went wrong last time has been said then.
-        let _ = self.traces.map(|traces| traces.shutdown_with_timeout(LAST_EXPORT));
-        let _ = self.metrics.map(|metrics| metrics.shutdown_with_timeout(LAST_EXPORT));
+        // Both at once. What went wrong has been said where it did.
+        thread::scope(|scope| {
+            let traces = self.traces.map(|traces| scope.spawn(move || traces.shutdown_with_timeout(LAST_EXPORT)));
+            let _ = self.metrics.map(|metrics| metrics.shutdown_with_timeout(LAST_EXPORT));
+            let _ = traces.map(thread::ScopedJoinHandle::join);
+        });
     }
 }
 

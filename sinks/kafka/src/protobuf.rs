@@ -41,7 +41,8 @@ impl ProtobufSchema {
                 .filter(|message| message.parent_file() == descriptor && !message.is_map_entry())
                 .ok_or_else(|| {
                     let known: Vec<_> = descriptor.messages().map(|message| message.full_name().to_owned()).collect();
-                    format!("has no message `{name}` (with its package), but {}", known.join(", "))
+                    let known = if known.is_empty() { "none at all".to_owned() } else { known.join(", ") };
+                    format!("has no message `{name}` (with its package); it has: {known}")
                 })?,
         };
         let index = message_index(&message);

@@ -8,8 +8,11 @@ use crate::{
 };
 use headwater_contracts::{ConfigError, Secret, Tls};
 use schemars::JsonSchema;
-use serde::Deserialize;
-use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer},
+};
+use std::{collections::HashMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 use url::Url;
 
 /// A registry that speaks Confluent's REST API.
@@ -40,8 +43,8 @@ pub struct SchemaRegistry {
 }
 
 /// What records are written by.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "`latest`, or `file` with the path of a schema")]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(untagged)]
 pub enum RecordSchema {
     /// The newest that the registry has.
     Newest(Newest),
@@ -66,6 +69,34 @@ pub struct SchemaFile {
     /// Protobuf: the message's name with its package. Default: the first one of the file.
     #[serde(default)]
     pub message: Option<String>,
+}
+
+// By hand: `{ file: .. }` alone has the shape of a secret's reference, unless a mapping is asked for.
+impl<'de> Deserialize<'de> for RecordSchema {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Either)
+    }
+}
+
+struct Either;
+
+impl<'de> Visitor<'de> for Either {
+    type Value = RecordSchema;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("`latest`, or `file` with the path of a schema")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<RecordSchema, E> {
+        match text {
+            "latest" => Ok(RecordSchema::Newest(Newest::Latest)),
+            other => Err(E::invalid_value(Unexpected::Str(other), &self)),
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, keys: A) -> Result<RecordSchema, A::Error> {
+        SchemaFile::deserialize(MapAccessDeserializer::new(keys)).map(RecordSchema::File)
+    }
 }
 
 fn default_subject() -> String {

@@ -1,0 +1,75 @@
+//! Exporters that say in our words what became of an export: once when it begins to fail, once when it works again.
+
+use opentelemetry_sdk::{
+    Resource,
+    error::OTelSdkResult,
+    metrics::{Temporality, data::ResourceMetrics, exporter::PushMetricExporter},
+    trace::{SpanData, SpanExporter},
+};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+/// An exporter, and what is known of its receiver.
+#[derive(Debug)]
+pub(crate) struct Told<E> {
+    exporter: E,
+    signal: &'static str,
+    endpoint: String,
+    failing: AtomicBool,
+}
+
+impl<E> Told<E> {
+    pub(crate) fn new(exporter: E, signal: &'static str, endpoint: &str) -> Self {
+        Self { exporter, signal, endpoint: endpoint.to_owned(), failing: AtomicBool::new(false) }
+    }
+
+    fn tell(&self, done: OTelSdkResult) -> OTelSdkResult {
+        let (signal, endpoint) = (self.signal, &self.endpoint);
+        match (&done, self.failing.swap(done.is_err(), Ordering::Relaxed)) {
+            (Err(error), false) => tracing::warn!(
+                "telemetry: {endpoint} does not take headwater's own {signal}, which are dropped; events are not affected: {error}"
+            ),
+            (Ok(()), true) => tracing::info!("telemetry: {endpoint} takes headwater's own {signal} again"),
+            _ => {}
+        }
+        done
+    }
+}
+
+impl<E: PushMetricExporter> PushMetricExporter for Told<E> {
+    async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
+        self.tell(self.exporter.export(metrics).await)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.exporter.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.exporter.shutdown_with_timeout(timeout)
+    }
+
+    fn temporality(&self) -> Temporality {
+        self.exporter.temporality()
+    }
+}
+
+impl<E: SpanExporter> SpanExporter for Told<E> {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        self.tell(self.exporter.export(batch).await)
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.exporter.shutdown_with_timeout(timeout)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.exporter.force_flush()
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.exporter.set_resource(resource);
+    }
+}
