@@ -43,6 +43,8 @@ impl Origin {
             .seed(seed)
             .history(5, events)
             .pactflow(|p| p.default_page_size = 20)
+            // Many lives are many calls.
+            .mural(|m| m.quota = None)
             .anypoint(|a| (a.identical_per_mille, a.burst_per_mille) = (100, 1));
         let simulator = Simulator::start(provider, scenario, Arc::new(SystemClock)).unwrap();
         Self { simulator, provider, pace: 1_000_000 }
@@ -51,7 +53,9 @@ impl Origin {
     pub(crate) fn yaml(&self) -> String {
         let (provider, credential) = (self.provider, self.simulator.credential());
         let keys = match provider {
-            Provider::Mural => format!("api_key: \"{credential}\", min_call_interval: 0s"),
+            Provider::Mural => {
+                format!("api_key: \"{credential}\", min_call_interval: 0s, call_budget: {{ calls: 1000000, per: 1d }}")
+            }
             Provider::SolaceCloud => format!("token: \"{credential}\", min_call_interval: 0s"),
             // Up to this moment, so that all that is there by now is read.
             Provider::Api7 => format!("token: \"{credential}\", settle: 0s"),
