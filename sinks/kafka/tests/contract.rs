@@ -8,7 +8,7 @@ mod registry;
 
 use async_trait::async_trait;
 use headwater_contracts::{Sink, SinkError};
-use headwater_sink_kafka::KafkaConfig;
+use headwater_sink_kafka::{KafkaConfig, Newest, RecordSchema};
 use headwater_testkit::sink_suite::{Arrival, Destination, Outage, event, sink_contract};
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
@@ -68,10 +68,12 @@ impl Cluster {
             "librdkafka_options": { "reconnect.backoff.ms": "10", "reconnect.backoff.max.ms": "20", "retry.backoff.ms": "10" },
         });
         if let Some(url) = &self.registry {
-            let avro = json!({ "encoding": "avro", "schema": "latest", "schema_registry": { "url": url } });
+            let avro = json!({ "encoding": "avro", "schema_registry": { "url": url } });
             keys.as_object_mut().unwrap().extend(avro.as_object().unwrap().clone());
         }
-        serde_json::from_value(keys).unwrap()
+        let mut config: KafkaConfig = serde_json::from_value(keys).unwrap();
+        config.schema = self.registry.as_ref().map(|_| RecordSchema::Newest(Newest::Latest));
+        config
     }
 }
 

@@ -69,7 +69,7 @@ fn what_is_wrong_in_a_file_is_said_with_its_place() {
         ("a.proto", "syntax = \"proto3\";\nmessage A {\n  string id 1;\n}\n", None, "a.proto:3:"),
         ("a.proto", "syntax = \"proto3\";\nimport \"b.proto\";\nmessage A {}\n", None, "b.proto"),
         ("a.proto", "syntax = \"proto3\";\n", None, "has no message"),
-        ("a.proto", "syntax = \"proto3\";\npackage p;\nmessage A {}\n", Some("A"), "but p.A"),
+        ("a.proto", "syntax = \"proto3\";\npackage p;\nmessage A {}\n", Some("A"), "it has: p.A"),
     ] {
         let (_folder, path) = file(name, text);
         let encoding = if name == "a.avsc" { "avro" } else { "protobuf" };
