@@ -53,20 +53,11 @@ impl<'a> Exporters<'a> {
     pub(crate) fn metrics(&self) -> Result<MetricExporter, ConfigError> {
         let built = match &self.transport {
             Transport::Grpc { tls, headers } => {
-                let builder = MetricExporter::builder().with_tonic().with_endpoint(self.options.endpoint.as_str());
-                let builder = builder.with_timeout(self.options.timeout.to_std()).with_metadata(headers.clone());
-                match tls {
-                    Some(tls) => builder.with_tls_config(tls.clone()).build(),
-                    None => builder.build(),
-                }
+                self.grpc(MetricExporter::builder().with_tonic(), tls.as_ref(), headers).build()
             }
-            Transport::Http { client, headers } => MetricExporter::builder()
-                .with_http()
-                .with_endpoint(self.path("v1/metrics"))
-                .with_timeout(self.options.timeout.to_std())
-                .with_headers(headers.clone())
-                .with_http_client(client.clone())
-                .build(),
+            Transport::Http { client, headers } => {
+                self.http(MetricExporter::builder().with_http(), "v1/metrics", client, headers).build()
+            }
         };
         built.map_err(|error| unusable(&error))
     }
@@ -74,22 +65,38 @@ impl<'a> Exporters<'a> {
     pub(crate) fn traces(&self) -> Result<SpanExporter, ConfigError> {
         let built = match &self.transport {
             Transport::Grpc { tls, headers } => {
-                let builder = SpanExporter::builder().with_tonic().with_endpoint(self.options.endpoint.as_str());
-                let builder = builder.with_timeout(self.options.timeout.to_std()).with_metadata(headers.clone());
-                match tls {
-                    Some(tls) => builder.with_tls_config(tls.clone()).build(),
-                    None => builder.build(),
-                }
+                self.grpc(SpanExporter::builder().with_tonic(), tls.as_ref(), headers).build()
             }
-            Transport::Http { client, headers } => SpanExporter::builder()
-                .with_http()
-                .with_endpoint(self.path("v1/traces"))
-                .with_timeout(self.options.timeout.to_std())
-                .with_headers(headers.clone())
-                .with_http_client(client.clone())
-                .build(),
+            Transport::Http { client, headers } => {
+                self.http(SpanExporter::builder().with_http(), "v1/traces", client, headers).build()
+            }
         };
         built.map_err(|error| unusable(&error))
+    }
+
+    fn grpc<B: WithExportConfig + WithTonicConfig>(
+        &self,
+        builder: B,
+        tls: Option<&ClientTlsConfig>,
+        headers: &MetadataMap,
+    ) -> B {
+        let builder = builder.with_endpoint(self.options.endpoint.as_str());
+        let builder = builder.with_timeout(self.options.timeout.to_std()).with_metadata(headers.clone());
+        match tls {
+            Some(tls) => builder.with_tls_config(tls.clone()),
+            None => builder,
+        }
+    }
+
+    fn http<B: WithExportConfig + WithHttpConfig>(
+        &self,
+        builder: B,
+        signal: &str,
+        client: &reqwest::blocking::Client,
+        headers: &HashMap<String, String>,
+    ) -> B {
+        let builder = builder.with_endpoint(self.path(signal)).with_timeout(self.options.timeout.to_std());
+        builder.with_headers(headers.clone()).with_http_client(client.clone())
     }
 
     /// The URL of a signal (OTLP 1.x, "OTLP/HTTP Request").
