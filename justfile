@@ -28,6 +28,10 @@ seeds SEEDS="1000":
 real:
     tests/real/run
 
+# Searches for bytes that break a promise, SECONDS per target.
+fuzz SECONDS="600":
+    crates/fuzz/run {{SECONDS}}
+
 # What a committed event costs, from 10^4 to 10^7 events of history.
 bench-ledger:
     cargo run --release -p headwater-ledger --example cost
