@@ -52,6 +52,8 @@ pub struct Graph {
     pub nodes: Vec<GraphNode>,
     /// The edges, by reader.
     pub edges: Vec<GraphEdge>,
+    /// The sink that takes rejected events, whichever component rejects them.
+    pub dead_letter: Option<String>,
 }
 
 impl Graph {
@@ -75,6 +77,9 @@ impl Graph {
                 let _ = writeln!(out, "  n{from} -->{label} n{to}");
             }
         }
+        if let Some(to) = self.dead_letter.as_deref().and_then(|name| numbers.get(name)) {
+            let _ = writeln!(out, "  rejected>\"rejected events\"] -.-> n{to}");
+        }
         out
     }
 
@@ -97,6 +102,11 @@ impl Graph {
                 format!(" [label=\"{}\"]", plain(&edge.from.port))
             };
             let _ = writeln!(out, "  \"{}\" -> \"{}\"{label};", plain(&edge.from.component), plain(&edge.to));
+        }
+        if let Some(to) = &self.dead_letter {
+            // A component's name has no blank.
+            let _ = writeln!(out, "  \"rejected events\" [shape=note];");
+            let _ = writeln!(out, "  \"rejected events\" -> \"{}\" [style=dashed];", plain(to));
         }
         out.push_str("}\n");
         out
@@ -126,14 +136,15 @@ mod tests {
                 node("o", "console", Role::Sink),
             ],
             edges: vec![edge("a", "", "end"), edge("end", "x", "o")],
+            dead_letter: Some("o".into()),
         };
         assert_eq!(
             graph.to_mermaid(),
-            "flowchart LR\n  n0([\"a<br/>pactflow\"])\n  n1[\"end<br/>route\"]\n  n2[(\"o<br/>console\")]\n  n0 --> n1\n  n1 -->|\"x\"| n2\n"
+            "flowchart LR\n  n0([\"a<br/>pactflow\"])\n  n1[\"end<br/>route\"]\n  n2[(\"o<br/>console\")]\n  n0 --> n1\n  n1 -->|\"x\"| n2\n  rejected>\"rejected events\"] -.-> n2\n"
         );
         assert_eq!(
             graph.to_dot(),
-            "digraph headwater {\n  rankdir=LR;\n  \"a\" [label=\"a\\npactflow\", shape=ellipse];\n  \"end\" [label=\"end\\nroute\", shape=box];\n  \"o\" [label=\"o\\nconsole\", shape=cylinder];\n  \"a\" -> \"end\";\n  \"end\" -> \"o\" [label=\"x\"];\n}\n"
+            "digraph headwater {\n  rankdir=LR;\n  \"a\" [label=\"a\\npactflow\", shape=ellipse];\n  \"end\" [label=\"end\\nroute\", shape=box];\n  \"o\" [label=\"o\\nconsole\", shape=cylinder];\n  \"a\" -> \"end\";\n  \"end\" -> \"o\" [label=\"x\"];\n  \"rejected events\" [shape=note];\n  \"rejected events\" -> \"o\" [style=dashed];\n}\n"
         );
     }
 }

@@ -1,7 +1,7 @@
 //! Files to a pipeline.
 
 use crate::{
-    Diagnostic, Diagnostics, Entry, LoadOptions, Pipeline, Registry, SourceFile, Span,
+    DeadLetter, Diagnostic, Diagnostics, Entry, LoadOptions, Pipeline, Registry, SourceFile, Span,
     component::Workshop,
     consumer::is_kafka,
     decode::Decoder,
@@ -114,6 +114,8 @@ fn pipeline(
     }
     let enrichment_tables = document.tables.iter().filter_map(|entry| workshop.table(entry, diagnostics)).collect();
     let tests = document.tests.iter().filter_map(|node| workshop.unit_test(node, &wiring, diagnostics)).collect();
+    let letters_to = if let DeadLetter::Sink(name) = &dead_letter { Some(name.clone()) } else { None };
+    let graph = wiring.graph(letters_to);
     Pipeline {
         state: state.unwrap_or_else(default_state),
         api,
@@ -128,7 +130,7 @@ fn pipeline(
         sinks,
         tests,
         order: wiring.order(),
-        graph: wiring.graph(),
+        graph,
     }
 }
 

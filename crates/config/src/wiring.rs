@@ -316,12 +316,12 @@ impl Wiring {
     }
 
     /// The same as a graph to draw.
-    pub(crate) fn graph(&self) -> Graph {
+    pub(crate) fn graph(&self, dead_letter: Option<String>) -> Graph {
         let node = |wire: &Wire| GraphNode { name: wire.name.clone(), kind: wire.kind.clone(), role: wire.role };
         let edges = self.wires.iter().flat_map(|wire| {
             wire.inputs.iter().map(|(output, _)| GraphEdge { from: output.clone(), to: wire.name.clone() })
         });
-        Graph { nodes: self.wires.iter().map(node).collect(), edges: edges.collect() }
+        Graph { nodes: self.wires.iter().map(node).collect(), edges: edges.collect(), dead_letter }
     }
 }
 
