@@ -55,7 +55,7 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 /// Serves until dropped.
 ///
 /// - `/health`: 200 as long as the process answers.
-/// - `/ready`: 200 once every stream that is not done has got an answer to a first request and none has been given up, else 503; the body
+/// - `/ready`: 200 once the share of this instance is known, and every stream of it that is not done has got an answer to a first request and none has been given up, else 503; the body
 ///   names each stream and what it is at.
 /// - `/metrics`: Prometheus text, version 0.0.4.
 pub async fn serve(listener: TcpListener, board: Board, metrics: Option<Metrics>) -> std::io::Result<()> {
@@ -69,7 +69,8 @@ pub async fn serve(listener: TcpListener, board: Board, metrics: Option<Metrics>
 
 fn ready(board: &Board) -> (StatusCode, Json<Value>) {
     let lines = board.snapshot();
-    let is_ready = !lines.is_empty()
+    // An instance without a stream of its own is ready to take over: a rollout must not wait for it to get one.
+    let is_ready = board.has_begun()
         && lines.iter().all(|line| match line.phase {
             // Another instance's by now, or over.
             Phase::Done => true,

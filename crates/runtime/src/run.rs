@@ -207,6 +207,7 @@ pub async fn run(
         }
     }
     drop(sinks);
+    options.board.begin();
 
     let mut given_up = Vec::new();
     let all = async {

@@ -1,7 +1,7 @@
 //! What each stream is doing, for people: the terminal, `/health`, the closing table.
 
 use headwater_contracts::{Tally, Timestamp};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What a stream is at.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -62,24 +62,44 @@ pub struct StreamStatus {
 
 /// All streams' lines, shared.
 #[derive(Debug, Clone, Default)]
-pub struct Board(Arc<Mutex<Vec<StreamStatus>>>);
+pub struct Board(Arc<Mutex<Lines>>);
+
+#[derive(Debug, Default)]
+struct Lines {
+    /// Whether a run has begun: from then on, a board without lines is one of an instance without streams.
+    begun: bool,
+    lines: Vec<StreamStatus>,
+}
 
 impl Board {
     /// A copy of all lines.
     pub fn snapshot(&self) -> Vec<StreamStatus> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock().lines.clone()
+    }
+
+    /// Whether it is known what streams there are.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.lock().begun
     }
 
     /// Marks all lines as done: a run begins, and may have other streams than the one before.
     pub(crate) fn rest(&self) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.iter_mut().for_each(|line| line.phase = Phase::Done);
+        self.lock().lines.iter_mut().for_each(|line| line.phase = Phase::Done);
+    }
+
+    /// Says that all streams of the run have their lines.
+    pub(crate) fn begin(&self) {
+        self.lock().begun = true;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a line, to be changed through the answer. A stream that has one already, from before a change of the
     /// configuration, keeps it.
     pub(crate) fn line(&self, source: &str, stream: &str) -> Line {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = &mut self.lock().lines;
         if let Some(index) = lines.iter().position(|line| line.source == source && line.stream == stream) {
             return Line { board: self.clone(), index };
         }
@@ -97,8 +117,7 @@ pub(crate) struct Line {
 
 impl Line {
     pub(crate) fn update(&self, change: impl FnOnce(&mut StreamStatus)) {
-        let mut lines = self.board.0.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut lines[self.index]);
+        change(&mut self.board.lock().lines[self.index]);
     }
 
     pub(crate) fn phase(&self, phase: Phase) {
