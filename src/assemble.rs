@@ -72,6 +72,8 @@ pub(crate) fn assemble(paths: &[PathBuf], purpose: Purpose) -> Result<Assembled,
         if let Some(Err(problem)) = pipeline.telemetry.as_ref().map(headwater_telemetry::check) {
             diagnostics.push(Diagnostic::new(format!("`{}` of `telemetry`: {problem}", problem.field)));
         }
+        consumers::check_clients(&pipeline, &mut diagnostics);
+        consumers::refuse_circles(&pipeline, &mut diagnostics);
         // Where a source could not be read, what a sink lacks is not known.
         if diagnostics.is_empty() {
             consumers::join_sinks(&mut pipeline, &mut diagnostics);

@@ -179,8 +179,11 @@ pub(crate) enum QueryFormat {
 pub(crate) enum LedgerCommand {
     /// Print, per stream, coverage, counts, and what is kept.
     Show {
+        /// The same as `--config`.
+        #[arg(value_name = "CONFIG", conflicts_with = "config")]
+        files: Vec<PathBuf>,
         /// Files, or folders of `*.yaml`.
-        #[arg(default_value = "pipeline.yaml")]
+        #[arg(long, short, default_value = "pipeline.yaml")]
         config: Vec<PathBuf>,
         /// For people or for programs.
         #[arg(long, value_enum, default_value = "text")]

@@ -1,11 +1,11 @@
 //! The topics of `type: kafka` sources: what the consumer is told of them, and what they need beside themselves.
 
 use crate::Failure;
-use headwater_config::{ConsumerSpec, Diagnostic, Diagnostics, OffsetReset, Pipeline, State};
+use headwater_config::{ConsumerSpec, DeadLetter, Diagnostic, Diagnostics, OffsetReset, Pipeline, State};
 use headwater_kafka::Group;
 use headwater_ledger::Stage;
 use headwater_source_kafka::{Start, Topics};
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 /// What the consumer is told.
 pub(crate) fn topics(spec: &ConsumerSpec) -> Topics {
@@ -45,6 +45,61 @@ pub(crate) fn need_ledger(pipeline: &Pipeline) -> Result<(), Failure> {
          `kafka-consumer-groups.sh --bootstrap-server .. --describe --group {}`",
         groups.join(" --group ")
     )))
+}
+
+/// Reports sinks that write where this pipeline reads, or keeps its ledger.
+pub(crate) fn refuse_circles(pipeline: &Pipeline, diagnostics: &mut Diagnostics) {
+    for sink in &pipeline.sinks {
+        let Some((cluster, topic)) = sink.sink.topic() else { continue };
+        if let State::Kafka(state) = &pipeline.state
+            && state.topic == topic
+            && state.cluster().is_same(cluster)
+        {
+            let message = format!("sink `{}` writes to topic `{topic}`, where the ledger is kept", sink.name);
+            diagnostics.push(Diagnostic::at(&sink.span, message).hint("give one of them another topic"));
+        }
+        let read = upstream(pipeline, &sink.name);
+        // Dead letters come from everywhere.
+        let takes_letters = matches!(&pipeline.dead_letter, DeadLetter::Sink(name) if *name == sink.name);
+        for source in &pipeline.consumers {
+            let reads = source.options.topics.iter().any(|read| read == topic);
+            let arrives = takes_letters || read.contains(source.name.as_str());
+            if reads && arrives && source.options.cluster().is_same(cluster) {
+                let message = format!(
+                    "sink `{}` writes to topic `{topic}`, which source `{}` reads: events would go round in a circle",
+                    sink.name, source.name
+                );
+                let problem = Diagnostic::at(&sink.span, message).hint("write to another topic");
+                diagnostics.push(problem.note("it is read here", &source.span));
+            }
+        }
+    }
+}
+
+/// The components whose events come to this one.
+fn upstream<'a>(pipeline: &'a Pipeline, name: &'a str) -> HashSet<&'a str> {
+    let edges = &pipeline.graph().edges;
+    let (mut found, mut left) = (HashSet::new(), vec![name]);
+    while let Some(reader) = left.pop() {
+        let read = edges.iter().filter(|edge| edge.to == reader).map(|edge| edge.from.component.as_str());
+        left.extend(read.filter(|read| found.insert(*read)));
+    }
+    found
+}
+
+/// Reports settings of a cluster that its client does not know, or cannot read.
+pub(crate) fn check_clients(pipeline: &Pipeline, diagnostics: &mut Diagnostics) {
+    for source in &pipeline.consumers {
+        if let Err(problem) = headwater_kafka::check(&source.options.cluster()) {
+            let message = format!("`{}` of source `{}`: {problem}", problem.field, source.name);
+            diagnostics.push(Diagnostic::at(&source.span, message));
+        }
+    }
+    if let State::Kafka(state) = &pipeline.state
+        && let Err(problem) = headwater_kafka::check(&state.cluster())
+    {
+        diagnostics.push(Diagnostic::new(format!("`{}` of `state`: {problem}", problem.field)));
+    }
 }
 
 /// Reports sinks that need more than the pipeline has, before anything runs.

@@ -90,7 +90,9 @@ fn main() -> ExitCode {
         Command::Vrl { program, input, metadata, config } => commands::vrl(program, input, metadata.as_deref(), config),
         Command::Query(args) => commands::query(args, cli.log_format),
         Command::Ledger { command } => match command {
-            LedgerCommand::Show { config, format } => commands::show_ledger(config, *format),
+            LedgerCommand::Show { files, config, format } => {
+                commands::show_ledger(if files.is_empty() { config } else { files }, *format)
+            }
             LedgerCommand::Verify(args) => commands::verify(args, cli.log_format),
             LedgerCommand::Rescan(args) => commands::rescan(args, cli.log_format),
             LedgerCommand::Reset { source, stream, config } => {

@@ -13,8 +13,7 @@ use rdkafka::{
 use serde_json::{Value, json};
 use std::{
     fs,
-    io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    io::Read as _,
     path::Path,
     time::{Duration, Instant},
 };
@@ -191,20 +190,13 @@ fn a_stop_commits_what_is_delivered_and_the_next_run_goes_on() {
 fn the_lag_is_shown() {
     let cluster = cluster();
     let dir = tempfile::tempdir().unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = support::free_port();
     pipeline(dir.path(), &cluster, ", librdkafka_options: { statistics.interval.ms: '100' }");
     let yaml = fs::read_to_string(dir.path().join("pipeline.yaml")).unwrap();
     fs::write(dir.path().join("pipeline.yaml"), format!("api: {{ address: 127.0.0.1:{port} }}\n{yaml}")).unwrap();
     events(&cluster, 0, 0, 300);
     let _headwater = Headwater::start(dir.path(), &["run"]);
-    let get = |path: &str| {
-        let mut text = String::new();
-        if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
-            let asked = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
-            let _ = stream.write_all(asked.as_bytes()).and_then(|()| stream.read_to_string(&mut text));
-        }
-        text
-    };
+    let get = |path: &str| support::get(port, path);
     let deadline = Instant::now() + Duration::from_mins(1);
     for (path, text) in [
         ("/metrics", "headwater_kafka_lag_records{source=\"raw\",stream=\"audit.raw/0\"} 0"),
@@ -287,4 +279,56 @@ fn exactly_once_needs_one_cluster() {
     let beside = "  pactflow: { type: pactflow, endpoint: 'https://acme.pactflow.io', token: t }\n";
     let (code, said) = validated(yaml("k:1", "k:1", beside));
     assert!(code == Some(78) && said.contains("`exactly_once` needs the ledger on the same cluster"), "{said}");
+}
+
+#[test]
+fn what_could_only_go_wrong_is_refused_before_it_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let validated = |head: &str, source: &str, sink: &str| {
+        let yaml = format!(
+            "{head}\nsources:\n  raw: {{ type: kafka, bootstrap_servers: 'k:1', group: g, {source} }}\n\
+             transforms:\n  t: {{ type: remap, inputs: [raw], source: '.x = 1' }}\n\
+             sinks:\n  out: {{ type: file, inputs: [t], path: out }}\n  again: {{ type: kafka, bootstrap_servers: 'k:1', {sink} }}\n"
+        );
+        fs::write(dir.path().join("pipeline.yaml"), yaml).unwrap();
+        let done = run(dir.path(), &["validate"]);
+        (done.status.code(), stderr(&done))
+    };
+    let (letters, ledger) = ("dead_letter: again", "state: { type: kafka, bootstrap_servers: 'k:1', group: s }");
+    for (head, source, sink) in [("", "topics: [a, b]", "inputs: [t], topic: c"), (letters, "topics: [a]", "topic: c")]
+    {
+        let (code, said) = validated(head, source, sink);
+        assert_eq!(code, Some(0), "{said}");
+    }
+    for (head, source, sink, text) in [
+        (
+            "",
+            "topics: [a, b]",
+            "inputs: [t], topic: b",
+            "topic `b`, which source `raw` reads: events would go round in a circle",
+        ),
+        (letters, "topics: [a]", "topic: a", "events would go round in a circle"),
+        (ledger, "topics: [a]", "inputs: [t], topic: headwater-ledger", "where the ledger is kept"),
+        (
+            "",
+            "topics: [a], librdkafka_options: { nonsense: '1' }",
+            "inputs: [t], topic: b",
+            "`librdkafka_options.nonsense` of source `raw`",
+        ),
+        (
+            "",
+            "topics: [a], librdkafka_options: { auto.offset.reset: latest }",
+            "inputs: [t], topic: b",
+            "say `auto_offset_reset`",
+        ),
+        (
+            "state: { type: kafka, bootstrap_servers: 'https://k:1', group: s }",
+            "topics: [a]",
+            "inputs: [t], topic: b",
+            "`https://k:1` is no broker",
+        ),
+    ] {
+        let (code, said) = validated(head, source, sink);
+        assert!(code == Some(78) && said.contains(text), "{text}: {said}");
+    }
 }

@@ -237,6 +237,23 @@ pub(crate) fn run(dir: &std::path::Path, args: &[&str]) -> std::process::Output 
     command(dir, args).output().expect("headwater runs")
 }
 
+/// A port that nobody listens at.
+pub(crate) fn free_port() -> u16 {
+    let held = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    held.local_addr().expect("it is bound").port()
+}
+
+/// What the API at `port` answers to a GET, with its head; empty if nobody does.
+pub(crate) fn get(port: u16, path: &str) -> String {
+    use std::io::{Read as _, Write as _};
+    let mut text = String::new();
+    if let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", port)) {
+        let asked = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
+        let _ = stream.write_all(asked.as_bytes()).and_then(|()| stream.read_to_string(&mut text));
+    }
+    text
+}
+
 pub(crate) fn stdout(output: &std::process::Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("UTF-8 on stdout")
 }

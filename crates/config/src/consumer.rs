@@ -8,19 +8,20 @@ use headwater_contracts::{ConfigError, Period};
 /// The value of `type`.
 pub(crate) const KAFKA: &str = "kafka";
 
-/// Settings of librdkafka that the guarantees hang on.
-const OURS: &[&str] = &[
-    "auto.offset.reset",
-    "bootstrap.servers",
-    "enable.auto.commit",
-    "enable.auto.offset.store",
-    "enable.partition.eof",
-    "group.id",
-    "group.instance.id",
-    "isolation.level",
-    "partition.assignment.strategy",
-    "session.timeout.ms",
-    "transactional.id",
+/// Settings of librdkafka that the guarantees hang on, and the key that says the same, where there is one.
+const OURS: &[(&str, Option<&str>)] = &[
+    ("auto.offset.reset", Some("auto_offset_reset")),
+    ("bootstrap.servers", Some("bootstrap_servers")),
+    ("enable.auto.commit", None),
+    ("enable.auto.offset.store", None),
+    ("enable.partition.eof", None),
+    ("group.id", Some("group")),
+    ("group.instance.id", Some("instance")),
+    ("heartbeat.interval.ms", Some("session_timeout")),
+    ("isolation.level", None),
+    ("partition.assignment.strategy", None),
+    ("session.timeout.ms", Some("session_timeout")),
+    ("transactional.id", None),
 ];
 
 /// Whether a source is one that reads topics.
@@ -88,8 +89,11 @@ fn check(source: &KafkaSource, others: &[ConsumerSpec]) -> Result<(), ConfigErro
     if source.session_timeout > Period::minutes(5) {
         return Err(ConfigError::new("session_timeout", "must be at most `5m`, which is as long as Kafka waits"));
     }
-    if let Some(ours) = source.librdkafka_options.keys().find(|name| OURS.contains(&name.as_str())) {
-        let problem = "is headwater's own: without it, records would be lost or repeated";
+    if let Some((ours, key)) = OURS.iter().find(|(name, _)| source.librdkafka_options.contains_key(*name)) {
+        let problem = match key {
+            Some(key) => format!("is headwater's own: say `{key}`"),
+            None => "is headwater's own: without it, records would be lost or repeated".to_owned(),
+        };
         return Err(ConfigError::new(format!("librdkafka_options.{ours}"), problem));
     }
     source.cluster().check()

@@ -63,10 +63,13 @@ impl KafkaCluster {
     pub fn check(&self) -> Result<(), ConfigError> {
         let brokers = self.bootstrap_servers.split(',').map(str::trim);
         for broker in brokers {
-            let named =
-                broker.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+            let named = broker
+                .rsplit_once(':')
+                .is_some_and(|(host, port)| !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok());
             if !named {
-                let problem = format!("`{broker}` is no broker: write `host:port`, several separated by commas");
+                let problem = format!(
+                    "`{broker}` is no broker: write `host:port`, several separated by commas; for TLS add `tls: {{}}`"
+                );
                 return Err(ConfigError::new("bootstrap_servers", problem));
             }
         }

@@ -1,6 +1,6 @@
 //! The contract of a sink.
 
-use crate::{ConfigError, Event, Outbox};
+use crate::{ConfigError, Event, KafkaCluster, Outbox};
 use async_trait::async_trait;
 use std::{sync::Arc, time::Duration};
 use thiserror::Error;
@@ -66,6 +66,11 @@ pub trait Sink: Send + 'static {
     fn join(&mut self, outbox: Option<Arc<dyn Outbox>>) -> Result<(), ConfigError> {
         let _ = outbox;
         Ok(())
+    }
+
+    /// The topic that records go to, where it is the same for all of them: a pipeline that read it too would go round in a circle.
+    fn topic(&self) -> Option<(&KafkaCluster, &str)> {
+        None
     }
 
     /// Called once, after the last batch. Flushes what `deliver` did not have to.

@@ -2,7 +2,8 @@
 
 use crate::{Context, Producer};
 use headwater_contracts::{ConfigError, KafkaCluster, Mechanism, Sasl, Tls};
-use rdkafka::{ClientConfig, config::FromClientConfigAndContext};
+use rdkafka::{ClientConfig, ClientContext, config::FromClientConfigAndContext, error::KafkaError};
+use std::{fs::File, path::PathBuf};
 
 /// Options of a client for `cluster`. Reaches nobody.
 pub fn client(cluster: &KafkaCluster) -> Result<ClientConfig, ConfigError> {
@@ -27,6 +28,22 @@ pub fn client(cluster: &KafkaCluster) -> Result<ClientConfig, ConfigError> {
     Ok(config)
 }
 
+/// Checks what librdkafka makes of the options. Reaches nobody, and reads no file.
+pub fn check(cluster: &KafkaCluster) -> Result<(), ConfigError> {
+    client(cluster)?.create_native_config().map(drop).map_err(|error| explain(&error))
+}
+
+/// Fails if a certificate or key of the options cannot be read: librdkafka's own words do not say which.
+fn readable(cluster: &KafkaCluster) -> Result<(), ConfigError> {
+    for (field, file) in cluster.tls.iter().flat_map(files) {
+        if let Err(error) = File::open(file) {
+            let problem = format!("cannot open `{}`: {error}", file.display());
+            return Err(ConfigError::new(format!("tls.{field}"), problem));
+        }
+    }
+    Ok(())
+}
+
 /// An idempotent producer; `options` go over the cluster's. Fails on what librdkafka does not know or cannot read.
 pub fn producer(cluster: &KafkaCluster, options: &[(&str, &str)]) -> Result<Producer, ConfigError> {
     let mut config = client(cluster)?;
@@ -46,14 +63,25 @@ pub fn producer(cluster: &KafkaCluster, options: &[(&str, &str)]) -> Result<Prod
             config.set(*name, *value);
         }
     }
-    Producer::from_config_and_context(&config, Context::new(cluster))
-        .map_err(|error| ConfigError::new("librdkafka_options", problem(&error)))
+    create(cluster, &config, Context::new(cluster))
 }
 
-fn problem(error: &rdkafka::error::KafkaError) -> String {
+/// A client of a cluster, by `config`. Fails on what librdkafka does not know or cannot read, and says where that is written.
+pub fn create<C: ClientContext, T: FromClientConfigAndContext<C>>(
+    cluster: &KafkaCluster,
+    config: &ClientConfig,
+    context: C,
+) -> Result<T, ConfigError> {
+    readable(cluster)?;
+    T::from_config_and_context(config, context).map_err(|error| explain(&error))
+}
+
+fn explain(error: &KafkaError) -> ConfigError {
     match error {
-        rdkafka::error::KafkaError::ClientConfig(_, reason, name, _) => format!("`{name}`: {reason}"),
-        other => other.to_string(),
+        KafkaError::ClientConfig(_, reason, name, _) if !name.is_empty() => {
+            ConfigError::new(format!("librdkafka_options.{name}"), reason.clone())
+        }
+        other => ConfigError::new("librdkafka_options", other.to_string()),
     }
 }
 
@@ -66,15 +94,20 @@ fn protocol(cluster: &KafkaCluster) -> &'static str {
     }
 }
 
+/// The files of these settings, by their keys there.
+fn files(tls: &Tls) -> impl Iterator<Item = (&'static str, &PathBuf)> {
+    let files = [("ca_file", &tls.ca_file), ("cert_file", &tls.cert_file), ("key_file", &tls.key_file)];
+    files.into_iter().filter_map(|(field, file)| Some((field, file.as_ref()?)))
+}
+
 fn with_tls(config: &mut ClientConfig, tls: &Tls) {
-    for (name, file) in [
-        ("ssl.ca.location", &tls.ca_file),
-        ("ssl.certificate.location", &tls.cert_file),
-        ("ssl.key.location", &tls.key_file),
-    ] {
-        if let Some(file) = file {
-            config.set(name, file.to_string_lossy());
-        }
+    for (field, file) in files(tls) {
+        let name = match field {
+            "ca_file" => "ssl.ca.location",
+            "cert_file" => "ssl.certificate.location",
+            _ => "ssl.key.location",
+        };
+        config.set(name, file.to_string_lossy());
     }
     if tls.verify == Some(false) {
         config.set("enable.ssl.certificate.verification", "false");

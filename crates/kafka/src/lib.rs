@@ -11,7 +11,7 @@ mod topic;
 mod transactions;
 
 pub use carried::Carried;
-pub use client::{client, producer};
+pub use client::{check, client, create, producer};
 pub use context::Context;
 pub use group::{Assigned, Group, Membership, Seat, members};
 pub use reason::{Verdict, verdict};

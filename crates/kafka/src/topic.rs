@@ -3,10 +3,7 @@
 use crate::Context;
 use futures_executor::block_on;
 use headwater_contracts::{KafkaCluster, Mechanism};
-use rdkafka::{
-    admin::{AdminClient, AdminOptions, ResourceSpecifier},
-    config::FromClientConfigAndContext,
-};
+use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use std::time::Duration;
 
 /// Longest wait for the cluster's answer.
@@ -25,7 +22,8 @@ pub fn max_record_bytes(cluster: &KafkaCluster, topic: &str) -> Result<usize, St
 /// An option of a topic, as its cluster has it. Blocking.
 pub fn topic_option(cluster: &KafkaCluster, topic: &str, name: &str) -> Result<String, String> {
     let config = crate::client(cluster).map_err(|error| error.to_string())?;
-    let admin = AdminClient::from_config_and_context(&config, Context::new(cluster)).map_err(|e| e.to_string())?;
+    let admin: AdminClient<Context> =
+        crate::create(cluster, &config, Context::new(cluster)).map_err(|e| e.to_string())?;
     let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
     let described = block_on(admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options));
     let described = described.map_err(|error| error.to_string())?;

@@ -178,9 +178,7 @@ impl KafkaConfig {
             sasl: self.sasl,
             librdkafka_options: self.librdkafka_options,
         };
-        headwater_kafka::client(&cluster)?
-            .create_native_config()
-            .map_err(|error| ConfigError::new("librdkafka_options", error.to_string()))?;
+        headwater_kafka::check(&cluster)?;
         if self.delivery == Delivery::ExactlyOnce && self.compression.is_some() {
             let problem = "does nothing with `exactly_once`, where records leave in the transactions of the ledger, or of the source: say \
                            `compression.type` among the `librdkafka_options` there";

@@ -218,6 +218,10 @@ impl KafkaSink {
 
 #[async_trait]
 impl Sink for KafkaSink {
+    fn topic(&self) -> Option<(&KafkaCluster, &str)> {
+        self.encoder.topic.fixed().map(|topic| (&self.cluster, topic))
+    }
+
     fn join(&mut self, outbox: Option<Arc<dyn Outbox>>) -> Result<(), ConfigError> {
         if self.mode == Mode::AtLeastOnce {
             return Ok(());

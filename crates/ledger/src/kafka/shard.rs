@@ -2,11 +2,10 @@
 
 use super::book::{Book, Entry, Part};
 use crate::{Commit, LedgerError, StreamKey};
-use headwater_contracts::{KafkaCluster, Outgoing};
+use headwater_contracts::{ConfigError, KafkaCluster, Outgoing};
 use headwater_kafka::{Context, Ended, TransactionError, Transactions, Verdict, verdict};
 use rdkafka::{
     Message, Offset, TopicPartitionList,
-    config::FromClientConfigAndContext,
     consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
 };
@@ -131,8 +130,8 @@ pub(super) fn read(
     partitions: &[i32],
     mark: Option<&str>,
 ) -> Result<Books, LedgerError> {
-    let mut config = headwater_kafka::client(cluster)
-        .map_err(|error| LedgerError::Cluster { topic: topic.to_owned(), reason: error.to_string() })?;
+    let refused = |error: ConfigError| LedgerError::Cluster { topic: topic.to_owned(), reason: error.to_string() };
+    let mut config = headwater_kafka::client(cluster).map_err(refused)?;
     config
         .set("group.id", "headwater-ledger-reader")
         .set("enable.auto.commit", "false")
@@ -142,7 +141,7 @@ pub(super) fn read(
         .set("auto.offset.reset", "earliest");
     let failed = |error: &KafkaError| unavailable(topic, "read", error);
     let consumer: BaseConsumer<Context> =
-        BaseConsumer::from_config_and_context(&config, Context::new(cluster)).map_err(|error| failed(&error))?;
+        headwater_kafka::create(cluster, &config, Context::new(cluster)).map_err(refused)?;
     let mut assignment = TopicPartitionList::new();
     for partition in partitions {
         assignment.add_partition_offset(topic, *partition, Offset::Beginning).map_err(|error| failed(&error))?;
