@@ -4,10 +4,10 @@ use crate::{Failure, consumers};
 use headwater_config::{KafkaState, Pipeline, State};
 use headwater_contracts::KafkaCluster;
 use headwater_kafka::{Assigned, Membership, Seat};
-use headwater_ledger::{FileLedger, KafkaLedger, KafkaPlace, Ledger, MemoryLedger, Stage};
+use headwater_ledger::{FileLedger, KafkaLedger, KafkaPlace, Ledger, LedgerError, MemoryLedger, Stage};
 use headwater_runtime::{ConsumerSpec, SystemClock};
 use headwater_source_kafka::{Subscription, TopicsConsumer};
-use std::{convert::Infallible, path::Path, sync::Arc};
+use std::{convert::Infallible, path::Path, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// Whom this process shares the work with.
@@ -15,6 +15,8 @@ pub(crate) struct Share {
     base: Base,
     /// Topics, and our seats in the groups that read them.
     topics: Vec<(String, Subscription)>,
+    /// Whether a cluster that does not answer is waited for.
+    patient: bool,
 }
 
 /// Whose the streams are that are read from providers.
@@ -50,29 +52,32 @@ impl Share {
     /// The whole pipeline, with a ledger in a folder. It reads no topics.
     pub(crate) fn alone(path: &Path) -> Result<Self, Failure> {
         let ledger = FileLedger::open(path).map_err(Failure::run)?;
-        Ok(Self { base: Base::Alone(Arc::new(ledger)), topics: Vec::new() })
+        Ok(Self { base: Base::Alone(Arc::new(ledger)), topics: Vec::new(), patient: false })
     }
 
-    /// What the pipeline says: its ledger, if it needs one, and seats in the groups of its topics.
-    pub(crate) fn of(pipeline: &Pipeline) -> Result<Self, Failure> {
+    /// What the pipeline says: its ledger, if it needs one, and seats in the groups of its topics. A cluster that does not answer is
+    /// waited for, if that is `patient`. Blocking.
+    pub(crate) fn of(pipeline: &Pipeline, patient: bool) -> Result<Self, Failure> {
         let base = match (consumers::stage(pipeline), &pipeline.state) {
             (Some(stage), _) => Base::Nothing(Box::new(stage.cluster().clone())),
             (None, State::File { path }) => Base::Alone(Arc::new(FileLedger::open(path).map_err(Failure::run)?)),
-            (None, State::Kafka(state)) => Self::of_group(state)?,
+            (None, State::Kafka(state)) => Self::of_group(state, patient)?,
         };
         let mut topics = Vec::new();
         for spec in &pipeline.consumers {
-            let joined = Subscription::join(consumers::topics(spec));
-            let joined = joined.map_err(|error| Failure::run(format!("source `{}`: {error}", spec.name)))?;
+            let joined = until_answered(patient, || {
+                let joined = Subscription::join(consumers::topics(spec));
+                joined.map_err(|error| (format!("source `{}`: {error}", spec.name), error.unanswered))
+            })?;
             topics.push((spec.name.clone(), joined));
         }
-        Ok(Self { base, topics })
+        Ok(Self { base, topics, patient })
     }
 
-    fn of_group(state: &KafkaState) -> Result<Base, Failure> {
+    fn of_group(state: &KafkaState, patient: bool) -> Result<Base, Failure> {
         let place = place(state);
         // The topic has to be there before the group shares it.
-        KafkaLedger::open(place.clone()).map_err(Failure::run)?;
+        open(&place, patient)?;
         let joined = Membership::join(&place.group());
         let membership =
             joined.map_err(|error| Failure::run(format!("the ledger in topic `{}`: {error}", place.topic)))?;
@@ -141,10 +146,10 @@ impl Share {
             }
             Base::Group { place, .. } => {
                 let ours = assigned.next().ok_or_else(|| Failure::run("the group has ended"))?;
-                let place = KafkaPlace::clone(place);
-                let opened = tokio::task::spawn_blocking(move || KafkaLedger::open(place)).await;
+                let (place, patient) = (KafkaPlace::clone(place), self.patient);
+                let opened = tokio::task::spawn_blocking(move || open(&place, patient)).await;
                 let opened = opened.map_err(|panic| Failure::run(format!("the ledger crashed: {panic}")))?;
-                let ledger = Arc::new(opened.map_err(Failure::run)?);
+                let ledger = Arc::new(opened?);
                 ledger.own(&ours.partitions.iter().map(|(_, partition)| *partition).collect());
                 tracing::info!(partitions = ours.partitions.len(), "this instance reads the streams of its share");
                 group = Some((ledger.clone(), ours));
@@ -207,6 +212,30 @@ impl Turn {
 /// Each assignment is one of its own, also where it names the same partitions: between two, another instance may have had them.
 fn same(seat: &Seat, assigned: &Arc<Assigned>) -> bool {
     matches!(seat, Seat::Assigned(now) if Arc::ptr_eq(now, assigned))
+}
+
+/// The ledger in a topic.
+fn open(place: &KafkaPlace, patient: bool) -> Result<KafkaLedger, Failure> {
+    until_answered(patient, || {
+        KafkaLedger::open(place.clone())
+            .map_err(|error| (error.to_string(), matches!(error, LedgerError::Unavailable { .. })))
+    })
+}
+
+/// Tries until there is an answer, if that is `patient`. A failure is a reason, and whether it is that nobody answered.
+fn until_answered<T>(patient: bool, mut attempt: impl FnMut() -> Result<T, (String, bool)>) -> Result<T, Failure> {
+    loop {
+        match attempt() {
+            Ok(done) => return Ok(done),
+            Err((reason, true)) if patient => {
+                tracing::warn!(
+                    "nothing is read until the cluster answers, which is tried again in 5 seconds: {reason}"
+                );
+                std::thread::sleep(Duration::from_secs(5));
+            }
+            Err((reason, _)) => return Err(Failure::run(reason)),
+        }
+    }
 }
 
 /// Where the ledger of a configuration is kept.

@@ -218,6 +218,113 @@ fn instances_share_the_streams_and_take_over_from_each_other() {
     compare("two instances, exactly once", &origins, cut, committed(&brokers));
 }
 
+/// What an instance's API says: whether it is ready, and how many streams it reads.
+fn ready(port: u16) -> (bool, usize) {
+    let said = support::get(port, "/ready");
+    let Some((head, body)) = said.split_once("\r\n\r\n") else { return (false, 0) };
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    let reads = body["streams"].as_array().unwrap().iter().filter(|stream| stream["phase"] != "done").count();
+    (head.contains("200 OK"), reads)
+}
+
+fn wait_until(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) -> Duration {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < limit, "not within {limit:?}: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    begun.elapsed()
+}
+
+/// Killed, hung, or cut off from the cluster in mid-scan: the other instance has had an answer to a request of every stream within
+/// one session timeout, of the length that users have.
+#[test]
+#[ignore = "needs a real Kafka: tests/real/kafka/run"]
+fn an_instance_that_dies_hangs_or_is_cut_off_is_replaced_within_its_session() {
+    const SESSION: Duration = Duration::from_secs(10);
+    const PATIENT: Duration = Duration::from_mins(2);
+    let runtime = support::runtime();
+    let _guard = runtime.enter();
+    let kafka = broker(1);
+    let providers = [Provider::PactFlow, Provider::Mural, Provider::SolaceCloud, Provider::Api7, Provider::Anypoint];
+    // Slow enough that the troubles meet scans.
+    let origins = providers.map(|provider| Origin { pace: 4, ..Origin::new(provider, 24_000, 23) });
+    let streams = 7;
+    let ports = [support::free_port(), support::free_port()];
+    // The first instance reaches the cluster through a network that can fail.
+    let dirs = [Protocol::Proxied, Protocol::Plaintext].map(|protocol| {
+        let yaml = pipeline(
+            &kafka.bootstrap(protocol),
+            &origins,
+            ", transaction_events: 500",
+            "delivery: exactly_once, timeout: 5s",
+        );
+        yaml.replace("session_timeout: 1s", &format!("session_timeout: {}s", SESSION.as_secs()))
+    });
+    let dirs = [0, 1].map(|seat| folder(&format!("api: {{ address: '127.0.0.1:{}' }}\n{}", ports[seat], dirs[seat])));
+    let start = |seat: usize| Headwater::start(dirs[seat].path(), &["run", "--log", "error"]);
+    let shared = || {
+        let [first, second] = ports.map(ready);
+        first.0 && second.0 && first.1 > 0 && second.1 > 0 && first.1 + second.1 == streams
+    };
+    let (mut victim, heir) = (start(0), start(1));
+    for trouble in ["killed", "hung", "cut off"] {
+        wait_until("the two share the streams", PATIENT, shared);
+        match trouble {
+            "killed" => {
+                victim.child.kill().unwrap();
+                victim.child.wait().unwrap();
+            }
+            "hung" => support::signal(&victim.child, "STOP"),
+            _ => kafka.network(Network::Cut),
+        }
+        let took = wait_until("the other reads all streams", PATIENT, || ready(ports[1]) == (true, streams));
+        println!("{trouble}: the other instance reads all {streams} streams after {:.1} s", took.as_secs_f64());
+        assert!(took <= SESSION, "{trouble}: {took:?}");
+        match trouble {
+            "killed" => victim = start(0),
+            "hung" => support::signal(&victim.child, "CONT"),
+            _ => kafka.network(Network::Open),
+        }
+    }
+    wait_until("the two share the streams", PATIENT, shared);
+    for mut instance in [victim, heir] {
+        support::signal(&instance.child, "TERM");
+        instance.child.wait().unwrap();
+    }
+    let fast = dirs[1].path().join("pipeline.yaml");
+    let yaml = std::fs::read_to_string(&fast).unwrap();
+    std::fs::write(fast, yaml.replace("requests: 4,", "requests: 1000000,")).unwrap();
+    let cut = finish(dirs[1].path());
+    compare(
+        "an instance that died, hung and was cut off",
+        &origins,
+        cut,
+        committed(&kafka.bootstrap(Protocol::Plaintext)),
+    );
+}
+
+/// Started before its cluster: it waits, and says so.
+#[test]
+#[ignore = "needs a real Kafka: tests/real/kafka/run"]
+fn a_cluster_that_comes_late_is_waited_for() {
+    let runtime = support::runtime();
+    let _guard = runtime.enter();
+    let kafka = broker(1);
+    let origins = [Origin::new(Provider::PactFlow, 1_000, 24)];
+    let brokers = kafka.bootstrap(Protocol::Plaintext);
+    let dir = folder(&pipeline(&brokers, &origins, "", "delivery: exactly_once"));
+    kafka.kill(1);
+    let mut headwater = Headwater::start(dir.path(), &["run", "--log", "info"]);
+    let said = headwater.wait_for("nothing is read until the cluster answers");
+    assert!(said.contains(&brokers), "{said}");
+    kafka.restart(1);
+    headwater.wait_for("caught up");
+    support::signal(&headwater.child, "TERM");
+    assert!(headwater.child.wait().unwrap().success());
+    compare("a cluster that came late", &origins, SystemClock.now(), committed(&brokers));
+}
+
 /// Each way to talk to a cluster, and what the stock consumer sees.
 #[test]
 #[ignore = "needs a real Kafka: tests/real/kafka/run"]

@@ -16,7 +16,7 @@ use headwater_runtime::{
     run as run_pipeline,
 };
 use headwater_sink_blackhole::BlackholeConfig;
-use headwater_source_kafka::{Topics, look};
+use headwater_source_kafka::{Topics, Unreadable, look};
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
@@ -89,7 +89,10 @@ async fn ask(topology: Topology, board: &Board, timeout: Duration) -> Result<(),
 fn looks(topics: &[Topics], timeout: Duration) -> Vec<(String, Result<usize, String>)> {
     let of = |topics: &Topics| {
         let looked = look(topics, timeout / 3);
-        looked.into_iter().map(|(topic, seen)| (format!("{}/{topic}", topics.component), seen)).collect::<Vec<_>>()
+        let named = |(topic, seen): (String, Result<_, Unreadable>)| {
+            (format!("{}/{topic}", topics.component), seen.map_err(|unreadable| unreadable.reason))
+        };
+        looked.into_iter().map(named).collect::<Vec<_>>()
     };
     topics.iter().flat_map(of).collect()
 }

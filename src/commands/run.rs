@@ -35,7 +35,7 @@ pub(crate) fn run(args: &RunArgs, log_format: LogFormat) -> Result<(), Failure> 
     let scratch = if args.simulate { Some(Scratch::new()?) } else { None };
     let share = match &scratch {
         Some(scratch) => Share::alone(&scratch.0.join("state"))?,
-        None => Share::of(&assembled.pipeline)?,
+        None => Share::of(&assembled.pipeline, !args.once)?,
     };
     let letters = scratch.as_ref().map(|scratch| scratch.0.join("dead-letter"));
 

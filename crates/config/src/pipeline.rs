@@ -85,7 +85,7 @@ pub struct KafkaState {
     /// Events in one transaction, at most about so many; fewer where reading waits for it. Default: 2000.
     #[serde(default = "KafkaState::default_transaction_events")]
     pub transaction_events: usize,
-    /// An instance that was silent for so long has lost its streams to the others. Default: `10s`.
+    /// Where an instance dies, hangs or is cut off, the others read its streams within this time. Default: `10s`.
     #[serde(default = "KafkaState::default_session_timeout")]
     pub session_timeout: Period,
     /// TLS; `{}` for its defaults. With a `ca_file` only the authorities in it are trusted.
@@ -217,7 +217,7 @@ pub struct KafkaSource {
     /// Where a partition is begun of which the group has no offset: `earliest` or `latest`. Default: `earliest`.
     #[serde(default)]
     pub auto_offset_reset: OffsetReset,
-    /// An instance that was silent for so long has lost its partitions to the others. Default: `10s`.
+    /// Where an instance dies, hangs or is cut off, the others read its partitions within this time. Default: `10s`.
     #[serde(default = "KafkaState::default_session_timeout")]
     pub session_timeout: Period,
     /// What the records are: `json`, the event's JSON, as the `kafka` sink writes it with `encoding: raw`. Default: `json`.

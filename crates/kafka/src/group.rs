@@ -1,12 +1,12 @@
 //! Who reads what: instances of one group share the partitions of topics by Kafka's own group protocol. The records
 //! themselves are read elsewhere.
 
-use crate::{Context, client};
+use crate::{Context, client, create};
 use headwater_contracts::{ConfigError, KafkaCluster};
 use rdkafka::{
     ClientContext, Offset, Statistics, TopicPartitionList,
     client::OAuthToken,
-    config::{FromClientConfigAndContext, RDKafkaLogLevel},
+    config::RDKafkaLogLevel,
     consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata, Rebalance},
     error::KafkaError,
 };
@@ -36,7 +36,7 @@ pub struct Group {
     pub topics: Vec<String>,
     /// This instance's name in the group, if it has a lasting one.
     pub instance: Option<String>,
-    /// An instance that was silent for so long has lost its partitions.
+    /// Another instance has taken over from one that was silent for so long.
     pub session_timeout: Duration,
 }
 
@@ -63,8 +63,8 @@ pub struct Assigned {
 /// The hosts of the group's instances that run now. Blocking.
 pub fn members(group: &Group) -> Result<Vec<String>, String> {
     let config = client(&group.cluster).map_err(|error| error.to_string())?;
-    let consumer: BaseConsumer<Context> = BaseConsumer::from_config_and_context(&config, Context::new(&group.cluster))
-        .map_err(|error| error.to_string())?;
+    let made = create(&group.cluster, &config, Context::new(&group.cluster));
+    let consumer: BaseConsumer<Context> = made.map_err(|error| error.to_string())?;
     let groups = consumer.fetch_group_list(Some(&group.id), ANSWER).map_err(|error| error.to_string())?;
     let members = groups.groups().iter().flat_map(rdkafka::groups::GroupInfo::members);
     Ok(members.map(|member| member.client_host().to_owned()).collect())
@@ -93,11 +93,10 @@ impl Membership {
     pub fn join(group: &Group) -> Result<Self, ConfigError> {
         let cannot = |problem: String| ConfigError::new("", problem);
         let mut config = client(&group.cluster)?;
-        let session = group.session_timeout.as_millis();
         config
             .set("group.id", &group.id)
-            .set("session.timeout.ms", session.to_string())
-            .set("heartbeat.interval.ms", (session / 4).max(100).to_string())
+            .set("session.timeout.ms", silence(group.session_timeout).to_string())
+            .set("heartbeat.interval.ms", (group.session_timeout.as_millis() / 10).max(100).to_string())
             // Partitions alternate between the instances.
             .set("partition.assignment.strategy", "roundrobin")
             .set("enable.auto.commit", "false")
@@ -116,8 +115,7 @@ impl Membership {
             patience: group.session_timeout,
         });
         let context = Callbacks { inner: Context::new(&group.cluster), shared: shared.clone() };
-        let consumer: BaseConsumer<Callbacks> =
-            BaseConsumer::from_config_and_context(&config, context).map_err(|error| cannot(error.to_string()))?;
+        let consumer: BaseConsumer<Callbacks> = create(&group.cluster, &config, context)?;
         let topics: Vec<&str> = group.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).map_err(|error| cannot(error.to_string()))?;
         let consumer = Arc::new(consumer);
@@ -195,6 +193,13 @@ impl Drop for Membership {
             let _ = thread.join();
         }
     }
+}
+
+/// Milliseconds after which the brokers give the partitions of a silent instance away, so that another reads them within `session`: it
+/// hears of them with its next heartbeat, and then has to take them over. Brokers accept no less than 6 s, unless told to.
+fn silence(session: Duration) -> u128 {
+    let session = session.as_millis();
+    (session * 6 / 10).max(session.min(6000))
 }
 
 struct Callbacks {

@@ -3,16 +3,15 @@
 use crate::{
     feed::Reader,
     lag::{Callbacks, Lag},
-    look::partitions,
+    look::{Unreadable, partitions},
     offsets::{Offsets, State},
     record::Parser,
 };
-use headwater_contracts::{Clock, ConfigError, KafkaCluster, ReadBy};
+use headwater_contracts::{Clock, KafkaCluster, ReadBy};
 use headwater_kafka::{Assigned, Context, Group, Membership, Seat, TransactionError, Transactions, client};
 use headwater_ledger::{Consumer, LedgerError, Opened, Stage, StreamKey};
 use rdkafka::{
     Offset, TopicPartitionList,
-    config::FromClientConfigAndContext,
     consumer::{BaseConsumer, Consumer as _},
     error::KafkaError,
 };
@@ -82,11 +81,12 @@ pub(crate) struct Turn {
 
 impl Subscription {
     /// Joins the group. Fails where a topic is not there: the group would give nothing, and say nothing. Blocking.
-    pub fn join(topics: Topics) -> Result<Self, ConfigError> {
+    pub fn join(topics: Topics) -> Result<Self, Unreadable> {
         for topic in &topics.group.topics {
-            partitions(&topics, topic, PATIENCE).map_err(|problem| ConfigError::new("topics", problem))?;
+            partitions(&topics, topic, PATIENCE)?;
         }
-        let membership = Arc::new(Membership::join(&topics.group)?);
+        let membership = Membership::join(&topics.group).map_err(|error| error.to_string())?;
+        let membership = Arc::new(membership);
         Ok(Self { topics, membership })
     }
 
@@ -166,7 +166,7 @@ impl TopicsConsumer {
             // A place that is gone is no reason to go on from another one unheard.
             .set("auto.offset.reset", "error");
         let callbacks = Callbacks { inner: Context::new(cluster), lag };
-        BaseConsumer::from_config_and_context(&config, callbacks)
+        headwater_kafka::create(cluster, &config, callbacks)
             .map_err(|error| TransactionError::Refused(error.to_string()))
     }
 }

@@ -12,7 +12,6 @@ use headwater_contracts::{KafkaCluster, Outbox, OwnRequest, Timestamp};
 use headwater_kafka::{Context, Group, Producer, Verdict, verdict};
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-    config::FromClientConfigAndContext,
     error::{KafkaError, RDKafkaErrorCode},
     producer::{FutureRecord, Producer as _},
 };
@@ -28,6 +27,8 @@ use std::{
 const ARCHIVE: &str = " (imports)";
 /// Longest wait for the cluster, before whoever waits is told.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait for the cluster to speak of the topic at all.
+const FIRST_WORD: Duration = Duration::from_secs(10);
 
 /// Where a ledger is kept in Kafka.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +45,7 @@ pub struct KafkaPlace {
     pub partitions: i32,
     /// Settled events that are worth a transaction.
     pub transaction_events: usize,
-    /// An instance that was silent for so long has lost its streams.
+    /// Where an instance dies, hangs or is cut off, another has its streams within this time.
     pub session_timeout: Duration,
 }
 
@@ -372,7 +373,7 @@ fn partitions(place: &KafkaPlace, client: &Producer) -> Result<i32, LedgerError>
 
 /// How many partitions the topic has; `None` if there is no such topic yet.
 fn count(place: &KafkaPlace, client: &Producer) -> Result<Option<i32>, LedgerError> {
-    let known = client.client().fetch_metadata(Some(&place.topic), PATIENCE).map_err(|e| unreachable(place, &e))?;
+    let known = client.client().fetch_metadata(Some(&place.topic), FIRST_WORD).map_err(|e| unreachable(place, &e))?;
     let there = known.topics().first().filter(|known| known.error().is_none() && !known.partitions().is_empty());
     let count = there.map(|there| i32::try_from(there.partitions().len())).transpose();
     count.map_err(|error| LedgerError::Cluster { topic: place.topic.clone(), reason: error.to_string() })
@@ -387,8 +388,8 @@ fn make(place: &KafkaPlace) -> Result<(), LedgerError> {
         return Err(cannot(reason.to_owned()));
     }
     let config = headwater_kafka::client(&place.cluster).map_err(|error| cannot(error.to_string()))?;
-    let admin = AdminClient::from_config_and_context(&config, Context::new(&place.cluster))
-        .map_err(|error| unreachable(place, &error))?;
+    let admin: AdminClient<Context> = headwater_kafka::create(&place.cluster, &config, Context::new(&place.cluster))
+        .map_err(|error| cannot(error.to_string()))?;
     let new =
         NewTopic::new(&place.topic, place.partitions, TopicReplication::Fixed(-1)).set("cleanup.policy", "compact");
     let options = AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE));
