@@ -4,7 +4,7 @@ use crate::{Failure, consumers};
 use headwater_config::{KafkaState, Pipeline, State};
 use headwater_contracts::KafkaCluster;
 use headwater_kafka::{Assigned, Membership, Seat};
-use headwater_ledger::{FileLedger, KafkaLedger, KafkaPlace, Ledger, LedgerError, MemoryLedger, Stage};
+use headwater_ledger::{FileLedger, KafkaLedger, KafkaPlace, Ledger, LedgerError, MemoryLedger, Stage, StreamKey};
 use headwater_runtime::{ConsumerSpec, SystemClock};
 use headwater_source_kafka::{Subscription, TopicsConsumer};
 use std::{convert::Infallible, path::Path, sync::Arc, time::Duration};
@@ -134,8 +134,8 @@ impl Share {
         }
     }
 
-    /// Waits for a share. Each has a ledger of its own: what is left over from the last one cannot reach into it.
-    pub(crate) async fn turn(&self) -> Result<Turn, Failure> {
+    /// Waits for a share of these streams. Each has a ledger of its own: what is left over from the last one cannot reach into it.
+    pub(crate) async fn turn(&self, streams: Vec<StreamKey>) -> Result<Turn, Failure> {
         let mut assigned = self.assigned().await?.into_iter();
         let mut group = None;
         let (ledger, stage): (Arc<dyn Ledger>, _) = match &self.base {
@@ -147,10 +147,15 @@ impl Share {
             Base::Group { place, .. } => {
                 let ours = assigned.next().ok_or_else(|| Failure::run("the group has ended"))?;
                 let (place, patient) = (KafkaPlace::clone(place), self.patient);
-                let opened = tokio::task::spawn_blocking(move || open(&place, patient)).await;
-                let opened = opened.map_err(|panic| Failure::run(format!("the ledger crashed: {panic}")))?;
+                let partitions = ours.partitions.iter().map(|(_, partition)| *partition).collect();
+                let opened = tokio::task::spawn_blocking(move || {
+                    let ledger = open(&place, patient)?;
+                    ledger.own(&partitions);
+                    ledger.prepare(&streams);
+                    Ok::<_, Failure>(ledger)
+                });
+                let opened = opened.await.map_err(|panic| Failure::run(format!("the ledger crashed: {panic}")))?;
                 let ledger = Arc::new(opened?);
-                ledger.own(&ours.partitions.iter().map(|(_, partition)| *partition).collect());
                 tracing::info!(partitions = ours.partitions.len(), "this instance reads the streams of its share");
                 group = Some((ledger.clone(), ours));
                 let stage = ledger.stage();

@@ -237,12 +237,12 @@ fn wait_until(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) -> D
 }
 
 /// Killed, hung, or cut off from the cluster in mid-scan: the other instance has had an answer to a request of every stream within
-/// one session timeout, of the length that users have.
+/// one session timeout: the usual one in the long form, twice that in the short one, which busy machines run.
 #[test]
 #[ignore = "needs a real Kafka: tests/real/kafka/run"]
 fn an_instance_that_dies_hangs_or_is_cut_off_is_replaced_within_its_session() {
-    const SESSION: Duration = Duration::from_secs(10);
     const PATIENT: Duration = Duration::from_mins(2);
+    let session = Duration::from_secs(if std::env::var_os("HEADWATER_LONG").is_some() { 10 } else { 20 });
     let runtime = support::runtime();
     let _guard = runtime.enter();
     let kafka = broker(1);
@@ -259,7 +259,7 @@ fn an_instance_that_dies_hangs_or_is_cut_off_is_replaced_within_its_session() {
             ", transaction_events: 500",
             "delivery: exactly_once, timeout: 5s",
         );
-        yaml.replace("session_timeout: 1s", &format!("session_timeout: {}s", SESSION.as_secs()))
+        yaml.replace("session_timeout: 1s", &format!("session_timeout: {}s", session.as_secs()))
     });
     let dirs = [0, 1].map(|seat| folder(&format!("api: {{ address: '127.0.0.1:{}' }}\n{}", ports[seat], dirs[seat])));
     let start = |seat: usize| Headwater::start(dirs[seat].path(), &["run", "--log", "error"]);
@@ -280,7 +280,7 @@ fn an_instance_that_dies_hangs_or_is_cut_off_is_replaced_within_its_session() {
         }
         let took = wait_until("the other reads all streams", PATIENT, || ready(ports[1]) == (true, streams));
         println!("{trouble}: the other instance reads all {streams} streams after {:.1} s", took.as_secs_f64());
-        assert!(took <= SESSION, "{trouble}: {took:?}");
+        assert!(took <= session, "{trouble}: {took:?}");
         match trouble {
             "killed" => victim = start(0),
             "hung" => support::signal(&victim.child, "CONT"),

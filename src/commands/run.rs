@@ -8,9 +8,9 @@ use crate::{
     share::Share,
     simulation, terminal,
 };
-use headwater_config::Api;
+use headwater_config::{Api, Pipeline, SourceSpec};
 use headwater_contracts::Telemetry as Options;
-use headwater_ledger::Ledger;
+use headwater_ledger::{Ledger, StreamKey};
 use headwater_runtime::{
     Board, Ending, RunError, RunOptions, Summary, SystemClock, Topology, api, run as run_pipeline,
 };
@@ -89,7 +89,7 @@ async fn run_all(
     let mut stopped = interrupts();
     loop {
         let turn = tokio::select! {
-            turn = share.turn() => turn?,
+            turn = share.turn(streams(&assembled.pipeline)) => turn?,
             _ = stopped.wait_for(|stopped| *stopped) => return Ok(()),
         };
         let files = files(&assembled.pipeline);
@@ -125,6 +125,15 @@ async fn run_all(
             None => return Ok(()),
         }
     }
+}
+
+/// The streams that are read from providers.
+fn streams(pipeline: &Pipeline) -> Vec<StreamKey> {
+    let of = |source: &SourceSpec| {
+        let key = |stream: String| StreamKey { source: source.name.clone(), stream };
+        source.built.source.streams().into_iter().map(key).collect::<Vec<_>>()
+    };
+    pipeline.sources.iter().flat_map(of).collect()
 }
 
 /// Runs a pipeline. One that has no stream here waits for its share to change, but for a single pass.

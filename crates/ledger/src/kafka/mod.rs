@@ -122,6 +122,23 @@ impl KafkaLedger {
         *self.shards.write().unwrap_or_else(PoisonError::into_inner) = shards;
     }
 
+    /// Takes the partitions of these streams over, those that are ours, all at once: when each stream is loaded it would be one after the
+    /// other, and takes a second each. One that cannot be had now is tried again then. Blocking.
+    pub fn prepare(&self, streams: &[StreamKey]) {
+        let by_partition: BTreeMap<i32, &StreamKey> =
+            streams.iter().map(|stream| (self.partition(stream), stream)).collect();
+        std::thread::scope(|threads| {
+            for stream in by_partition.into_values() {
+                let Ok(slot) = self.slot(stream) else { continue };
+                threads.spawn(move || {
+                    if let Err(error) = self.taken_over(stream, &slot, |_| Ok(())) {
+                        tracing::debug!("taking over `{}` of `{}`: {error}", stream.stream, stream.source);
+                    }
+                });
+            }
+        });
+    }
+
     /// Makes all of it ours, for a command: while an instance of the group runs, it is refused. Blocking.
     pub fn own_all(&self) -> Result<(), LedgerError> {
         let members = headwater_kafka::members(&self.place.group()).map_err(|reason| self.cluster_error(reason))?;
