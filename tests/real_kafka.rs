@@ -304,6 +304,41 @@ fn an_instance_that_dies_hangs_or_is_cut_off_is_replaced_within_its_session() {
     );
 }
 
+/// Another process joins under an instance's name, and dies: the first one joins again. One that stays keeps the name.
+#[test]
+#[ignore = "needs a real Kafka: tests/real/kafka/run"]
+fn an_instance_whose_name_is_taken_joins_again_unless_the_other_stays() {
+    const READS: &str = "this instance reads the streams of its share";
+    let runtime = support::runtime();
+    let _guard = runtime.enter();
+    let kafka = broker(1);
+    let origins = [Origin { pace: 20, ..Origin::new(Provider::PactFlow, 20_000, 25) }];
+    let brokers = kafka.bootstrap(Protocol::Plaintext);
+    let yaml = pipeline(&brokers, &origins, ", instance: one, transaction_events: 500", "delivery: exactly_once");
+    let (dir, other) = (folder(&yaml), folder(&yaml));
+    let start = |dir: &tempfile::TempDir| {
+        let mut headwater = Headwater::start(dir.path(), &["run", "--log", "info"]);
+        headwater.wait_for(READS);
+        headwater
+    };
+    let mut first = start(&dir);
+    drop(start(&other));
+    first.wait_for("joining again");
+    first.wait_for(READS);
+    // Each time one joins, the other is fenced, until one of them has had enough.
+    let second = start(&other);
+    let mut both = [first, second];
+    let mut ended = None;
+    wait_until("one of the two ends", Duration::from_mins(2), || {
+        ended = both.iter_mut().position(|one| one.child.try_wait().unwrap().is_some());
+        ended.is_some()
+    });
+    both[ended.unwrap()].wait_for("Does another process run with the same `instance`?");
+    drop(both);
+    let cut = finish(dir.path());
+    compare("three processes of one name", &origins, cut, committed(&brokers));
+}
+
 /// Started before its cluster: it waits, and says so.
 #[test]
 #[ignore = "needs a real Kafka: tests/real/kafka/run"]

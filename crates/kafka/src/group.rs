@@ -8,14 +8,15 @@ use rdkafka::{
     client::OAuthToken,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata, Rebalance},
-    error::KafkaError,
+    error::{KafkaError, RDKafkaErrorCode},
 };
 use std::{
     collections::BTreeSet,
     error::Error,
+    mem,
     sync::{Arc, Condvar, Mutex, PoisonError, atomic::AtomicBool, atomic::Ordering},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::watch;
 
@@ -24,6 +25,11 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// Longest wait for the cluster's word on a group.
 const ANSWER: Duration = Duration::from_secs(30);
+
+/// How often an instance that is fenced joins again, within this time: two processes under one name would fence each other for ever.
+const FENCED_MOST: usize = 2;
+/// See there.
+const FENCED_WITHIN: Duration = Duration::from_mins(5);
 
 /// A group, and our place in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +80,7 @@ pub fn members(group: &Group) -> Result<Vec<String>, String> {
 pub struct Membership {
     seat: watch::Receiver<Seat>,
     shared: Arc<Shared>,
-    consumer: Arc<BaseConsumer<Callbacks>>,
+    consumer: Arc<Mutex<Arc<BaseConsumer<Callbacks>>>>,
     leave: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -91,22 +97,6 @@ struct Shared {
 impl Membership {
     /// Joins the group.
     pub fn join(group: &Group) -> Result<Self, ConfigError> {
-        let cannot = |problem: String| ConfigError::new("", problem);
-        let mut config = client(&group.cluster)?;
-        config
-            .set("group.id", &group.id)
-            .set("session.timeout.ms", silence(group.session_timeout).to_string())
-            .set("heartbeat.interval.ms", (group.session_timeout.as_millis() / 10).max(100).to_string())
-            // Partitions alternate between the instances.
-            .set("partition.assignment.strategy", "roundrobin")
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            // Offsets that a transaction is about to change are waited for.
-            .set("isolation.level", "read_committed")
-            .set("auto.offset.reset", "latest");
-        if let Some(instance) = &group.instance {
-            config.set("group.instance.id", instance);
-        }
         let (seat, receiver) = watch::channel(Seat::Waiting);
         let shared = Arc::new(Shared {
             seat,
@@ -114,32 +104,16 @@ impl Membership {
             release: Condvar::new(),
             patience: group.session_timeout,
         });
-        let context = Callbacks { inner: Context::new(&group.cluster), shared: shared.clone() };
-        let consumer: BaseConsumer<Callbacks> = create(&group.cluster, &config, context)?;
-        let topics: Vec<&str> = group.topics.iter().map(String::as_str).collect();
-        consumer.subscribe(&topics).map_err(|error| cannot(error.to_string()))?;
-        let consumer = Arc::new(consumer);
+        let consumer = Arc::new(Mutex::new(Arc::new(member(group, &shared)?)));
         let leave = Arc::new(AtomicBool::new(false));
-        let (left, seats, member) = (leave.clone(), shared.clone(), consumer.clone());
-        let thread = thread::Builder::new().name("kafka-group".to_owned()).spawn(move || {
-            while !left.load(Ordering::SeqCst) {
-                // Its records are read elsewhere: here it is all about the calls back.
-                match member.poll(POLL) {
-                    Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
-                        let reason = format!(
-                            "this instance has lost its seat in the group for good: {code}. Does another process run with the \
-                             same `instance`?"
-                        );
-                        seats.seat.send_replace(Seat::Lost(reason));
-                        break;
-                    }
-                    Some(Err(error)) => tracing::debug!("the group: {error}"),
-                    _ => {}
-                }
-            }
-            member.unsubscribe();
-        });
-        let thread = Some(thread.map_err(|error| cannot(error.to_string()))?);
+        let belonging = Belonging {
+            group: group.clone(),
+            shared: shared.clone(),
+            consumer: consumer.clone(),
+            leave: leave.clone(),
+        };
+        let thread = thread::Builder::new().name("kafka-group".to_owned()).spawn(move || belonging.keep());
+        let thread = Some(thread.map_err(|error| ConfigError::new("", error.to_string()))?);
         Ok(Self { seat: receiver, shared, consumer, leave, thread })
     }
 
@@ -163,7 +137,7 @@ impl Membership {
     pub fn committed(&self, topic: &str, partition: i32, patience: Duration) -> Result<Option<i64>, KafkaError> {
         let mut asked = TopicPartitionList::new();
         asked.add_partition(topic, partition);
-        let told = self.consumer.committed_offsets(asked, patience)?;
+        let told = current(&self.consumer).committed_offsets(asked, patience)?;
         let of_partition = told.find_partition(topic, partition);
         if let Some(Err(error)) =
             of_partition.as_ref().map(rdkafka::topic_partition_list::TopicPartitionListElem::error)
@@ -180,7 +154,7 @@ impl Membership {
     pub fn commit(&self, topic: &str, partition: i32, offset: i64) -> Result<(), KafkaError> {
         let mut offsets = TopicPartitionList::new();
         offsets.add_partition_offset(topic, partition, Offset::Offset(offset))?;
-        self.consumer.commit(&offsets, CommitMode::Sync)
+        current(&self.consumer).commit(&offsets, CommitMode::Sync)
     }
 }
 
@@ -192,6 +166,84 @@ impl Drop for Membership {
             // It ends within a poll and the leaving of the group.
             let _ = thread.join();
         }
+    }
+}
+
+/// A consumer that takes part in the group.
+fn member(group: &Group, shared: &Arc<Shared>) -> Result<BaseConsumer<Callbacks>, ConfigError> {
+    let mut config = client(&group.cluster)?;
+    config
+        .set("group.id", &group.id)
+        .set("session.timeout.ms", silence(group.session_timeout).to_string())
+        .set("heartbeat.interval.ms", (group.session_timeout.as_millis() / 10).max(100).to_string())
+        // Partitions alternate between the instances.
+        .set("partition.assignment.strategy", "roundrobin")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        // Offsets that a transaction is about to change are waited for.
+        .set("isolation.level", "read_committed")
+        .set("auto.offset.reset", "latest");
+    if let Some(instance) = &group.instance {
+        config.set("group.instance.id", instance);
+    }
+    let context = Callbacks { inner: Context::new(&group.cluster), shared: shared.clone() };
+    let consumer: BaseConsumer<Callbacks> = create(&group.cluster, &config, context)?;
+    let topics: Vec<&str> = group.topics.iter().map(String::as_str).collect();
+    consumer.subscribe(&topics).map_err(|error| ConfigError::new("", error.to_string()))?;
+    Ok(consumer)
+}
+
+fn current(consumer: &Mutex<Arc<BaseConsumer<Callbacks>>>) -> Arc<BaseConsumer<Callbacks>> {
+    consumer.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// What keeps a seat.
+struct Belonging {
+    group: Group,
+    shared: Arc<Shared>,
+    consumer: Arc<Mutex<Arc<BaseConsumer<Callbacks>>>>,
+    leave: Arc<AtomicBool>,
+}
+
+impl Belonging {
+    /// Takes part in the group until told to leave. Its records are read elsewhere: here it is all about the calls back.
+    fn keep(self) {
+        let mut fenced: Vec<Instant> = Vec::new();
+        while !self.leave.load(Ordering::SeqCst) {
+            match current(&self.consumer).poll(POLL) {
+                Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                    fenced.retain(|moment| moment.elapsed() < FENCED_WITHIN);
+                    fenced.push(Instant::now());
+                    let lost = if code != RDKafkaErrorCode::FencedInstanceId {
+                        Some(code.to_string())
+                    } else if fenced.len() > FENCED_MOST {
+                        Some(format!("{code}. Does another process run with the same `instance`?"))
+                    } else {
+                        self.join_again().err().map(|error| error.to_string())
+                    };
+                    if let Some(reason) = lost {
+                        let reason = format!("this instance has lost its seat in the group for good: {reason}");
+                        self.shared.seat.send_replace(Seat::Lost(reason));
+                        break;
+                    }
+                }
+                Some(Err(error)) => tracing::debug!("the group: {error}"),
+                _ => {}
+            }
+        }
+        current(&self.consumer).unsubscribe();
+    }
+
+    /// What a process that has died meanwhile had asked of the group under this name may have arrived after we had joined. Such a
+    /// client is of no more use.
+    fn join_again(&self) -> Result<(), ConfigError> {
+        tracing::warn!("the group took another process of this `instance` for the newer one; joining again");
+        self.shared.seat.send_replace(Seat::Waiting);
+        let new = Arc::new(member(&self.group, &self.shared)?);
+        let old = mem::replace(&mut *self.consumer.lock().unwrap_or_else(PoisonError::into_inner), new);
+        // This lets go of what it had, which may take a while: nobody else has to wait for it.
+        drop(old);
+        Ok(())
     }
 }
 
