@@ -72,6 +72,7 @@ impl From<io::Error> for Failure {
 
 fn main() -> ExitCode {
     allocator::give_back_at_once();
+    allocator::forget_the_loading();
     let cli = Cli::parse();
     if let Err(problem) = terminal::log(cli.log_format, &cli.log) {
         let _ = writeln!(io::stderr(), "error: {problem}");
