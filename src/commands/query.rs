@@ -27,7 +27,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::watch;
-use vrl::path::{OwnedValuePath, parse_value_path};
+use vrl::path::OwnedValuePath;
 
 /// What a table shows of a normalized event.
 const COLUMNS: &[&str] = &["time", "actor.user.name", "metadata.event_code", "status", "message"];
@@ -165,8 +165,8 @@ fn columns(args: &QueryArgs) -> Result<Vec<Column>, Failure> {
         if name == "time" {
             return Ok((name.to_owned(), None));
         }
-        let path = parse_value_path(name)
-            .map_err(|_| Failure::usage(format!("--columns: `{name}` is not a path such as `action` or `a[0].b`")))?;
+        let path = headwater_sink_kit::path(name)
+            .ok_or_else(|| Failure::usage(format!("--columns: `{name}` is not a path such as `action` or `a[0].b`")))?;
         Ok((name.to_owned(), Some(path)))
     };
     names.into_iter().map(parse).collect()

@@ -67,9 +67,7 @@ impl KafkaCluster {
                 .rsplit_once(':')
                 .is_some_and(|(host, port)| !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok());
             if !named {
-                let problem = format!(
-                    "`{broker}` is no broker: write `host:port`, several separated by commas; for TLS add `tls: {{}}`"
-                );
+                let problem = format!("`{broker}` is no broker: write `host:port`, several separated by commas");
                 return Err(ConfigError::new("bootstrap_servers", problem));
             }
         }

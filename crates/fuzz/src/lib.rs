@@ -35,6 +35,17 @@ pub const TARGETS: &[Target] = &[
     Target { name: "words", run: words::run, seeds: words::seeds },
 ];
 
+impl Target {
+    /// Writes the seeds into a folder.
+    pub fn plant(&self, folder: &Path) -> io::Result<()> {
+        fs::create_dir_all(folder)?;
+        for (number, seed) in (self.seeds)()?.iter().enumerate() {
+            fs::write(folder.join(format!("seed-{number:03}")), seed)?;
+        }
+        Ok(())
+    }
+}
+
 /// The target of this name.
 pub fn target(name: &str) -> Option<&'static Target> {
     TARGETS.iter().find(|target| target.name == name)

@@ -85,7 +85,7 @@ impl FileConfig {
             }
             Encoding::Csv => {
                 let paths = self.columns.iter().enumerate().map(|(i, column)| {
-                    vrl::path::parse_value_path(column).map_err(|_| {
+                    headwater_sink_kit::path(column).ok_or_else(|| {
                         let field = format!("columns.{i}");
                         ConfigError::new(field, format!("`{column}` is not a path such as `metadata.uid` or `a[0].b`"))
                     })

@@ -2,7 +2,7 @@
 
 use crate::Facts;
 use std::borrow::Cow;
-use vrl::path::{OwnedValuePath, parse_value_path};
+use vrl::path::OwnedValuePath;
 
 /// A text such as `audit.{{ %headwater.provider }}.{{ class_uid }}`, Vector's syntax: between `{{` and `}}` stands a path of
 /// the event, with or without its leading dot, or one of `%headwater.source`, `.provider`, `.stream` and `.id`.
@@ -95,8 +95,8 @@ fn part(inside: &str) -> Result<Part, String> {
             )),
         };
     }
-    match parse_value_path(inside) {
-        Ok(path) if !inside.is_empty() => Ok(Part::Field { written: inside.to_owned(), path }),
+    match crate::path(inside) {
+        Some(path) if !inside.is_empty() => Ok(Part::Field { written: inside.to_owned(), path }),
         _ => Err(format!("`{inside}` is not a path such as `metadata.uid` or `resources[0].name`")),
     }
 }

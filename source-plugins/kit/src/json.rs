@@ -4,6 +4,7 @@ use crate::Raw;
 use headwater_contracts::{ReadError, Unreadable};
 use serde::Deserialize;
 use serde_json::Value;
+use std::fmt::Display;
 
 /// Reads one element of a page as an object. Only what is no object, or does not fit `T`, is unreadable: let the members
 /// of `T` be [`crate::Scalar`]s and raw values.
@@ -12,8 +13,11 @@ pub fn object<'a, T: Deserialize<'a>>(raw: &'a [u8]) -> Result<T, Unreadable> {
     if raw.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
         return Err(Unreadable { reason: "a record of the audit log is not a JSON object".to_owned() });
     }
-    sonic_rs::from_slice(raw)
-        .map_err(|error| Unreadable { reason: format!("a record of the audit log is not readable JSON: {error}") })
+    let unreadable =
+        |error: &dyn Display| Unreadable { reason: format!("a record of the audit log is not readable JSON: {error}") };
+    // Of bytes, sonic-rs hands strings out before it has looked whether they are UTF-8.
+    let text = str::from_utf8(raw).map_err(|error| unreadable(&error))?;
+    sonic_rs::from_str(text).map_err(|error| unreadable(&error))
 }
 
 /// Reads a nested object that may be absent or of another shape: empty then.

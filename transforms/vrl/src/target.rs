@@ -121,7 +121,9 @@ impl EventTarget {
 /// Reads JSON. Escapes of half a surrogate pair, which JSON's grammar allows and Unicode does not, read as U+FFFD: nobody
 /// can hide a record by a crafted name.
 fn parse(raw: &[u8]) -> Option<Value> {
-    sonic_rs::from_slice(raw).ok().or_else(|| sonic_rs::from_slice(&without_lone_surrogates(raw)?).ok())
+    // Of bytes, sonic-rs hands strings out before it has looked whether they are UTF-8.
+    let read = |raw: &[u8]| sonic_rs::from_str(str::from_utf8(raw).ok()?).ok();
+    read(raw).or_else(|| read(&without_lone_surrogates(raw)?))
 }
 
 /// The JSON with every `\u` escape of half a surrogate pair replaced; `None` if there is none.
