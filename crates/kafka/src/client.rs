@@ -8,6 +8,9 @@ use std::{fs::File, path::PathBuf};
 /// Options of a client for `cluster`. Reaches nobody.
 pub fn client(cluster: &KafkaCluster) -> Result<ClientConfig, ConfigError> {
     cluster.check()?;
+    // Before librdkafka does it: OpenSSL then does not clean up when the process ends, under the feet of clients that are still
+    // being dropped elsewhere (OPENSSL_INIT_NO_ATEXIT of OPENSSL_init_crypto(3)).
+    openssl_sys::init();
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", &cluster.bootstrap_servers)

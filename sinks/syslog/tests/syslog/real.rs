@@ -23,6 +23,9 @@ use tempfile::TempDir;
 /// Where `run` has unpacked the servers: `rsyslog/` and `syslog-ng/`, each the root of a file system.
 const SERVERS: &str = "HEADWATER_SYSLOG_SERVERS";
 
+/// Where a server writes what it has parsed, a line a message.
+const PARSED: &str = "parsed.ndjson";
+
 /// Longest wait for a server to start, or to have written what it got.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -78,9 +81,13 @@ impl Server {
             entries.filter(|path| path.to_string_lossy().ends_with("-linux-gnu")).collect::<Vec<_>>()
         });
         let libraries: Vec<PathBuf> = libraries.chain(multiarch).collect();
-        // What a killed server has left behind.
+        // What a killed server has left behind, and the message that it was writing: its next life would end that line.
         for file in ["pid", "stream.sock", "datagram.sock"] {
             let _ = fs::remove_file(self.path(file));
+        }
+        if let Ok(written) = fs::read(self.path(PARSED)) {
+            let whole = written.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            fs::write(self.path(PARSED), &written[..whole]).unwrap();
         }
         let mut command = match self.name {
             "rsyslog" => {
@@ -133,7 +140,7 @@ impl Server {
         let mut quiet = Instant::now();
         let mut seen = 0;
         loop {
-            let text = fs::read_to_string(self.path("parsed.ndjson")).unwrap_or_default();
+            let text = fs::read_to_string(self.path(PARSED)).unwrap_or_default();
             let lines: Vec<&str> = text.split_inclusive('\n').filter(|line| line.ends_with('\n')).collect();
             if lines.len() != seen {
                 (seen, quiet) = (lines.len(), Instant::now());
