@@ -165,7 +165,7 @@ fn columns(args: &QueryArgs) -> Result<Vec<Column>, Failure> {
         if name == "time" {
             return Ok((name.to_owned(), None));
         }
-        let path = headwater_sink_kit::path(name)
+        let path = headwater_contracts::path(name)
             .ok_or_else(|| Failure::usage(format!("--columns: `{name}` is not a path such as `action` or `a[0].b`")))?;
         Ok((name.to_owned(), Some(path)))
     };

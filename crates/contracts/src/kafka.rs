@@ -71,6 +71,7 @@ impl KafkaCluster {
                 return Err(ConfigError::new("bootstrap_servers", problem));
             }
         }
+        self.tls.as_ref().map_or(Ok(()), Tls::check)?;
         self.sasl.as_ref().map_or(Ok(()), Sasl::check)
     }
 

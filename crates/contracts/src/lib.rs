@@ -22,12 +22,14 @@ mod ocsf_version;
 mod options;
 mod outbox;
 mod own_query;
+mod path;
 mod plugin;
 mod request;
 mod secret;
 mod sink;
 mod source;
 mod telemetry;
+mod tls;
 mod transform;
 
 pub use batch::{Batch, Outcome, Tally};
@@ -41,16 +43,18 @@ pub use kafka::{KafkaCluster, Mechanism, Sasl};
 pub use login::{Login, LoginBody, LoginField};
 pub use ocsf_version::OcsfVersion;
 pub use options::{
-    BatchOptions, ByteSize, OnReject, Period, RateLimit, Rescan, Retry, SinkOptions, SourceOptions, StartAt, Tls,
+    BatchOptions, ByteSize, OnReject, Period, RateLimit, Rescan, Retry, SinkOptions, SourceOptions, StartAt,
 };
 pub use outbox::{Outbox, Outgoing};
 pub use own_query::{Echo, OwnQueryPolicy, OwnRequest, OwnRequests};
+pub use path::path;
 pub use plugin::{Auth, BuiltSource, Cadence, ConfigError, SinkConfig, SourceConfig};
 pub use request::{Method, PageEnd, Rejection, Request};
 pub use secret::Secret;
 pub use sink::{Delivery, Encode, Rejected, Sink, SinkError};
 pub use source::{Gap, Next, Plan, Record, Scan, Source, StreamView, Unreadable};
 pub use telemetry::{Telemetry, TelemetryProtocol};
+pub use tls::{Pem, Tls};
 pub use transform::{Emit, Port, Transform};
 
 /// An instant, UTC. The ledger keeps milliseconds of it.

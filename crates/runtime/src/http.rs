@@ -8,7 +8,7 @@ use bytes::Bytes;
 use headwater_contracts::{Auth, ConfigError, Login, LoginBody, Method, Request, SourceOptions, Timestamp, Tls};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{self, HeaderMap, HeaderValue};
-use std::{fmt::Write as _, fs, sync::Arc, time::Duration};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 use thiserror::Error;
 use url::Url;
 
@@ -227,30 +227,18 @@ impl Answer {
 }
 
 fn with_tls(mut builder: reqwest::ClientBuilder, tls: &Tls) -> Result<reqwest::ClientBuilder, ConfigError> {
-    let read = |field: &str, path: &std::path::Path| {
-        fs::read(path)
-            .map_err(|e| ConfigError::new(format!("tls.{field}"), format!("cannot read `{}`: {e}", path.display())))
-    };
-    if let Some(path) = &tls.ca_file {
-        let authorities = reqwest::Certificate::from_pem_bundle(&read("ca_file", path)?)
-            .ok()
-            .filter(|authorities| !authorities.is_empty())
-            .ok_or_else(|| ConfigError::new("tls.ca_file", format!("`{}` holds no PEM certificate", path.display())))?;
+    if let Some(pem) = tls.authorities()? {
+        let authorities = reqwest::Certificate::from_pem_bundle(&pem).unwrap_or_default();
+        if authorities.is_empty() {
+            return Err(tls.no_authority());
+        }
         builder = builder.tls_certs_merge(authorities);
     }
-    match (&tls.cert_file, &tls.key_file) {
-        (Some(cert), Some(key)) => {
-            let mut pem = read("key_file", key)?;
-            pem.push(b'\n');
-            pem.extend(read("cert_file", cert)?);
-            let identity = reqwest::Identity::from_pem(&pem).map_err(|e| {
-                ConfigError::new("tls.cert_file", format!("no usable client certificate and key: {}", causes(&e)))
-            })?;
-            builder = builder.identity(identity);
-        }
-        (None, None) => {}
-        (Some(_), None) => return Err(ConfigError::new("tls.cert_file", "a client certificate needs its `key_file`")),
-        (None, Some(_)) => return Err(ConfigError::new("tls.key_file", "a client key needs its `cert_file`")),
+    if let Some((cert, mut key)) = tls.identity()? {
+        key.push(b'\n');
+        key.extend(cert);
+        let identity = reqwest::Identity::from_pem(&key).map_err(|error| Tls::no_identity(causes(&error)))?;
+        builder = builder.identity(identity);
     }
     if tls.verify == Some(false) {
         tracing::warn!(

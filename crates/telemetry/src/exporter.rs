@@ -4,7 +4,7 @@ use headwater_contracts::{ConfigError, Telemetry as Options, TelemetryProtocol, 
 use opentelemetry_otlp::{
     ExporterBuildError, MetricExporter, SpanExporter, WithExportConfig, WithHttpConfig, WithTonicConfig,
 };
-use std::{collections::HashMap, fs, path::Path, str::FromStr};
+use std::{collections::HashMap, str::FromStr};
 use tonic::{
     metadata::{MetadataKey, MetadataMap, MetadataValue},
     transport::{Certificate, ClientTlsConfig, Identity},
@@ -127,10 +127,10 @@ fn grpc_tls(options: &Options) -> Result<Option<ClientTlsConfig>, ConfigError> {
     }
     let mut config = ClientTlsConfig::new().with_native_roots();
     if let Some(tls) = &options.tls {
-        if let Some(path) = &tls.ca_file {
-            config = config.ca_certificate(Certificate::from_pem(read("ca_file", path)?));
+        if let Some(pem) = tls.authorities()? {
+            config = config.ca_certificate(Certificate::from_pem(pem));
         }
-        if let Some((cert, key)) = identity(tls)? {
+        if let Some((cert, key)) = tls.identity()? {
             config = config.identity(Identity::from_pem(cert, key));
         }
     }
@@ -142,41 +142,18 @@ fn http_client(options: &Options) -> Result<reqwest::blocking::Client, ConfigErr
         .timeout(options.timeout.to_std())
         .redirect(reqwest::redirect::Policy::none());
     if let Some(tls) = &options.tls {
-        if let Some(path) = &tls.ca_file {
-            let none = || ConfigError::new("tls.ca_file", format!("`{}` holds no PEM certificate", path.display()));
-            let authorities = reqwest::Certificate::from_pem_bundle(&read("ca_file", path)?).map_err(|_| none())?;
+        if let Some(pem) = tls.authorities()? {
+            let authorities = reqwest::Certificate::from_pem_bundle(&pem).unwrap_or_default();
             if authorities.is_empty() {
-                return Err(none());
+                return Err(tls.no_authority());
             }
             builder = builder.tls_certs_merge(authorities);
         }
-        if let Some((cert, mut key)) = identity(tls)? {
+        if let Some((cert, mut key)) = tls.identity()? {
             key.push(b'\n');
             key.extend(cert);
-            let identity = reqwest::Identity::from_pem(&key).map_err(|error| {
-                ConfigError::new("tls.cert_file", format!("no usable client certificate and key: {error}"))
-            })?;
-            builder = builder.identity(identity);
+            builder = builder.identity(reqwest::Identity::from_pem(&key).map_err(Tls::no_identity)?);
         }
     }
     builder.build().map_err(|error| ConfigError::new("tls", error.to_string()))
-}
-
-/// PEM.
-type Pem = Vec<u8>;
-
-/// The client certificate chain and its key.
-fn identity(tls: &Tls) -> Result<Option<(Pem, Pem)>, ConfigError> {
-    match (&tls.cert_file, &tls.key_file) {
-        (Some(cert), Some(key)) => Ok(Some((read("cert_file", cert)?, read("key_file", key)?))),
-        (None, None) => Ok(None),
-        (Some(_), None) => Err(ConfigError::new("tls.cert_file", "a client certificate needs its `key_file`")),
-        (None, Some(_)) => Err(ConfigError::new("tls.key_file", "a client key needs its `cert_file`")),
-    }
-}
-
-fn read(option: &str, path: &Path) -> Result<Pem, ConfigError> {
-    fs::read(path).map_err(|error| {
-        ConfigError::new(format!("tls.{option}"), format!("cannot read `{}`: {error}", path.display()))
-    })
 }

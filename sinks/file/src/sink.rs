@@ -85,7 +85,7 @@ impl FileConfig {
             }
             Encoding::Csv => {
                 let paths = self.columns.iter().enumerate().map(|(i, column)| {
-                    headwater_sink_kit::path(column).ok_or_else(|| {
+                    headwater_contracts::path(column).ok_or_else(|| {
                         let field = format!("columns.{i}");
                         ConfigError::new(field, format!("`{column}` is not a path such as `metadata.uid` or `a[0].b`"))
                     })

@@ -44,7 +44,7 @@ impl Registry {
             client = client.no_proxy();
         }
         if options.url.scheme() == "https" {
-            client = client.tls_backend_preconfigured(Trust::new(&options.tls)?.client_config()?);
+            client = client.tls_backend_preconfigured(Trust::new(&options.tls)?.client_config(&["http/1.1"])?);
         }
         let url = options.url.as_str().trim_end_matches('/').to_owned();
         let mut settings = SrSettings::new_builder(url.clone());

@@ -95,7 +95,7 @@ fn part(inside: &str) -> Result<Part, String> {
             )),
         };
     }
-    match crate::path(inside) {
+    match headwater_contracts::path(inside) {
         Some(path) if !inside.is_empty() => Ok(Part::Field { written: inside.to_owned(), path }),
         _ => Err(format!("`{inside}` is not a path such as `metadata.uid` or `resources[0].name`")),
     }

@@ -49,7 +49,7 @@ impl Http {
             builder = builder.no_proxy();
         }
         if let Some(trust) = trust {
-            builder = builder.tls_backend_preconfigured(trust.client_config()?);
+            builder = builder.tls_backend_preconfigured(trust.client_config(&["http/1.1"])?);
         }
         let client = builder.build().map_err(|error| ConfigError::new("tls", causes(&error)))?;
         let mut url = endpoint.clone();

@@ -4,7 +4,6 @@ use super::{Lookup, Question};
 use maxminddb::Reader;
 use std::net::IpAddr;
 use std::path::Path;
-use vrl::path::parse_value_path;
 use vrl::value::{ObjectMap, Value};
 
 pub(super) struct MmdbTable(Reader<Vec<u8>>);
@@ -36,7 +35,7 @@ impl MmdbTable {
 /// The parts of `record` at the paths selected, for example `country.iso_code`, at the same paths.
 fn selected(record: &Value, paths: &[String]) -> ObjectMap {
     let mut part = Value::Object(ObjectMap::new());
-    for path in paths.iter().filter_map(|path| parse_value_path(path).ok()) {
+    for path in paths.iter().filter_map(|text| headwater_contracts::path(text)) {
         if let Some(value) = record.get(&path) {
             part.insert(&path, value.clone());
         }

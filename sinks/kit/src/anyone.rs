@@ -9,7 +9,7 @@ use rustls::{
 use std::sync::Arc;
 
 /// A verifier that takes any certificate, as long as its owner has signed the handshake.
-pub fn believe_anyone(provider: Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
+pub(crate) fn believe_anyone(provider: Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
     Arc::new(Anyone(provider))
 }
 

@@ -5,7 +5,7 @@ use vrl::path::{OwnedValuePath, parse_value_path};
 /// Digits of an index: no array is longer, and the parser counts on without end.
 const DIGITS: usize = 9;
 
-/// Reads a path such as `metadata.uid` or `resources[0].name`; `None` if it is none.
+/// Reads the path of a value in an event, such as `metadata.uid` or `resources[0].name`; `None` if it is none.
 pub fn path(text: &str) -> Option<OwnedValuePath> {
     let digits = |rest: &str| rest.trim_start_matches('-').bytes().take_while(u8::is_ascii_digit).count();
     if text.split('[').skip(1).any(|rest| digits(rest) > DIGITS) {
