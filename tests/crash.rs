@@ -181,12 +181,31 @@ fn kill_behind_file(provider: Provider, seed: u64) {
         headwater.child.wait().unwrap();
     }
     let (_, cut) = victim.finish();
+    counts_are_right(victim.dir.path());
     let mut delivered = Delivered::new();
     let written = fs::read(victim.dir.path().join("events.ndjson")).unwrap();
     assert!(written.ends_with(b"\n"), "no half line is left");
     count(&mut delivered, &written);
     compare(provider, "file", &victim.simulator, cut, delivered, kills());
     drop(victim.runtime);
+}
+
+/// What a covered range says it holds is what the ledger holds of it, whoever delivered it and died.
+fn counts_are_right(dir: &std::path::Path) {
+    let exported = support::command(dir, &["ledger", "export"]).output().unwrap();
+    assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
+    let lines =
+        || exported.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap());
+    for row in lines().filter(|line| line.get("coverage").is_some()) {
+        for range in row["coverage"].as_array().unwrap() {
+            // Times are written alike, so that their texts compare as they do.
+            let inside = |time: &str| range["from"].as_str().unwrap() <= time && time < range["to"].as_str().unwrap();
+            let of_stream =
+                |line: &serde_json::Value| line.get("identity").is_some() && line["stream"] == row["stream"];
+            let held = lines().filter(of_stream).filter(|line| line["time"].as_str().is_some_and(inside)).count();
+            assert_eq!(range["events"], held, "{range}");
+        }
+    }
 }
 
 #[test]

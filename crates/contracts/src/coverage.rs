@@ -30,7 +30,7 @@ pub struct Covered {
     /// The range.
     pub span: Span,
     /// Distinct events of this range that have been taken responsibility for (delivered, dropped by rule or
-    /// dead-lettered) by the scans that built it.
+    /// dead-lettered), whichever scan found them, complete or not.
     pub events: u64,
 }
 
@@ -40,8 +40,8 @@ pub struct Covered {
 pub struct Coverage(Vec<Covered>);
 
 impl Coverage {
-    /// Adds a range that a complete scan has read, in which it settled `events` events that no scan had before.
-    /// Ranges that touch or overlap become one, with the sum of their counts.
+    /// Adds a range that a complete scan has read; `events` are those of its [gaps](Self::gaps). Ranges that touch or
+    /// overlap become one, with the sum of their counts.
     pub fn add(&mut self, span: Span, events: u64) {
         if span.is_empty() {
             return;
@@ -53,6 +53,14 @@ impl Coverage {
             events: sum.events + c.events,
         });
         self.0.splice(start..end, [merged]);
+    }
+
+    /// Counts an event of this time, if it lies in a covered range.
+    pub fn count(&mut self, ms: i64) {
+        let next = self.0.partition_point(|c| c.span.to <= ms);
+        if let Some(covered) = self.0.get_mut(next).filter(|c| c.span.from <= ms) {
+            covered.events += 1;
+        }
     }
 
     /// Whether the instant lies in a covered range.

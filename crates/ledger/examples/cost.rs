@@ -106,7 +106,7 @@ fn step(ledger: &FileLedger, stream: &StreamKey, from: u64, horizon: u64) -> Res
         &Commit {
             settled,
             state: Some(serde_json::json!({ "after": from })),
-            covered: Some((span, PER_COMMIT)),
+            covered: Some(span),
             forget_before,
             tally: Tally { read, delivered, suppressed, ..Tally::default() },
             ..Commit::default()

@@ -135,7 +135,7 @@ mod tests {
     fn kept() -> (Arc<MemoryLedger>, StreamKey) {
         let (kept, key) = (MemoryLedger::new(), StreamKey { source: "s".into(), stream: "t".into() });
         kept.load(&key, at(1)).unwrap();
-        let covered = Some((Span::new(at(1), at(100)), 2));
+        let covered = Some(Span::new(at(1), at(100)));
         let state = Some(serde_json::json!("far"));
         kept.commit(&key, &Commit { settled: vec![filed(10), filed(20)], covered, state, ..Commit::default() })
             .unwrap();

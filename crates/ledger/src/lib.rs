@@ -74,8 +74,8 @@ pub struct Commit {
     pub consumed: Vec<String>,
     /// The plugin's new state, if it changed.
     pub state: Option<Value>,
-    /// A range that a complete scan has read, with the number of events newly settled in it.
-    pub covered: Option<(Span, u64)>,
+    /// A range that a complete scan has read. The store counts the events settled in it, now and before.
+    pub covered: Option<Span>,
     /// Forget identities of events older than this. The store may take its time over it: until it has, they stay
     /// known, which is true. What was never settled is never known.
     pub forget_before: Option<Timestamp>,

@@ -1,6 +1,6 @@
 //! A ledger that forgets when it is dropped.
 
-use crate::record::Row;
+use crate::record::{Row, lies_in};
 use crate::{Commit, Commits, Filed, Ledger, LedgerError, Stage, StreamKey, StreamRecord};
 use headwater_contracts::{Outbox, OwnRequest, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -95,7 +95,12 @@ impl Ledger for MemoryLedger {
 impl Commits for MemoryLedger {
     fn commit(&self, stream: &StreamKey, commit: &Commit) -> Result<(), LedgerError> {
         self.write(stream, |kept| {
-            kept.settled.extend(&commit.settled);
+            let fresh: Vec<Filed> =
+                commit.settled.iter().filter(|filed| kept.settled.insert(**filed)).copied().collect();
+            let gaps = kept.row.newly_covered(commit);
+            let in_gaps = |filed: &&Filed| gaps.iter().any(|gap| lies_in(filed, *gap));
+            let found = if gaps.is_empty() { 0 } else { kept.settled.iter().filter(in_gaps).count() as u64 };
+            kept.row.apply(commit, &fresh, found);
             for id in &commit.consumed {
                 kept.own_requests.remove(id);
             }
@@ -108,7 +113,6 @@ impl Commits for MemoryLedger {
                 kept.calls.retain(|(sent, _)| *sent >= before);
                 kept.own_requests.retain(|_, request| crate::record::to_ms(request.sent) >= before);
             }
-            kept.row.apply(commit);
             kept.row.identities = kept.settled.len() as u64;
         })
     }

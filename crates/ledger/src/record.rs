@@ -1,8 +1,8 @@
 //! The row of a stream: everything the ledger knows of it but identities and requests. Its JSON is a file format.
 
-use crate::{Commit, StreamRecord};
+use crate::{Commit, Filed, StreamRecord};
 use chrono::SubsecRound;
-use headwater_contracts::{Coverage, OwnRequest, Tally, Timestamp};
+use headwater_contracts::{Coverage, OwnRequest, Span, Tally, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -43,10 +43,19 @@ impl Row {
         }
     }
 
-    /// Takes over what a commit says about the stream itself.
-    pub(crate) fn apply(&mut self, commit: &Commit) {
-        if let Some((span, events)) = commit.covered {
-            self.coverage.add(span, events);
+    /// The ranges that a commit covers and none has covered before.
+    pub(crate) fn newly_covered(&self, commit: &Commit) -> Vec<Span> {
+        commit.covered.map_or_else(Vec::new, |span| self.coverage.gaps(span))
+    }
+
+    /// Takes over what a commit says about the stream itself. `fresh`: of its events, those that had not been settled;
+    /// `found`: identities kept, these included, in the [newly covered](Self::newly_covered) ranges. Not what this scan
+    /// has settled: what an interrupted one had, it found known.
+    pub(crate) fn apply(&mut self, commit: &Commit, fresh: &[Filed], found: u64) {
+        // Time 0 says "no time", so it is in no range.
+        fresh.iter().filter(|filed| filed.time != 0).for_each(|filed| self.coverage.count(filed.time));
+        if let Some(span) = commit.covered {
+            self.coverage.add(span, found);
         }
         if let Some(state) = &commit.state {
             self.state = Some(state.clone());
@@ -69,6 +78,11 @@ impl Row {
             tally: self.tally.into(),
         }
     }
+}
+
+/// Whether an event is filed in a range.
+pub(crate) fn lies_in(filed: &Filed, span: Span) -> bool {
+    filed.time != 0 && span.from <= filed.time && filed.time < span.to
 }
 
 /// The ledger keeps milliseconds; what it answers first is what it answers after a restart.

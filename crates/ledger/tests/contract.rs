@@ -58,18 +58,45 @@ fn a_commit_adds_up_and_an_absent_state_leaves_the_old_one() {
                 &stream("a"),
                 &Commit {
                     state: Some(json!({"page": 1})),
-                    covered: Some((span(0, 10), 2)),
+                    settled: vec![filed(3, 1), filed(12, 2)],
+                    covered: Some(span(0, 10)),
                     tally: tally.clone(),
                     ..Commit::default()
                 },
             )
             .unwrap();
-        ledger.commit(&stream("a"), &Commit { covered: Some((span(10, 20), 2)), tally, ..Commit::default() }).unwrap();
+        ledger.commit(&stream("a"), &Commit { covered: Some(span(10, 20)), tally, ..Commit::default() }).unwrap();
         let record = ledger.load(&stream("a"), at(0)).unwrap();
         assert_eq!(record.state, Some(json!({"page": 1})));
-        assert_eq!(record.coverage.ranges(), [Covered { span: span(0, 20), events: 4 }]);
+        assert_eq!(record.coverage.ranges(), [Covered { span: span(0, 20), events: 2 }]);
         assert_eq!((record.tally.read, record.tally.dropped["rule"]), (6, 2));
         assert!(record.tally.balances());
+    });
+}
+
+#[test]
+fn a_covered_range_counts_its_events_whichever_scan_settled_them() {
+    each(|ledger| {
+        ledger.load(&stream("a"), at(0)).unwrap();
+        let span = |from, to| Span { from, to };
+        let commit = |commit: Commit| ledger.commit(&stream("a"), &commit).unwrap();
+        let events = || {
+            let ranges = ledger.load(&stream("a"), at(0)).unwrap().coverage;
+            ranges.ranges().iter().map(|range| range.events).collect::<Vec<_>>()
+        };
+        // A scan settles some, one of them beyond what will be covered, one without a time, and dies.
+        commit(Commit { settled: vec![filed(1, 1), filed(9, 2), filed(10, 3), filed(0, 4)], ..Commit::default() });
+        // The next one settles the rest, one again, and is complete.
+        commit(Commit { settled: vec![filed(5, 5), filed(9, 2)], ..Commit::default() });
+        commit(Commit { covered: Some(span(0, 10)), ..Commit::default() });
+        assert_eq!(events(), [3]);
+        // Covered again, nothing is counted again; what appears late is.
+        commit(Commit { settled: vec![filed(2, 6)], covered: Some(span(0, 10)), ..Commit::default() });
+        assert_eq!(events(), [4]);
+        // What was read ahead counts where it lies, also if it is forgotten by then.
+        let forget_before = Some(at(10));
+        commit(Commit { covered: Some(span(5, 20)), forget_before, ..Commit::default() });
+        assert_eq!(events(), [5]);
     });
 }
 

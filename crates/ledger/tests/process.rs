@@ -67,7 +67,7 @@ fn child_commits_until_killed() {
         let commit = Commit {
             settled,
             state: Some(json!({ "next": number + 1 })),
-            covered: Some((span, EVENTS)),
+            covered: Some(span),
             tally: Tally { read: EVENTS, delivered: EVENTS, ..Tally::default() },
             ..Commit::default()
         };

@@ -8,6 +8,7 @@ mod retention;
 mod sort;
 
 pub(crate) use import::ImportJob;
+pub(crate) use retention::retention_left;
 
 use crate::{
     backoff::Backoff,
@@ -286,14 +287,14 @@ impl Driver {
 
     /// Everything of a scan has been read: waits until it is settled, checks the books, marks the range.
     async fn complete(&self, span: Span, state: Option<Value>, reading: &mut Reading) -> Result<(), Halt> {
-        let newly = self.balance(reading).await?;
+        self.balance(reading).await?;
         reading.first = false;
         let now = self.server_now();
         let forget_requests_before = now - self.source.echo_window().max(self.source.budget_window());
         reading.sent.forget_before(forget_requests_before);
         let step = Commit {
             state,
-            covered: (!span.is_empty()).then_some((span, newly)),
+            covered: (!span.is_empty()).then_some(span),
             forget_before: Some(self.source.horizon(now)),
             forget_requests_before: Some(forget_requests_before),
             ..Commit::default()
@@ -301,9 +302,8 @@ impl Driver {
         self.with_ledger(move |ledger, key| ledger.commit(key, &step)).await
     }
 
-    /// Waits until everything that was read is settled, and checks the books since the last balance. Returns the number of
-    /// events newly settled.
-    async fn balance(&self, reading: &mut Reading) -> Result<u64, Halt> {
+    /// Waits until everything that was read is settled, and checks the books since the last balance.
+    async fn balance(&self, reading: &mut Reading) -> Result<(), Halt> {
         self.hand_over(reading).await?;
         let settled = self.lane.drain().await?;
         let newly = settled - reading.settled_before;
@@ -316,7 +316,7 @@ impl Driver {
         }
         reading.settled_before = settled;
         reading.tally = Tally::default();
-        Ok(newly)
+        Ok(())
     }
 
     async fn back_off(&self, error: &ReadError, reading: &mut Reading) -> Result<(), Halt> {

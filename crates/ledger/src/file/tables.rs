@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::journal::Entry;
 use crate::record::Row;
 use crate::{Commit, Filed, StreamKey, StreamRecord};
-use headwater_contracts::{Identity, Timestamp};
+use headwater_contracts::{Identity, Span, Timestamp};
 use redb::{
     Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction,
 };
@@ -280,8 +280,7 @@ pub(crate) fn commit(
         if *number == Some(row.commits) {
             return Ok(());
         }
-        row.apply(commit);
-        *number = Some(row.commits);
+        *number = Some(row.commits + 1);
         settle(&write, &mut row, commit)?;
         forget(&write, &row, commit)?;
         put(stream, &mut streams, &row)?;
@@ -289,23 +288,46 @@ pub(crate) fn commit(
     Ok(write.commit()?)
 }
 
-/// Identities in, outlived ones out.
+/// How many identities of the stream of this number are filed in a range. Time 0 says "no time", so it is in none.
+fn kept(table: &impl ReadableTable<&'static [u8; 28], ()>, number: u32, span: Span) -> Result<u64, Failure> {
+    let mut kept = 0;
+    for (from, to) in [(span.from, span.to.min(0)), (span.from.max(1), span.to)] {
+        if from < to {
+            let (from, to) = (key(number, from, [0; 16]), key(number, to, [0; 16]));
+            for entry in table.range::<&[u8; 28]>(&from..&to)? {
+                entry?;
+                kept += 1;
+            }
+        }
+    }
+    Ok(kept)
+}
+
+/// Identities in, what is covered counted, outlived identities out.
 fn settle(write: &WriteTransaction, row: &mut Row, commit: &Commit) -> Result<(), Failure> {
-    if commit.settled.is_empty() && commit.forget_before.is_none() {
+    if commit.settled.is_empty() && commit.covered.is_none() && commit.forget_before.is_none() {
+        row.apply(commit, &[], 0);
         return Ok(());
     }
     let mut table = write.open_table(IDENTITIES)?;
     // In key order neighbours share pages, and each page is copied once.
-    let mut keys: Vec<_> = commit.settled.iter().map(|filed| key(row.number, filed.time, filed.identity.0)).collect();
-    keys.sort_unstable();
-    for key in &keys {
-        if table.insert(key, ())?.is_none() {
+    let mut settled = commit.settled.clone();
+    settled.sort_unstable();
+    let mut fresh = Vec::new();
+    for filed in &settled {
+        if table.insert(&key(row.number, filed.time, filed.identity.0), ())?.is_none() {
             row.identities += 1;
+            fresh.push(*filed);
         }
     }
+    let mut found = 0;
+    for gap in row.newly_covered(commit) {
+        found += kept(&table, row.number, gap)?;
+    }
+    row.apply(commit, &fresh, found);
     if let Some(before) = commit.forget_before {
         let before = before.timestamp_millis();
-        let budget = FORGET_BASE.saturating_add(keys.len().saturating_mul(FORGET_FACTOR));
+        let budget = FORGET_BASE.saturating_add(settled.len().saturating_mul(FORGET_FACTOR));
         // Time 0 says "no time", so it is never too old.
         let mut gone = 0;
         for (from, to) in [(i64::MIN, before.min(0)), (1, before)] {

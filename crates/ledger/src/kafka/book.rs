@@ -10,7 +10,7 @@
 //!
 //! No value: forgotten. A later record of a key takes the place of an earlier one, so that compaction loses nothing.
 
-use crate::{Commit, Filed, StreamKey, StreamRecord, record::Row, record::to_ms};
+use crate::{Commit, Filed, StreamKey, StreamRecord, record::Row, record::lies_in, record::to_ms};
 use headwater_contracts::{Identity, OwnRequest, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -195,16 +195,17 @@ impl Book {
             .collect();
         let mut seen = HashSet::new();
         let fresh = commit.settled.iter().filter(|filed| !self.knows(filed) && seen.insert(**filed));
-        let mut fresh = fresh.copied().peekable();
-        if fresh.peek().is_some() {
+        let fresh: Vec<Filed> = fresh.copied().collect();
+        let mut left = fresh.iter().copied().peekable();
+        if left.peek().is_some() {
             let (mut number, mut page) = match self.pages.last_key_value() {
                 Some((number, page)) if page.len() < PAGE && !gone.contains(number) => (*number, page.clone()),
                 Some((number, _)) => (number + 1, Vec::new()),
                 None => (0, Vec::new()),
             };
-            while fresh.peek().is_some() {
+            while left.peek().is_some() {
                 let before = page.len();
-                page.extend(fresh.by_ref().take(PAGE - before));
+                page.extend(left.by_ref().take(PAGE - before));
                 kept += (page.len() - before) as u64;
                 let value = Some(pack(&page));
                 entries.push(Entry { stream: stream.clone(), part: Part::Identities(number), value });
@@ -225,7 +226,11 @@ impl Book {
                 }
             }
         }
-        row.apply(commit);
+        let gaps = row.newly_covered(commit);
+        let in_gaps = |filed: &&Filed| gaps.iter().any(|gap| lies_in(filed, *gap));
+        // Polls cover what is new; a look at all identities is cheap beside the transaction.
+        let found = if gaps.is_empty() { 0 } else { self.settled.iter().chain(&fresh).filter(in_gaps).count() as u64 };
+        row.apply(commit, &fresh, found);
         row.identities = kept;
         entries.push(Entry::json(stream, Part::Row, &row)?);
         Ok(entries)
@@ -260,6 +265,7 @@ fn unpack(packed: &[u8]) -> Result<Vec<Filed>, String> {
 mod tests {
     use super::*;
     use crate::{Commits, Ledger, MemoryLedger};
+    use headwater_contracts::Span;
     use proptest::prelude::*;
 
     fn stream() -> StreamKey {
@@ -290,8 +296,12 @@ mod tests {
         let settled =
             prop::collection::vec((0..400i64, 0..60u64).prop_map(|(time, number)| filed(time, number)), 0..900);
         let consumed = prop::collection::vec((0..9u8).prop_map(|id| id.to_string()), 0..3);
-        let commit = (settled, consumed, prop::option::of(0..400i64)).prop_map(|(settled, consumed, before)| {
-            Step::Commit(Commit { settled, consumed, forget_requests_before: before.map(at), ..Commit::default() })
+        let covered =
+            prop::option::of((0..400i64, 0..90i64).prop_map(|(from, length)| Span { from, to: from + length }));
+        let before = prop::option::of(0..400i64);
+        let commit = (settled, consumed, covered, before).prop_map(|(settled, consumed, covered, before)| {
+            let forget_requests_before = before.map(at);
+            Step::Commit(Commit { settled, consumed, covered, forget_requests_before, ..Commit::default() })
         });
         prop_oneof![(0..9u8, 0..400i64).prop_map(|(number, sent)| Step::Request(number, sent)), commit]
     }

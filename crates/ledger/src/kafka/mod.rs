@@ -157,14 +157,24 @@ impl KafkaLedger {
     /// Fences whoever had the partition before, and reads what they committed.
     fn take_over(&self, partition: i32, slot: &Slot) -> Result<Shard, LedgerError> {
         let shard = Shard::take_over(&self.place.cluster, &self.place.topic, partition, slot.books.clone())?;
-        if let Some(stray) = slot.books().keys().find(|stream| self.partition(stream) != partition) {
-            return Err(self.cluster_error(format!(
-                "stream `{}` of `{}` is kept in partition {partition}, where it would not be looked for: the topic has been \
-                 given more partitions. Use a new topic, or make one anew with as many as there were",
-                stray.stream, stray.source
-            )));
-        }
-        Ok(shard)
+        let stray = slot.books().keys().find(|stream| self.partition(stream) != partition).cloned();
+        stray.map_or(Ok(shard), |stray| Err(self.strayed(&stray)))
+    }
+
+    /// Fails if a stream that has no beginning where it belongs has one elsewhere.
+    fn begins_nowhere_else(&self, stream: &StreamKey) -> Result<(), LedgerError> {
+        let here = self.partition(stream);
+        let others: Vec<i32> = (0..self.partitions).filter(|partition| *partition != here).collect();
+        let books = shard::read(&self.place.cluster, &self.place.topic, &others, None)?;
+        if books.get(stream).is_some_and(book::Book::exists) { Err(self.strayed(stream)) } else { Ok(()) }
+    }
+
+    fn strayed(&self, stream: &StreamKey) -> LedgerError {
+        self.cluster_error(format!(
+            "stream `{}` of `{}` is kept in a partition where it is not looked for: the topic has been given more partitions \
+             (it has {}). Begin with a new topic, or make this one anew with as many as there were",
+            stream.stream, stream.source, self.partitions
+        ))
     }
 
     /// Where records wait that are to leave with its commits.
@@ -252,6 +262,7 @@ impl Ledger for KafkaLedger {
             if slot.books().get(stream).is_some_and(book::Book::exists) {
                 return Ok(());
             }
+            self.begins_nowhere_else(stream)?;
             let entry = Entry::beginning(stream, start).map_err(|reason| self.cluster_error(reason))?;
             shard.transact(None, &[], vec![entry])
         })?;

@@ -62,7 +62,7 @@ fn settles(name: &'static str, from: u64, to: u64) -> Step {
             settled: (from..to).map(filed).collect(),
             consumed: vec![format!("q{from}")],
             state: Some(json!({ "next": to })),
-            covered: Some((Span { from: start, to: end }, count)),
+            covered: Some(Span { from: start, to: end }),
             tally: Tally { read: count + 1, delivered: count, suppressed: 1, ..Tally::default() },
             ..Commit::default()
         }),
