@@ -2,8 +2,8 @@
 
 use crate::{Failure, consumers, imports, plugins};
 use headwater_config::{
-    DeadLetter, Diagnostic, Diagnostics, LoadOptions, Loaded, OnError, Pipeline, ProcessEnvironment, Table, TestEvent,
-    Transform as Spec, UnitTest, VrlText,
+    DeadLetter, Diagnostic, Diagnostics, LoadOptions, Loaded, OnError, Pipeline, ProcessEnvironment, SIMULATED, Table,
+    TestEvent, Transform as Spec, UnitTest, VrlText,
 };
 use headwater_contracts::{Clock, Transform};
 use headwater_runtime::{
@@ -15,7 +15,8 @@ use headwater_vrl::{
     Tables, TestCase, TestCondition, TestInput, TestOutput,
 };
 use std::{
-    collections::{BTreeMap, HashMap},
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet, HashMap},
     io,
     io::IsTerminal,
     path::{Path, PathBuf},
@@ -43,12 +44,14 @@ pub(crate) struct Assembled {
     pub(crate) transforms: Vec<TransformSpec>,
     /// Its unit tests, compiled.
     pub(crate) tests: Vec<TestCase>,
+    /// Variables and files that are not there, and that running it needs.
+    pub(crate) missing: BTreeSet<String>,
 }
 
 /// Loads and compiles; on any problem, all of them rendered.
 pub(crate) fn assemble(paths: &[PathBuf], purpose: Purpose) -> Result<Assembled, Failure> {
     let registry = plugins::registry();
-    let environment = ProcessEnvironment;
+    let environment = Environment::default();
     let options = LoadOptions {
         environment: &environment,
         // Whoever only looks needs no credentials.
@@ -83,12 +86,35 @@ pub(crate) fn assemble(paths: &[PathBuf], purpose: Purpose) -> Result<Assembled,
     if purpose != Purpose::Inspect {
         imports::look(&pipeline, &mut diagnostics);
     }
+    let missing = environment.missing.into_inner();
     if !diagnostics.is_empty() {
-        return Err(Failure::config(diagnostics.render(io::stderr().is_terminal())));
+        let rendered = diagnostics.render(io::stderr().is_terminal());
+        if missing.is_empty() || !rendered.contains(SIMULATED) {
+            return Err(Failure::config(rendered));
+        }
+        let names: Vec<&str> = missing.iter().map(String::as_str).collect();
+        let note = format!("note: not set here, so that a stand-in was looked at: {}", names.join(", "));
+        return Err(Failure::config(format!("{rendered}{note}\n")));
     }
     let order: HashMap<&str, usize> = pipeline.order.iter().enumerate().map(|(n, name)| (name.as_str(), n)).collect();
     transforms.sort_by_key(|transform| order.get(transform.name.as_str()).copied());
-    Ok(Assembled { pipeline, transforms, tests })
+    Ok(Assembled { pipeline, transforms, tests, missing })
+}
+
+/// That of this process, which keeps what it has been asked for in vain.
+#[derive(Default)]
+struct Environment {
+    missing: RefCell<BTreeSet<String>>,
+}
+
+impl headwater_config::Environment for Environment {
+    fn var(&self, name: &str) -> Option<String> {
+        ProcessEnvironment.var(name)
+    }
+
+    fn missing(&self, what: &str) {
+        self.missing.borrow_mut().insert(what.to_owned());
+    }
 }
 
 /// A compiler that knows the shipped functions and the pipeline's tables.

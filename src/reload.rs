@@ -64,10 +64,12 @@ impl Reload {
     fn load(&self) -> Result<Assembled, Failure> {
         let assembled = assemble(&self.paths, Purpose::Run)?;
         let now = fixed(&assembled.pipeline);
-        match self.fixed.iter().zip(&now).find(|(before, now)| before != now) {
-            Some(((section, _), _)) => Err(Failure::config(format!("changed: {section}; restart for that"))),
-            None => Ok(assembled),
+        let changed = self.fixed.iter().zip(&now).filter(|(before, now)| before != now);
+        let sections: Vec<_> = changed.map(|((section, _), _)| section.to_string()).collect();
+        if sections.is_empty() {
+            return Ok(assembled);
         }
+        Err(Failure::config(format!("changed: {}; restart for that", sections.join(", "))))
     }
 
     /// Returns when a file looks different; never without `--watch`.

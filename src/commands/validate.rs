@@ -2,13 +2,13 @@
 
 use crate::{
     Failure,
-    assemble::{Purpose, assemble},
+    assemble::{Assembled, Purpose, assemble},
 };
 use std::path::PathBuf;
 
 /// Checks a configuration without touching any endpoint, secret or destination.
 pub(crate) fn validate(config: &[PathBuf]) -> Result<(), Failure> {
-    let pipeline = assemble(config, Purpose::Validate)?.pipeline;
+    let Assembled { pipeline, missing, .. } = assemble(config, Purpose::Validate)?;
     let count = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
     super::remark(format_args!(
         "valid: {}, {}, {}, {}",
@@ -17,5 +17,9 @@ pub(crate) fn validate(config: &[PathBuf]) -> Result<(), Failure> {
         count(pipeline.sinks.len(), "sink"),
         count(pipeline.tests.len(), "test"),
     ));
+    if !missing.is_empty() {
+        let names: Vec<&str> = missing.iter().map(String::as_str).collect();
+        super::remark(format_args!("not set here, and needed to run: {}", names.join(", ")));
+    }
     Ok(())
 }

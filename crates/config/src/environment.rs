@@ -4,6 +4,9 @@
 pub trait Environment {
     /// The value of a variable, if it is set.
     fn var(&self, name: &str) -> Option<String>;
+
+    /// Hears of what is not there, a variable or the file of a secret, and is gone on without: it will be needed to run.
+    fn missing(&self, _what: &str) {}
 }
 
 /// The environment of this process. A variable that is not UTF-8 counts as not set.

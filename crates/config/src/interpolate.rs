@@ -87,6 +87,7 @@ fn scalar_text(scalar: &mut Scalar, span: &Span, options: &LoadOptions<'_>, diag
                         continue;
                     }
                     (None, _) if options.lenient => {
+                        options.environment.missing(name);
                         out.push_str(SIMULATED);
                         continue;
                     }

@@ -2,8 +2,14 @@
 
 const SENSITIVE: &[&str] = &["token", "password", "secret", "api_key", "passphrase", "private_key"];
 
-/// `line`, with the plain values of keys that hold credentials as asterisks: as many as there were characters, so that
-/// columns stay. References (`${X}`, `{ env: X }`) stay readable.
+/// A key that has one of these is likely to be meant for one of those.
+const ALIKE: &[&str] = &["tok", "pass", "pwd", "secr", "apikey", "cred"];
+
+/// Ends of keys that name where a credential is, and not the credential.
+const NAMES: &[&str] = &["_file", "_endpoint", "_url", "_id"];
+
+/// `line`, with the plain values of keys that hold credentials, or are misspelled so that they might, as asterisks: as many as there
+/// were characters, so that columns stay. The same for the user and password of a URL. References (`${X}`, `{ env: X }`) stay readable.
 pub(crate) fn masked(line: &str) -> String {
     let chars: Vec<char> = line.chars().collect();
     let mut out = chars.clone();
@@ -21,7 +27,19 @@ pub(crate) fn masked(line: &str) -> String {
         }
         at = end.max(at + 1);
     }
+    user_info(&chars, &mut out);
     out.into_iter().collect()
+}
+
+/// Hides what stands before the `@` of a URL's authority (RFC 3986 section 3.2).
+fn user_info(chars: &[char], out: &mut [char]) {
+    for start in (3..chars.len()).filter(|at| chars[at - 3..*at] == [':', '/', '/']) {
+        let ends = |c: &char| matches!(c, '/' | '?' | '#' | '"' | '\'') || c.is_whitespace();
+        let authority = chars[start..].iter().position(ends).map_or(chars.len(), |length| start + length);
+        if let Some(at) = chars[start..authority].iter().rposition(|c| *c == '@') {
+            out[start..start + at].fill('*');
+        }
+    }
 }
 
 /// Whether the key that ends here is one of a credential.
@@ -37,7 +55,12 @@ fn sensitive(before: &[char]) -> bool {
     let start = word.rfind(|c: char| !c.is_alphanumeric() && c != '_' && c != '-').map_or(0, |i| i + 1);
     // `rfind` gives the start of an ASCII or longer separator; step to the next boundary.
     let key = word.get(start..).unwrap_or(&word).to_ascii_lowercase().replace('-', "_");
-    SENSITIVE.iter().any(|name| key == *name || key.ends_with(&format!("_{name}")))
+    let is = |name: &&str| key == **name || key.ends_with(&format!("_{name}"));
+    let alike = |word: &str, name: &str| strsim::damerau_levenshtein(word, name) <= 2;
+    let might_be = |name: &&str| alike(&key, name) || key.split('_').any(|word| alike(word, name));
+    SENSITIVE.iter().any(is)
+        || !NAMES.iter().any(|end| key.ends_with(end))
+            && (ALIKE.iter().any(|part| key.contains(part)) || SENSITIVE.iter().any(might_be))
 }
 
 /// Bounds of the value that begins at `start`: inside its quotes, or up to what ends a plain scalar.
@@ -94,5 +117,14 @@ mod tests {
         check("token: [x]", "token: **]");
         check("token:", "token:");
         check("'password' : 'x", "'password' : '*");
+        // Misspelled.
+        check("tokn: abc, page_sise: 1", "tokn: ***, page_sise: 1");
+        for key in ["tokem", "toekn", "client_secrt", "apikey", "passwd", "api_kye", "user_pasword"] {
+            check(&format!("{key}: abc"), &format!("{key}: ***"));
+        }
+        check("token_endpoint: https://a/t, client_id: b", "token_endpoint: https://a/t, client_id: b");
+        check("topic: audit", "topic: audit");
+        check("endpoint: http://user:pa@ss@host/p@th", "endpoint: http://**********@host/p@th");
+        check("endpoint: 'https://host/p@th'", "endpoint: 'https://host/p@th'");
     }
 }

@@ -53,6 +53,13 @@ fn reference(node: &Node) -> Result<Reference<'_>, String> {
 pub(crate) fn resolve(node: &Node, options: &LoadOptions<'_>) -> Result<String, String> {
     let reference = reference(node)?;
     if !options.resolve_secrets {
+        match reference {
+            Reference::Env(name) if options.environment.var(name).is_none() => options.environment.missing(name),
+            Reference::File(path) if !node.span.file.resolve(Path::new(path)).exists() => {
+                options.environment.missing(path);
+            }
+            _ => {}
+        }
         return Ok(UNRESOLVED.to_owned());
     }
     let found = match reference {

@@ -43,6 +43,9 @@ impl Source for Nothing {
     fn plan(&self, _: &StreamView<'_>) -> Plan {
         Plan::default()
     }
+    fn requests_per_day(&self) -> u64 {
+        0
+    }
     fn retention(&self) -> chrono::TimeDelta {
         chrono::TimeDelta::days(90)
     }
