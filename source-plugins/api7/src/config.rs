@@ -198,8 +198,9 @@ impl SourceConfig for Api7Config {
             endpoint: self.endpoint,
             auth: Auth::Header { name: "x-api-key", prefix: "", secret: self.token },
             own_query_policy: self.own_queries,
-            // No limit is documented; this reads a busy month in minutes and never floods a control plane.
-            rate_limit: RateLimit { requests: 120, per: Period::minutes(1) },
+            // No limit is documented; this reads a busy month in minutes and never floods a control plane. A burst stays
+            // below a page: more records of own reads in one second than that would make it dense.
+            rate_limit: RateLimit { requests: 20, per: Period::seconds(10) },
             min_interval: Period::seconds(0),
             question_interval: Period::seconds(0),
         })

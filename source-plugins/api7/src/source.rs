@@ -7,7 +7,7 @@ use crate::{
     probe::{EventTypes, Probe},
     state::State,
     unit::Unit,
-    window::{Duty, Job, Window},
+    window::{DOUBT, Duty, Job, Window},
 };
 use chrono::TimeDelta;
 use headwater_contracts::{Cadence, Gap, Identity, Import, Plan, Request, Source, Span, StreamView, Timestamp};
@@ -204,7 +204,8 @@ impl Source for Api7 {
         // Nothing before `start` is wanted; nothing before `reach` is kept apart from what was delivered.
         let low = low.max(view.start).max(now - self.settings.reach());
         let due = match state.polled {
-            Some(polled) if !state.behind && !view.first && polled <= now => polled + pace.interval,
+            // From the end of the last window: however long reading takes, `--once` comes to an end.
+            Some(polled) if !state.behind && !view.first && polled <= now + DOUBT => polled + pace.interval,
             _ => now,
         };
         let mut wake = due.max(now);
@@ -219,7 +220,7 @@ impl Source for Api7 {
         }
         for rescan in &cadence.rescan {
             let done = state.rescanned(rescan);
-            let due = done.filter(|done| *done <= now).map_or(now, |done| done + pace.every(rescan));
+            let due = done.filter(|done| *done <= now + DOUBT).map_or(now, |done| done + pace.every(rescan));
             if due > now {
                 wake = wake.min(due);
                 continue;
@@ -238,6 +239,11 @@ impl Source for Api7 {
 
     fn import(&self, _stream: &str, state: Option<&Value>) -> Option<Box<dyn Import>> {
         Some(Box::new(Exported { settings: Arc::clone(&self.settings), owner: State::read(state).owner }))
+    }
+
+    fn requests_per_day(&self) -> u64 {
+        // The oldest entry, once.
+        self.settings.cadence.requests_per_day() + 1
     }
 
     fn retention(&self) -> TimeDelta {

@@ -16,7 +16,7 @@ pub(crate) struct State {
     pub(crate) watermark: Option<Timestamp>,
     /// How far the last window reached. Before the watermark while the server's clock is behind what it was.
     pub(crate) read_to: Option<Timestamp>,
-    /// The server's clock when the last window was planned.
+    /// The server's clock when the last window was complete.
     pub(crate) polled: Option<Timestamp>,
     /// The last window ended before the present: the next follows at once.
     pub(crate) behind: bool,

@@ -50,8 +50,8 @@ const TRIES: u64 = 60;
 /// After so many pages a window ends early, if it has got somewhere: progress that a crash does not undo.
 const LONG: u32 = 100;
 
-/// How far the server's clock may seem to go back from the plan to an answer: `Date` has whole seconds.
-const DOUBT: TimeDelta = TimeDelta::seconds(2);
+/// How far the server's clock may seem to go back from one look at it to the next: `Date` has whole seconds.
+pub(crate) const DOUBT: TimeDelta = TimeDelta::seconds(2);
 
 /// Most pieces that a window is divided into at once.
 const PIECES_MAX: i64 = 64;
@@ -140,6 +140,8 @@ pub(crate) struct Window {
     settings: Arc<Settings>,
     job: Job,
     shared: Arc<Mutex<Shared>>,
+    /// The server's clock at the last answer.
+    answered: Timestamp,
     /// Everything before this has been read.
     from: Timestamp,
     /// Where the question asked begins: after `from` while a page waits for its proof.
@@ -178,6 +180,7 @@ impl Window {
         Self {
             settings,
             shared,
+            answered: job.planned,
             from,
             at: from,
             trail: None,
@@ -207,7 +210,7 @@ impl Window {
     fn finish(&mut self, high: Timestamp) -> Next {
         self.job.high = high;
         self.complete = true;
-        let (job, mut shared) = (self.job, self.shared());
+        let (job, answered, mut shared) = (self.job, self.answered, self.shared());
         shared.open = shared.open.saturating_sub(1);
         let last = shared.open == 0;
         let state = &mut shared.state;
@@ -216,7 +219,7 @@ impl Window {
             Duty::Tail { target } => {
                 state.read_to = Some(job.high);
                 state.watermark = state.watermark.max(state.read_to);
-                state.polled = Some(job.planned);
+                state.polled = Some(answered);
                 state.behind = !last || job.high < target;
             }
             Duty::Rescan(rescan) if last => state.rescan_done(&rescan, job.planned),
@@ -445,6 +448,7 @@ impl Scan for Window {
     }
 
     fn page(&mut self, end: &PageEnd<'_>) -> Result<Next, ReadError> {
+        self.answered = end.server_time;
         let total = list(end.envelope)?;
         if let Some(stray) = self.shown.stray {
             return Err(ReadError::Malformed(format!(
