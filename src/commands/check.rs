@@ -16,7 +16,7 @@ use headwater_runtime::{
     run as run_pipeline,
 };
 use headwater_sink_blackhole::BlackholeConfig;
-use headwater_source_kafka::{Topics, Unreadable, look};
+use headwater_source_kafka::{TopicError, Topics, look};
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
@@ -26,6 +26,18 @@ const LOOK_BACK: Period = Period::hours(1);
 const GIVE_UP_AFTER: u32 = 3;
 /// A clock that is further off is worth a remark, seconds: `Date` has whole ones, and answers take a while.
 const CLOCK_OFF_S: i64 = 5;
+
+/// The columns of the answer.
+const HEADS: [&str; 8] = [
+    "stream",
+    "result",
+    "requests",
+    "records read",
+    "server's clock",
+    "kept for",
+    "requests a day, at least",
+    "most requests",
+];
 
 /// Asks every source's log for the last hour and prints what came of it.
 pub(crate) fn check(config: &[PathBuf], timeout: Duration, simulate: bool) -> Result<(), Failure> {
@@ -40,8 +52,8 @@ pub(crate) fn check(config: &[PathBuf], timeout: Duration, simulate: bool) -> Re
     let mut topology = topology(assembled, None)?;
     topology.dead_letters = DeadLetterTarget::Sink(NOWHERE.into());
     topology.sinks.push(nowhere(&topology.sources)?);
-    let retention: BTreeMap<String, Period> =
-        topology.sources.iter().map(|source| (source.name.clone(), Period(source.built.source.retention()))).collect();
+    let terms: BTreeMap<String, Terms> =
+        topology.sources.iter().map(|source| (source.name.clone(), Terms::of(source))).collect();
     let board = Board::default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build()?;
     let outcome = runtime.block_on(async {
@@ -53,7 +65,29 @@ pub(crate) fn check(config: &[PathBuf], timeout: Duration, simulate: bool) -> Re
     });
     terminal::clear();
     outcome?;
-    report(&board.snapshot(), &retention, &looks(&topics, timeout))
+    report(&board.snapshot(), &terms, &looks(&topics, timeout))
+}
+
+/// What a source's settings ask of its provider, and what it may.
+struct Terms {
+    /// Requests of a day on which nothing happens, for each stream.
+    requests: u64,
+    /// Most requests.
+    limit: String,
+    /// How long records can be had.
+    retention: Period,
+}
+
+impl Terms {
+    fn of(source: &SourceSpec) -> Self {
+        let built = &source.built;
+        let most = source.options.rate_limit.unwrap_or(built.rate_limit);
+        let each = if most.per == Period::minutes(1) { "min".to_owned() } else { most.per.to_string() };
+        let pause =
+            if built.min_interval.0.is_zero() { String::new() } else { format!(", one in {}", built.min_interval) };
+        let limit = format!("{}/{each}{pause}", most.requests);
+        Self { requests: built.source.requests_per_day(), limit, retention: Period(built.source.retention()) }
+    }
 }
 
 /// The sink's name.
@@ -89,7 +123,7 @@ async fn ask(topology: Topology, board: &Board, timeout: Duration) -> Result<(),
 fn looks(topics: &[Topics], timeout: Duration) -> Vec<(String, Result<usize, String>)> {
     let of = |topics: &Topics| {
         let looked = look(topics, timeout / 3);
-        let named = |(topic, seen): (String, Result<_, Unreadable>)| {
+        let named = |(topic, seen): (String, Result<_, TopicError>)| {
             (format!("{}/{topic}", topics.component), seen.map_err(|unreadable| unreadable.reason))
         };
         looked.into_iter().map(named).collect::<Vec<_>>()
@@ -99,30 +133,35 @@ fn looks(topics: &[Topics], timeout: Duration) -> Vec<(String, Result<usize, Str
 
 fn report(
     streams: &[StreamStatus],
-    retention: &BTreeMap<String, Period>,
+    terms: &BTreeMap<String, Terms>,
     topics: &[(String, Result<usize, String>)],
 ) -> Result<(), Failure> {
     let mut rows: Vec<Vec<String>> = streams
         .iter()
         .map(|stream| {
             let good = verdict(stream).is_ok();
+            let terms = terms.get(&stream.source);
+            let of = |what: fn(&Terms) -> String| terms.map(what).unwrap_or_default();
             vec![
                 format!("{}/{}", stream.source, stream.stream),
                 if good { "ok" } else { "failed" }.to_owned(),
                 stream.requests.to_string(),
                 stream.tally.read.to_string(),
                 stream.clock_ahead.map_or_else(|| "unknown".to_owned(), |ahead| format!("{:+} s", ahead.num_seconds())),
-                retention.get(&stream.source).map(ToString::to_string).unwrap_or_default(),
+                of(|terms| terms.retention.to_string()),
+                of(|terms| terms.requests.to_string()),
+                of(|terms| terms.limit.clone()),
             ]
         })
         .collect();
     rows.extend(topics.iter().map(|(name, seen)| {
         let result = if seen.is_ok() { "ok" } else { "failed" };
         let partitions = seen.as_ref().map(|count| format!("{count} partitions")).unwrap_or_default();
-        vec![name.clone(), result.to_owned(), String::new(), partitions, String::new(), String::new()]
+        let mut row = vec![name.clone(), result.to_owned(), String::new(), partitions];
+        row.resize(HEADS.len(), String::new());
+        row
     }));
-    let heads = ["stream", "result", "requests", "records of the last hour", "server's clock", "kept for"];
-    super::print(table(&heads, &rows))?;
+    super::print(table(&HEADS, &rows))?;
     let mut failed = 0;
     for stream in streams {
         let name = format!("{}/{}", stream.source, stream.stream);

@@ -126,6 +126,10 @@ impl Source for Wrong {
         plan
     }
 
+    fn requests_per_day(&self) -> u64 {
+        self.inner.requests_per_day()
+    }
+
     fn retention(&self) -> chrono::TimeDelta {
         self.inner.retention()
     }

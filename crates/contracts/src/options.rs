@@ -1,10 +1,10 @@
 //! Values that people write in YAML, and the options that every source and every sink takes.
 
-use crate::Timestamp;
+use crate::{Timestamp, Tls};
 use chrono::TimeDelta;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error as _};
-use std::{borrow::Cow, fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
 use url::Url;
 
 /// Longest period: what can be added to any instant of today without leaving the calendar.
@@ -40,18 +40,28 @@ impl Period {
         self.0.to_std().unwrap_or_default()
     }
 
+    /// How often it passes in a day, rounded up.
+    pub fn times_a_day(self) -> u64 {
+        let (day, ms) = (TimeDelta::days(1).num_milliseconds(), self.0.num_milliseconds().max(1));
+        day.unsigned_abs().div_ceil(ms.unsigned_abs())
+    }
+
     /// Reads `1h30m`.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut total = TimeDelta::zero();
         let mut rest = text.trim();
         let problem =
             || format!("`{text}` is not a duration: write a number and a unit, such as `30s`, `5m`, `1h30m` or `7d`");
+        let too_long = || format!("`{text}` is too long: at most 100 years");
         if rest.is_empty() {
             return Err(problem());
         }
         while !rest.is_empty() {
             let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-            let number: i64 = rest[..digits].parse().map_err(|_| problem())?;
+            if digits == 0 {
+                return Err(problem());
+            }
+            let number: i64 = rest[..digits].parse().map_err(|_| too_long())?;
             rest = &rest[digits..];
             let letters = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
             let step = match &rest[..letters] {
@@ -66,7 +76,7 @@ impl Period {
             total = step
                 .and_then(|step| total.checked_add(&step))
                 .filter(|total| *total <= LONGEST)
-                .ok_or_else(|| format!("`{text}` is too long: at most 100 years"))?;
+                .ok_or_else(too_long)?;
             rest = rest[letters..].trim_start();
         }
         Ok(Self(total))
@@ -270,20 +280,6 @@ impl Default for Retry {
     fn default() -> Self {
         Self { initial: Period::seconds(1), max: Period::minutes(5) }
     }
-}
-
-/// TLS towards a server.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Tls {
-    /// PEM file of certificate authorities to trust beside the system's.
-    pub ca_file: Option<PathBuf>,
-    /// PEM file of a client certificate chain.
-    pub cert_file: Option<PathBuf>,
-    /// PEM file of the client certificate's key.
-    pub key_file: Option<PathBuf>,
-    /// Whether to verify the server's certificate. Default: `true`.
-    pub verify: Option<bool>,
 }
 
 /// The options that every audit source takes, beside its own. Absent ones take the plugin's defaults.

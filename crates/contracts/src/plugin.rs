@@ -105,6 +105,12 @@ pub struct Cadence {
 }
 
 impl Cadence {
+    /// Requests of a day on which nothing happens, where each poll and each re-scan takes one.
+    pub fn requests_per_day(&self) -> u64 {
+        let rescans = self.rescan.iter().map(|rescan| rescan.every.times_a_day());
+        self.poll_interval.times_a_day() + rescans.sum::<u64>()
+    }
+
     /// `options`, with these defaults for what they leave out.
     #[must_use]
     pub fn with(self, options: &SourceOptions) -> Self {

@@ -68,6 +68,10 @@ pub trait Source: Send + Sync + 'static {
     /// Identities of events older than this may be forgotten: no scan will meet them again.
     fn horizon(&self, now: Timestamp) -> Timestamp;
 
+    /// Requests that a stream costs on a day on which nothing happens: what the settings alone ask for. Pages of events, and what is
+    /// asked again after failures, come on top.
+    fn requests_per_day(&self) -> u64;
+
     /// How long the provider keeps a record, as far as is known.
     fn retention(&self) -> chrono::Duration;
 

@@ -194,6 +194,10 @@ impl Source for Anypoint {
         Some(Box::new(Exported::new(Arc::clone(&self.settings), stream.to_owned())))
     }
 
+    fn requests_per_day(&self) -> u64 {
+        self.settings.cadence.requests_per_day()
+    }
+
     fn retention(&self) -> TimeDelta {
         self.settings.retention
     }

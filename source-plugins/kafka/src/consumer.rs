@@ -3,7 +3,7 @@
 use crate::{
     feed::Reader,
     lag::{Callbacks, Lag},
-    look::{Unreadable, partitions},
+    look::{TopicError, partitions},
     offsets::{Offsets, State},
     record::Parser,
 };
@@ -81,7 +81,7 @@ pub(crate) struct Turn {
 
 impl Subscription {
     /// Joins the group. Fails where a topic is not there: the group would give nothing, and say nothing. Blocking.
-    pub fn join(topics: Topics) -> Result<Self, Unreadable> {
+    pub fn join(topics: Topics) -> Result<Self, TopicError> {
         for topic in &topics.group.topics {
             partitions(&topics, topic, PATIENCE)?;
         }

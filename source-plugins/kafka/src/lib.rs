@@ -22,4 +22,4 @@ mod offsets;
 mod record;
 
 pub use consumer::{Start, Subscription, Topics, TopicsConsumer};
-pub use look::{Unreadable, look};
+pub use look::{TopicError, look};

@@ -12,32 +12,32 @@ use std::{fmt, time::Duration};
 
 /// Why a topic cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unreadable {
+pub struct TopicError {
     /// What failed, and what to do.
     pub reason: String,
     /// Whether it is that the cluster did not answer: it may, the next time.
     pub unanswered: bool,
 }
 
-impl fmt::Display for Unreadable {
+impl fmt::Display for TopicError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.reason)
     }
 }
 
-impl From<String> for Unreadable {
+impl From<String> for TopicError {
     fn from(reason: String) -> Self {
         Self { reason, unanswered: false }
     }
 }
 
 /// For each topic its partitions, or why it cannot be read. Blocking, for each topic up to three times as long as `patience`.
-pub fn look(topics: &Topics, patience: Duration) -> Vec<(String, Result<usize, Unreadable>)> {
+pub fn look(topics: &Topics, patience: Duration) -> Vec<(String, Result<usize, TopicError>)> {
     let asked = topics.group.topics.iter().map(|topic| (topic.clone(), one(topics, topic, patience)));
     asked.collect()
 }
 
-fn one(topics: &Topics, topic: &str, patience: Duration) -> Result<usize, Unreadable> {
+fn one(topics: &Topics, topic: &str, patience: Duration) -> Result<usize, TopicError> {
     let numbers = partitions(topics, topic, patience)?;
     let consumer = consumer(topics)?;
     let explain = |error: KafkaError| explain(&error, topic, topics);
@@ -51,7 +51,7 @@ fn one(topics: &Topics, topic: &str, patience: Duration) -> Result<usize, Unread
 }
 
 /// The numbers of a topic's partitions, or why they cannot be told. Blocking.
-pub(crate) fn partitions(topics: &Topics, topic: &str, patience: Duration) -> Result<Vec<i32>, Unreadable> {
+pub(crate) fn partitions(topics: &Topics, topic: &str, patience: Duration) -> Result<Vec<i32>, TopicError> {
     let consumer = consumer(topics)?;
     let metadata = consumer.fetch_metadata(Some(topic), patience).map_err(|error| explain(&error, topic, topics))?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
@@ -71,7 +71,7 @@ fn consumer(topics: &Topics) -> Result<BaseConsumer<Context>, String> {
 }
 
 /// What failed, and what to do.
-fn explain(error: &KafkaError, topic: &str, topics: &Topics) -> Unreadable {
+fn explain(error: &KafkaError, topic: &str, topics: &Topics) -> TopicError {
     use RDKafkaErrorCode as Code;
     match error.rdkafka_error_code() {
         Some(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition) => {
@@ -87,7 +87,7 @@ fn explain(error: &KafkaError, topic: &str, topics: &Topics) -> Unreadable {
         _ => {
             let brokers = &topics.group.cluster.bootstrap_servers;
             let reason = format!("{error}; is the cluster up, and are {brokers}, TLS and SASL right?");
-            Unreadable { reason, unanswered: true }
+            TopicError { reason, unanswered: true }
         }
     }
 }

@@ -9,7 +9,7 @@
 
 use crate::{config::Mode, source::Settings, state::Swept, window::PARTITION};
 use chrono::TimeDelta;
-use headwater_contracts::{Rescan, Timestamp};
+use headwater_contracts::{Period, Rescan, Timestamp};
 
 /// Why a partition is swept, the most important first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,6 +68,25 @@ pub(crate) fn due(start: Timestamp, swept: Option<Swept>, now: Timestamp, settin
         Due::At(next) => Due::At(next.min(settled)),
         due => due,
     }
+}
+
+/// Sweeps of a day, if all are due when they are planned.
+pub(crate) fn sweeps_per_day(settings: &Settings) -> u64 {
+    let partitions = |time: TimeDelta| u64::try_from(time.num_seconds() / PARTITION.num_seconds()).unwrap_or_default();
+    let (day, cadence) = (TimeDelta::days(1), &settings.cadence);
+    let seldom = cadence.poll_interval.max(Period::hours(6));
+    let early = match settings.mode {
+        Mode::Settled => 0,
+        // Beside those of a day, the one that has not ended.
+        Mode::Early => {
+            (partitions(day.min(cadence.settle.0)) + 1) * cadence.poll_interval.times_a_day()
+                + partitions(cadence.settle.0 - day) * seldom.times_a_day()
+        }
+    };
+    let stragglers =
+        cadence.rescan.iter().map(|rescan| partitions(rescan.span.0 - cadence.settle.0) * rescan.every.times_a_day());
+    let closing = partitions(day);
+    early + closing + stragglers.sum::<u64>()
 }
 
 #[cfg(test)]

@@ -189,6 +189,12 @@ impl Source for Mural {
         Some(Box::new(Exported { settings: Arc::clone(&self.settings) }))
     }
 
+    fn requests_per_day(&self) -> u64 {
+        let (chains, budget) = (self.settings.chains().len() as u64, &self.settings.budget);
+        // What is over the budget is done later, or not at all.
+        (schedule::sweeps_per_day(&self.settings) * chains).min(u64::from(budget.calls) * budget.per.times_a_day())
+    }
+
     fn retention(&self) -> TimeDelta {
         RETENTION
     }

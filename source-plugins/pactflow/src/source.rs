@@ -139,6 +139,10 @@ impl Source for Pactflow {
         Some(Box::new(Exported { settings: Arc::clone(&self.settings) }))
     }
 
+    fn requests_per_day(&self) -> u64 {
+        self.settings.cadence.requests_per_day()
+    }
+
     fn retention(&self) -> TimeDelta {
         RETENTION
     }

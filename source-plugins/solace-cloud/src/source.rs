@@ -155,6 +155,10 @@ impl Source for SolaceCloud {
         Some(Box::new(Exported { settings: Arc::clone(&self.settings) }))
     }
 
+    fn requests_per_day(&self) -> u64 {
+        self.settings.cadence.requests_per_day()
+    }
+
     fn retention(&self) -> TimeDelta {
         self.settings.retention
     }
