@@ -10,6 +10,7 @@ mod plugins;
 mod reload;
 mod share;
 mod simulation;
+mod streams;
 mod table;
 mod terminal;
 

@@ -25,12 +25,17 @@ pub(crate) use validate::validate;
 pub(crate) use vrl::vrl;
 
 use crate::Failure;
-use std::io::{self, Write};
+use std::{
+    fs::File,
+    io::{self, Write},
+    os::fd::AsFd,
+};
 
 /// Prints to stdout; a reader that has gone (`| head`) is no failure.
 fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
+    // Not the standard library's stdout, which takes a closed one for a working one.
+    let out = io::stdout().as_fd().try_clone_to_owned().map(File::from);
+    match out.and_then(|mut out| out.write_all(text.as_ref())) {
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.map_err(|e| Failure::run(format!("cannot write to stdout: {e}"))),
     }

@@ -3,7 +3,10 @@
 use crate::Context;
 use futures_executor::block_on;
 use headwater_contracts::{KafkaCluster, Mechanism};
-use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
+use rdkafka::{
+    admin::{AdminClient, AdminOptions, ResourceSpecifier},
+    error::KafkaError,
+};
 use std::time::Duration;
 
 /// Longest wait for the cluster's answer.
@@ -29,7 +32,17 @@ pub fn topic_option(cluster: &KafkaCluster, topic: &str, name: &str) -> Result<S
     let described = described.map_err(|error| error.to_string())?;
     let topic_config = described.into_iter().next().ok_or("no answer")?.map_err(|code| code.to_string())?;
     let said = topic_config.get(name).and_then(|entry| entry.value.clone());
-    said.ok_or_else(|| format!("the topic does not say its `{name}`"))
+    said.ok_or_else(|| match exists(&admin, topic) {
+        Ok(false) => "it does not exist: create it, or mend its name".to_owned(),
+        Ok(true) => format!("it does not say its `{name}`"),
+        Err(error) => error.to_string(),
+    })
+}
+
+/// Whether there is such a topic. Some brokers describe one that is not there, as one without options.
+fn exists(admin: &AdminClient<Context>, topic: &str) -> Result<bool, KafkaError> {
+    let metadata = admin.inner().fetch_metadata(Some(topic), TIMEOUT)?;
+    Ok(metadata.topics().iter().any(|found| found.name() == topic && found.error().is_none()))
 }
 
 /// Whether a cluster can be asked about topics, and told to make them: rdkafka's admin client fetches no bearer tokens.

@@ -68,11 +68,11 @@ pub async fn serve(listener: TcpListener, board: Board, metrics: Option<Metrics>
 }
 
 fn ready(board: &Board) -> (StatusCode, Json<Value>) {
-    let lines = board.snapshot();
+    let mut lines = board.snapshot();
+    lines.retain(|line| line.ours);
     // An instance without a stream of its own is ready to take over: a rollout must not wait for it to get one.
     let is_ready = board.has_begun()
         && lines.iter().all(|line| match line.phase {
-            // Another instance's by now, or over.
             Phase::Done => true,
             Phase::Failed { .. } => false,
             _ => line.requests > line.failures,

@@ -44,6 +44,8 @@ pub struct StreamStatus {
     pub source: String,
     /// The stream.
     pub stream: String,
+    /// Whether this process reads it: no longer once it is another instance's, or the configuration has lost it.
+    pub ours: bool,
     /// What it is at.
     pub phase: Phase,
     /// The account of this run.
@@ -82,14 +84,21 @@ impl Board {
         self.lock().begun
     }
 
-    /// Marks all lines as done: a run begins, and may have other streams than the one before.
+    /// Marks all lines as done and not ours: a run begins, and may have other streams than the one before.
     pub(crate) fn rest(&self) {
-        self.lock().lines.iter_mut().for_each(|line| line.phase = Phase::Done);
+        self.lock().lines.iter_mut().for_each(|line| (line.phase, line.ours) = (Phase::Done, false));
     }
 
     /// Says that all streams of the run have their lines.
     pub(crate) fn begin(&self) {
-        self.lock().begun = true;
+        let mut lines = self.lock();
+        lines.begun = true;
+        for line in lines.lines.iter_mut().filter(|line| !line.ours) {
+            // Whoever reads it now says so; what was left here once would be an alarm for ever.
+            if line.retention_left.take().is_some() {
+                crate::driver::retention_left(&line.source, &line.stream).set(f64::NAN);
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Lines> {
@@ -101,9 +110,15 @@ impl Board {
     pub(crate) fn line(&self, source: &str, stream: &str) -> Line {
         let lines = &mut self.lock().lines;
         if let Some(index) = lines.iter().position(|line| line.source == source && line.stream == stream) {
+            lines[index].ours = true;
             return Line { board: self.clone(), index };
         }
-        lines.push(StreamStatus { source: source.into(), stream: stream.into(), ..StreamStatus::default() });
+        lines.push(StreamStatus {
+            source: source.into(),
+            stream: stream.into(),
+            ours: true,
+            ..StreamStatus::default()
+        });
         Line { board: self.clone(), index: lines.len() - 1 }
     }
 }

@@ -26,6 +26,9 @@ use std::{
     sync::Arc,
 };
 
+/// Not open for writing (errno(3)): the same number on Linux, macOS and the BSDs.
+const EBADF: i32 = 9;
+
 /// Writes events as NDJSON to standard output or standard error.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -99,6 +102,9 @@ impl<W: Write + Send + 'static> Console<W> {
                 "`{name}` is closed: the program that read it has ended; start the pipeline again with a reader, the \
                  events not written are still at the provider"
             )),
+            _ if error.raw_os_error() == Some(EBADF) => {
+                SinkError::Fatal(format!("`{name}` is closed: start headwater with one that can be written to"))
+            }
             _ => SinkError::Retry { reason: format!("cannot write to `{name}`: {error}"), after: None },
         }
     }

@@ -16,8 +16,7 @@ impl Driver {
         let retention = self.source.retention();
         let read_to = read_to(&reading.coverage, reading.start.unwrap_or(now));
         let left = read_to + retention - now;
-        metrics::gauge!("headwater_retention_left_seconds", "source" => self.key.source.clone(), "stream" => self.key.stream.clone())
-            .set(left.as_seconds_f64());
+        retention_left(&self.key.source, &self.key.stream).set(left.as_seconds_f64());
         self.line.update(|line| line.retention_left = Some(left));
         let short = left < retention / ENOUGH;
         let told = reading.told_of_retention.is_some_and(|told| now < told + EVERY);
@@ -27,10 +26,15 @@ impl Driver {
             tracing::warn!(
                 source = %self.key.source, stream = %self.key.stream,
                 "read up to {read_to}: in {} the provider begins to delete what has not been read (it keeps records for {}); see to it that reading goes on",
-                Period(left.max(chrono::TimeDelta::zero())), Period(retention)
+                Period(chrono::TimeDelta::seconds(left.num_seconds().max(0))), Period(retention)
             );
         }
     }
+}
+
+/// The metric of it.
+pub(crate) fn retention_left(source: &str, stream: &str) -> metrics::Gauge {
+    metrics::gauge!("headwater_retention_left_seconds", "source" => source.to_owned(), "stream" => stream.to_owned())
 }
 
 /// Everything before this has been read, or was never to be.
