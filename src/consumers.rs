@@ -1,7 +1,7 @@
 //! The topics of `type: kafka` sources: what the consumer is told of them, and what they need beside themselves.
 
 use crate::Failure;
-use headwater_config::{ConsumerSpec, DeadLetter, Diagnostic, Diagnostics, OffsetReset, Pipeline, State};
+use headwater_config::{ConsumerSpec, Diagnostic, Diagnostics, OffsetReset, Pipeline, State};
 use headwater_kafka::Group;
 use headwater_ledger::Stage;
 use headwater_source_kafka::{Start, Topics};
@@ -60,7 +60,7 @@ pub(crate) fn refuse_circles(pipeline: &Pipeline, diagnostics: &mut Diagnostics)
         }
         let read = upstream(pipeline, &sink.name);
         // Dead letters come from everywhere.
-        let takes_letters = matches!(&pipeline.dead_letter, DeadLetter::Sink(name) if *name == sink.name);
+        let takes_letters = pipeline.graph().dead_letter.as_deref() == Some(sink.name.as_str());
         for source in &pipeline.consumers {
             let reads = source.options.topics.iter().any(|read| read == topic);
             let arrives = takes_letters || read.contains(source.name.as_str());

@@ -15,7 +15,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Output},
-    sync::{Arc, Mutex},
+    thread::JoinHandle,
 };
 use support::{run, stderr, stdout};
 
@@ -86,7 +86,7 @@ fn events(origin: &str, lines: &str) -> Vec<Value> {
 }
 
 /// A receiver in the place of the one that an example sends syslog to, without its TLS.
-fn syslog_receiver(dir: &Path) -> Option<Arc<Mutex<Vec<Value>>>> {
+fn syslog_receiver(dir: &Path) -> Option<JoinHandle<Vec<Value>>> {
     let path = dir.join("pipeline.yaml");
     let pipeline = fs::read_to_string(&path).unwrap();
     if !pipeline.contains("type: syslog") {
@@ -100,22 +100,18 @@ fn syslog_receiver(dir: &Path) -> Option<Arc<Mutex<Vec<Value>>>> {
         _ => line.to_owned(),
     });
     fs::write(&path, lines.map(|line| line + "\n").collect::<String>()).unwrap();
-    let received = Arc::new(Mutex::new(Vec::new()));
-    let kept = received.clone();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let (mut stream, mut text) = (stream.unwrap(), String::new());
-            stream.read_to_string(&mut text).unwrap();
-            let mut rest = text.as_str();
-            while let Some((length, frames)) = rest.split_once(' ') {
-                let (message, after) = frames.split_at(length.parse().unwrap());
-                kept.lock().unwrap().push(Value::from(message));
-                rest = after;
-            }
-            assert!(rest.is_empty(), "a torn frame: {rest}");
+    Some(std::thread::spawn(move || {
+        let (mut stream, mut text) = (listener.accept().unwrap().0, String::new());
+        stream.read_to_string(&mut text).unwrap();
+        let (mut received, mut rest) = (Vec::new(), text.as_str());
+        while let Some((length, frames)) = rest.split_once(' ') {
+            let (message, after) = frames.split_at(length.parse().unwrap());
+            received.push(Value::from(message));
+            rest = after;
         }
-    });
-    Some(received)
+        assert!(rest.is_empty(), "a torn frame: {rest}");
+        received
+    }))
 }
 
 /// The closing table: per stream, `read`, `delivered`, and what was dropped by which rule.
@@ -193,7 +189,7 @@ fn delivers(example: &Path) {
         produced.insert(file, found);
     }
     if let Some(syslog) = syslog {
-        produced.insert("syslog".to_owned(), std::mem::take(&mut *syslog.lock().unwrap()));
+        produced.insert("syslog".to_owned(), syslog.join().unwrap());
     }
     let table = table(&stderr(&done));
     let delivered: u64 = table.values().map(|(_, delivered, _)| delivered).sum();

@@ -60,7 +60,7 @@ fn events(cluster: &Mock, partition: i32, from: usize, count: usize) {
 fn pipeline(dir: &Path, cluster: &Mock, more: &str) {
     let yaml = format!(
         "dead_letter: {{ path: dead-letter }}\n\
-         sources:\n  raw: {{ type: kafka, bootstrap_servers: '{}', topics: [{TOPIC}], group: test, session_timeout: 6s{more} }}\n\
+         sources:\n  raw: {{ type: kafka, bootstrap_servers: '{}', topics: [{TOPIC}], group: test, session_timeout: 10s{more} }}\n\
          transforms:\n  known: {{ type: remap, inputs: [raw], source: '.known = %headwater; del(.known.raw)' }}\n\
          sinks:\n  out: {{ type: file, inputs: [known], path: out.ndjson }}\n",
         cluster.bootstrap_servers()
@@ -76,7 +76,9 @@ fn once(dir: &Path) -> String {
 
 fn lines(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap_or_default();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    // Without a line that is being written.
+    let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+    whole.map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 fn numbers(dir: &Path) -> Vec<u64> {
@@ -190,7 +192,7 @@ fn a_stop_commits_what_is_delivered_and_the_next_run_goes_on() {
 fn the_lag_is_shown() {
     let cluster = cluster();
     let dir = tempfile::tempdir().unwrap();
-    let port = support::free_port();
+    let port = headwater_real::free_port();
     pipeline(dir.path(), &cluster, ", librdkafka_options: { statistics.interval.ms: '100' }");
     let yaml = fs::read_to_string(dir.path().join("pipeline.yaml")).unwrap();
     fs::write(dir.path().join("pipeline.yaml"), format!("api: {{ address: 127.0.0.1:{port} }}\n{yaml}")).unwrap();
@@ -248,7 +250,7 @@ fn other_commands_say_what_they_can_do_with_topics() {
     check(&["ledger", "reset", "raw"], 78, "the group's offsets");
     let yaml = fs::read_to_string(dir.path().join("pipeline.yaml")).unwrap();
     fs::write(dir.path().join("pipeline.yaml"), yaml.replace(TOPIC, "audit.none")).unwrap();
-    check(&["check", "--timeout", "10s"], 1, "topic `audit.none` does not exist");
+    check(&["check", "--timeout", "30s"], 1, "topic `audit.none` does not exist");
     check(&["run", "--once"], 1, "topic `audit.none` does not exist");
 }
 

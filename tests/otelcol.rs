@@ -4,28 +4,24 @@
 
 mod support;
 
+use headwater_real::free_port;
 use serde_json::Value;
 use std::{
     collections::BTreeSet,
     fs,
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::Path,
     process::Command,
     time::{Duration, Instant},
 };
 use support::{stderr, stdout};
 
-fn free_ports() -> [u16; 2] {
-    let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    held.map(|listener| listener.local_addr().unwrap().port())
-}
-
 #[test]
 #[ignore = "needs a collector: tests/real/otlp/run"]
 fn the_example_fills_the_collectors_file_with_each_event_once() {
     let dir = tempfile::tempdir().unwrap();
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/otlp-collector");
-    let [grpc, http] = free_ports();
+    let [grpc, http] = [(); 2].map(|()| free_port());
     let config = fs::read_to_string(example.join("collector.yaml")).unwrap();
     let config = config.replace("4317", &grpc.to_string()).replace("4318", &http.to_string());
     fs::write(dir.path().join("collector.yaml"), config).unwrap();

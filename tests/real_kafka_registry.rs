@@ -192,11 +192,13 @@ fn a_registry_that_stands_still_is_waited_for() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("pipeline.yaml"), pipeline).unwrap();
     registry.pause();
-    let mut headwater = support::Headwater::start(dir.path(), &["run", "--once", "--log", "warn"]);
+    let mut headwater = support::Headwater::start(dir.path(), &["run"]);
     let said = headwater.wait_for("cannot ask schema registry");
     println!("{said}");
     assert!(committed(&brokers, "audit").is_empty());
     registry.resume();
+    headwater.wait_for("caught up");
+    support::signal(&headwater.child, "TERM");
     assert!(headwater.child.wait().unwrap().success());
     assert!(committed(&brokers, "audit").len() >= 300);
     assert!(

@@ -236,8 +236,7 @@ fn a_receiver_that_is_not_there_costs_a_run_nothing_but_a_moment_at_its_end() {
         Simulator::start(Provider::PactFlow, Scenario::new().seed(8).history(5, 300), Arc::new(SystemClock));
     let simulator = simulator.unwrap();
     for protocol in ["grpc", "http"] {
-        // Nobody listens at a port that was just let go of.
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = headwater_real::free_port();
         let dir =
             pipeline(&simulator, &format!("endpoint: 'http://127.0.0.1:{port}', protocol: {protocol}, timeout: 1s"));
         let begun = Instant::now();

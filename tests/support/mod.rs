@@ -237,12 +237,6 @@ pub(crate) fn run(dir: &std::path::Path, args: &[&str]) -> std::process::Output 
     command(dir, args).output().expect("headwater runs")
 }
 
-/// A port that nobody listens at.
-pub(crate) fn free_port() -> u16 {
-    let held = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    held.local_addr().expect("it is bound").port()
-}
-
 /// What the API at `port` answers to a GET, with its head; empty if nobody does.
 pub(crate) fn get(port: u16, path: &str) -> String {
     use std::io::{Read as _, Write as _};

@@ -22,7 +22,7 @@ pub(crate) fn java(heap_mb: u32) -> Command {
 /// A class of Kafka with a `main`, as the scripts of a Kafka distribution run it. `level` of Log4j is what it prints as its errors.
 pub(crate) fn kafka_class(heap_mb: u32, level: &str, class: &str) -> Command {
     let mut command = java(heap_mb);
-    command.arg(concat!("-Dlog4j2.configurationFile=", env!("CARGO_MANIFEST_DIR"), "/log4j2.properties"));
+    command.arg(format!("-Dlog4j2.configurationFile={}", installed().join("log4j2.properties").display()));
     command.arg(format!("-Dlog.level={level}"));
     command.arg("-cp").arg(installed().join("*")).arg(class);
     command

@@ -1,13 +1,10 @@
 //! Apache Kafka in KRaft mode: one or three nodes, each broker and controller.
 
-use crate::{Network, Proxy, certificates::Certificates, java::kafka_class, process::Process};
+use crate::{Network, Proxy, certificates::Certificates, java::kafka_class, ports::free_ports, process::Process};
 use std::{
-    collections::hash_map::RandomState,
     fmt::Write as _,
     fs,
-    hash::{BuildHasher, Hasher},
     io::Write as _,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Mutex,
@@ -285,7 +282,9 @@ impl RealKafka {
     /// Writes a record for each value, without a key, with `acks=all`, as Kafka's console producer does.
     pub fn console_producer(&self, topic: &str, values: &[String]) {
         let lines = values.iter().fold(String::new(), |lines, value| lines + value + "\n");
-        let args = ["--topic", topic, "--request-required-acks", "all"];
+        let mut args = vec!["--topic", topic, "--request-required-acks", "all"];
+        // As often and as long as it takes a broker that has just been killed to be missed.
+        args.extend(["--request-timeout-ms", "30000", "--message-send-max-retries", "1000"]);
         let (_, errors) = self.own_tool("org.apache.kafka.tools.ConsoleProducer", &args, &lines);
         // It ends well whatever became of the records.
         assert!(!errors.contains(" ERROR "), "{errors}");
@@ -478,15 +477,6 @@ min.insync.replicas={in_sync}
         let _ = writeln!(text, "{name}={value}");
     }
     text
-}
-
-/// Ports that are free now and that the system gives to nobody by itself: a broker that restarts finds its own free.
-fn free_ports(count: usize) -> Vec<u16> {
-    let start = (RandomState::new().build_hasher().finish() % 10_000) as u16;
-    let free = (20_000 + start..32_768).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).take(count);
-    let ports: Vec<_> = free.collect();
-    assert_eq!(ports.len(), count, "not enough free ports");
-    ports
 }
 
 /// Runs a program to its end: its standard output and its errors, or both in one text if it failed.

@@ -19,11 +19,13 @@
 mod certificates;
 mod java;
 mod kafka;
+mod ports;
 mod process;
 mod proxy;
 mod registry;
 
 pub use certificates::Certificates;
 pub use kafka::{Options, PASSWORD, Protocol, RealKafka, Record, USER};
+pub use ports::{free_port, free_ports};
 pub use proxy::{Network, Proxy};
 pub use registry::Registry;

@@ -100,6 +100,11 @@ impl Fault {
         Self::Status { status, body, retry_after: RetryAfter::None }
     }
 
+    /// Whether an answer does not end until the client goes away.
+    pub fn hangs(self) -> bool {
+        matches!(self, Self::Hang | Self::Stall { close_after_ms: None })
+    }
+
     /// Too many requests.
     pub fn throttle(retry_after: RetryAfter) -> Self {
         Self::Status { status: 429, body: ErrorBody::Negotiated, retry_after }

@@ -65,8 +65,6 @@ impl Rig {
         let options = SourceOptions {
             start_at: Some(StartAt::Earliest),
             retry: Some(Retry { initial: Period::seconds(1), max: Period::minutes(5) }),
-            // Of the real clock: how long a hung connection holds up a test.
-            timeout: Some(Period(chrono::TimeDelta::milliseconds(250))),
             ..SourceOptions::default()
         };
         Self {
@@ -119,7 +117,9 @@ impl Rig {
             stop,
             board: Board::default(),
         };
-        run(topology, ledger, clock, options).await
+        let outcome = run(topology, ledger, clock, options).await;
+        saboteur.wait_for_silence();
+        outcome
     }
 }
 

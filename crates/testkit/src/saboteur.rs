@@ -10,7 +10,7 @@ use headwater_ledger::{Commit, Commits, Filed, Ledger, LedgerError, StreamKey, S
 use std::{
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicI64, Ordering},
     },
 };
@@ -32,6 +32,8 @@ pub struct Saboteur {
     left: Arc<AtomicI64>,
     after: bool,
     dead: Arc<AtomicBool>,
+    /// Shared by the ledger's effects that take place now, on threads that outlive what started them.
+    under_way: Arc<RwLock<()>>,
 }
 
 impl Saboteur {
@@ -42,12 +44,17 @@ impl Saboteur {
 
     /// One that strikes at the effect after `effects` others; after it takes place, if `after`.
     pub fn at(effects: i64, after: bool) -> Self {
-        Self { left: Arc::new(AtomicI64::new(effects)), after, dead: Arc::default() }
+        Self { left: Arc::new(AtomicI64::new(effects)), after, dead: Arc::default(), under_way: Arc::default() }
     }
 
     /// Whether it has struck.
     pub fn struck(&self) -> bool {
         self.dead.load(Ordering::SeqCst)
+    }
+
+    /// Waits until nothing of a dead incarnation has an effect any more: the next one must not begin before. Blocking.
+    pub fn wait_for_silence(&self) {
+        drop(self.under_way.write().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Asked before each effect.
@@ -77,6 +84,7 @@ fn killed() -> LedgerError {
 
 impl<L: Ledger + ?Sized> SabotagedLedger<L> {
     fn effect(&self, act: impl FnOnce() -> Result<(), LedgerError>) -> Result<(), LedgerError> {
+        let _under_way = self.saboteur.under_way.read().unwrap_or_else(PoisonError::into_inner);
         match self.saboteur.step() {
             Strike::No => act(),
             Strike::Before => Err(killed()),

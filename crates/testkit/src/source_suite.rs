@@ -8,7 +8,7 @@ use crate::{
     saboteur::Saboteur,
 };
 use chrono::TimeDelta;
-use headwater_contracts::{Clock, Timestamp};
+use headwater_contracts::{Clock, Period, Timestamp};
 use headwater_ledger::{FileLedger, Ledger, MemoryLedger};
 use headwater_simulator::{Kind, Provider, Scenario, Simulator, Truth};
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -226,6 +226,10 @@ impl Case<'_> {
         let clock = TestClock::at(start);
         let simulator = Simulator::start(self.provider, scenario.clone(), Arc::new(clock.clone())).expect("simulator");
         let mut rig = Rig::new(clock.clone(), ledger);
+        if scenario.faults.iter().any(|rule| rule.fault.hangs()) {
+            // Of the real clock: how long a hung connection holds up a test. Without one, what takes long is only slow.
+            rig.options.timeout = Some(Period(TimeDelta::milliseconds(250)));
+        }
         if self.content_counts {
             rig.recorder = Recorder::by_content();
         }

@@ -63,7 +63,7 @@ impl Cluster {
 
     fn config(&self) -> KafkaConfig {
         let mut keys = json!({
-            "bootstrap_servers": self.bootstrap, "topic": "audit", "key": "none", "timeout": "2s",
+            "bootstrap_servers": self.bootstrap, "topic": "audit", "key": "none", "timeout": "10s",
             "max_record_bytes": "4MiB",
             "librdkafka_options": { "reconnect.backoff.ms": "10", "reconnect.backoff.max.ms": "20", "retry.backoff.ms": "10" },
         });

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use headwater_contracts::{Event, Sink, SinkError};
-use headwater_real::{Network, Proxy};
+use headwater_real::{Network, Proxy, free_port};
 use headwater_sink_otlp::{Mapping, OtlpConfig, OtlpSink, request};
 use headwater_testkit::sink_suite::event;
 use opentelemetry_proto::tonic::{
@@ -16,7 +16,7 @@ use serde_json::{Value as Json, json};
 use std::{
     collections::BTreeMap,
     fs,
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command},
     sync::{
@@ -67,10 +67,7 @@ impl Collector {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("config.yaml"), CONFIG).unwrap();
         certificates(dir.path());
-        // Held until all are chosen, so that no two are the same.
-        let held: Vec<_> = RECEIVERS.iter().map(|name| (*name, TcpListener::bind("127.0.0.1:0").unwrap())).collect();
-        let ports = held.iter().map(|(name, held)| (*name, held.local_addr().unwrap().port())).collect();
-        drop(held);
+        let ports = RECEIVERS.iter().map(|name| (*name, free_port())).collect();
         let child = start(dir.path(), &ports, 1);
         Self { dir, ports, child, lives: 1 }
     }

@@ -92,16 +92,17 @@ impl Receiver {
     pub(crate) fn with_tls(protocol: Protocol, tls: Option<ServerTls>) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let told = Arc::default();
-        let mut receiver = Self { protocol, address: "127.0.0.1:0".parse().unwrap(), tls, told, server: None };
+        // A port that is still free after the receiver was gone for a while.
+        let address = SocketAddr::from(([127, 0, 0, 1], headwater_real::free_port()));
+        let mut receiver = Self { protocol, address, tls, told, server: None };
         receiver.start();
         receiver
     }
 
-    /// Listens, on the port it had if it had one.
+    /// Listens.
     pub(crate) fn start(&mut self) {
         let listener = std::net::TcpListener::bind(self.address).unwrap();
         listener.set_nonblocking(true).unwrap();
-        self.address = listener.local_addr().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (told, tls, protocol) = (self.told.clone(), self.tls.clone(), self.protocol);
         runtime.spawn(async move {

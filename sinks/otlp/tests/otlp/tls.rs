@@ -86,7 +86,7 @@ fn file(folder: &Path, name: &str, text: &str) -> Json {
 }
 
 async fn deliver(receiver: &Receiver, tls: Json) -> Result<(), SinkError> {
-    let mut sink = receiver.config(json!({"tls": tls, "timeout": "5s"})).sink().unwrap();
+    let mut sink = receiver.config(json!({"tls": tls, "timeout": "60s"})).sink().unwrap();
     sink.deliver(&[event("e", "text", true)]).await.map(|delivery| assert!(delivery.rejected.is_empty()))
 }
 

@@ -46,16 +46,11 @@ struct Got {
 impl Receiver {
     /// Not listening yet.
     pub(crate) fn new(kind: Kind) -> Self {
-        // Taken and given back: a port that nobody listens on.
-        let address = match kind {
-            Kind::Udp => std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr(),
-            _ => std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr(),
-        };
         Self {
             kind,
             dir: tempfile::tempdir().unwrap(),
             certificates: Certificates::new(),
-            address: address.unwrap().to_string(),
+            address: format!("127.0.0.1:{}", headwater_real::free_port()),
             got: Arc::default(),
             tasks: Arc::default(),
         }
@@ -155,12 +150,11 @@ impl Receiver {
     /// The messages of each connection so far, once no more come.
     pub(crate) async fn connections(&self) -> Vec<Vec<Vec<u8>>> {
         let size = || self.got.lock().unwrap().streams.iter().map(Vec::len).sum::<usize>();
-        loop {
-            let before = size();
-            tokio::time::sleep(Duration::from_millis(25)).await;
-            if size() == before {
-                break;
-            }
+        let (mut before, mut quiet) = (size(), 0);
+        while quiet < 5 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            quiet = if size() == before { quiet + 1 } else { 0 };
+            before = size();
         }
         let got = self.got.lock().unwrap();
         let messages = |stream: &Vec<u8>| match self.kind {
