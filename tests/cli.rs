@@ -409,6 +409,22 @@ fn vrl_says_what_it_was_not_given() {
     assert!(stderr(&done).contains("--metadata"), "{}", stderr(&done));
 }
 
+/// The standard library would open `/dev/null` in its place, where all would count as delivered.
+#[test]
+fn a_closed_stdout_takes_nothing() {
+    let simulator = simulator(Provider::PactFlow, Scenario::new().history(2, 50));
+    let dir = folder(&pipeline(&simulator, Provider::PactFlow, simulator.credential()));
+    for command in ["run --once", "schema", "graph", "ledger show"] {
+        let line = format!("exec '{}' {command} >&-", env!("CARGO_BIN_EXE_headwater"));
+        let done = std::process::Command::new("sh").args(["-c", &line]).current_dir(dir.path()).output().unwrap();
+        assert_code(&done, Some(1));
+        assert!(stderr(&done).contains("stdout"), "{command}: {}", stderr(&done));
+    }
+    let done = run(dir.path(), &["run", "--once"]);
+    assert_code(&done, Some(0));
+    assert!(stdout(&done).lines().count() >= 50, "what nobody took is still to be had");
+}
+
 /// One whole run on the demonstration's faults: throttling, a torn answer, an outage.
 fn every_event_once(provider: Provider) {
     let simulator = simulator(provider, Scenario::demo(provider));

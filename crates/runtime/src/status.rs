@@ -139,3 +139,24 @@ impl Line {
         self.update(|line| line.phase = phase);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_longer_read_here_is_not_ours_and_no_alarm() {
+        let board = Board::default();
+        for streams in [["a", "b"], ["b", "c"]] {
+            board.rest();
+            for stream in streams {
+                board.line("source", stream).update(|line| line.retention_left = Some(chrono::TimeDelta::hours(1)));
+            }
+            board.begin();
+        }
+        let lines = board.snapshot();
+        let found: Vec<_> =
+            lines.iter().map(|line| (line.stream.as_str(), line.ours, line.retention_left.is_some())).collect();
+        assert_eq!(found, [("a", false, false), ("b", true, true), ("c", true, true)]);
+    }
+}
