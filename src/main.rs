@@ -6,6 +6,7 @@ mod cli;
 mod commands;
 mod consumers;
 mod imports;
+mod places;
 mod plugins;
 mod reload;
 mod share;

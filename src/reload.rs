@@ -128,14 +128,14 @@ async fn hung_up(hangups: &mut Option<Signal>) {
     }
 }
 
-/// Files that a pipeline is made of, beside its YAML: programs, enrichment tables, and what is imported.
+/// Files that a pipeline is made of, beside its YAML: programs, enrichment tables, what is imported, certificates, secrets.
 pub(crate) fn files(pipeline: &Pipeline) -> Vec<PathBuf> {
     let programs = pipeline.transforms.iter().flat_map(|spec| spec.transform.texts()).map(|text| text.file().into());
     let tables = pipeline.enrichment_tables.iter().map(|table| match &table.table {
         Table::Csv { path, .. } | Table::Mmdb { path } => path.clone(),
     });
     let imports = pipeline.imports.iter().flat_map(|spec| export::files(&spec.path).unwrap_or_default());
-    programs.chain(tables).chain(imports).collect()
+    programs.chain(tables).chain(imports).chain(pipeline.files.iter().cloned()).collect()
 }
 
 /// A file as it looks; `None` if it is not there.

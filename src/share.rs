@@ -1,6 +1,6 @@
 //! What of the pipeline is this process's: all of it, or its share of a group's streams and of topics' partitions.
 
-use crate::{Failure, consumers};
+use crate::{Failure, consumers, places::in_place};
 use headwater_config::{KafkaState, Pipeline, State};
 use headwater_contracts::KafkaCluster;
 use headwater_kafka::{Assigned, Membership, Seat};
@@ -58,14 +58,19 @@ impl Share {
     /// What the pipeline says: its ledger, if it needs one, and seats in the groups of its topics. A cluster that does not answer is
     /// waited for, if that is `patient`. Blocking.
     pub(crate) fn of(pipeline: &Pipeline, patient: bool) -> Result<Self, Failure> {
+        in_place(pipeline)?;
         let base = match (consumers::stage(pipeline), &pipeline.state) {
             (Some(stage), _) => Base::Nothing(Box::new(stage.cluster().clone())),
-            (None, State::File { path }) => Base::Alone(Arc::new(FileLedger::open(path).map_err(Failure::run)?)),
+            (None, State::File { path }) => {
+                Base::Alone(Arc::new(until_answered(patient.then_some("there is space"), || {
+                    FileLedger::open(path).map_err(|error| (error.to_string(), error.passes()))
+                })?))
+            }
             (None, State::Kafka(state)) => Self::of_group(state, patient)?,
         };
         let mut topics = Vec::new();
         for spec in &pipeline.consumers {
-            let joined = until_answered(patient, || {
+            let joined = until_answered(patient.then_some("the cluster answers"), || {
                 let joined = Subscription::join(consumers::topics(spec));
                 joined.map_err(|error| (format!("source `{}`: {error}", spec.name), error.unanswered))
             })?;
@@ -221,24 +226,25 @@ fn same(seat: &Seat, assigned: &Arc<Assigned>) -> bool {
 
 /// The ledger in a topic.
 fn open(place: &KafkaPlace, patient: bool) -> Result<KafkaLedger, Failure> {
-    until_answered(patient, || {
+    until_answered(patient.then_some("the cluster answers"), || {
         KafkaLedger::open(place.clone())
             .map_err(|error| (error.to_string(), matches!(error, LedgerError::Unavailable { .. })))
     })
 }
 
-/// Tries until there is an answer, if that is `patient`. A failure is a reason, and whether it is that nobody answered.
-fn until_answered<T>(patient: bool, mut attempt: impl FnMut() -> Result<T, (String, bool)>) -> Result<T, Failure> {
+/// Tries until what `awaited` names has come, if it is to be awaited. A failure is a reason, and whether it passes.
+fn until_answered<T>(
+    awaited: Option<&str>,
+    mut attempt: impl FnMut() -> Result<T, (String, bool)>,
+) -> Result<T, Failure> {
     loop {
-        match attempt() {
-            Ok(done) => return Ok(done),
-            Err((reason, true)) if patient => {
-                tracing::warn!(
-                    "nothing is read until the cluster answers, which is tried again in 5 seconds: {reason}"
-                );
+        match (attempt(), awaited) {
+            (Ok(done), _) => return Ok(done),
+            (Err((reason, true)), Some(awaited)) => {
+                tracing::warn!("nothing is read until {awaited}, which is tried again in 5 seconds: {reason}");
                 std::thread::sleep(Duration::from_secs(5));
             }
-            Err((reason, _)) => return Err(Failure::run(reason)),
+            (Err((reason, _)), _) => return Err(Failure::run(reason)),
         }
     }
 }

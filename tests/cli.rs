@@ -918,3 +918,53 @@ fn with_json_logs_every_line_on_stderr_is_json() {
         assert!(parsed.iter().any(|line| line["fields"]["message"] == "the account of this run"), "{said}");
     }
 }
+
+#[test]
+fn relative_paths_start_from_the_folder_of_the_file_that_names_them() {
+    let simulator = calm(Provider::PactFlow);
+    let bad = format!("{}, on_error: dead_letter", REFUSING[0]);
+    let config = through(&bad, &simulator, Provider::PactFlow);
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("conf")).unwrap();
+    let at = |place: &str| dir.path().join(place);
+    fs::write(at("conf/pipeline.yaml"), &config).unwrap();
+    assert_code(&run(dir.path(), &["run", "--once", "conf/pipeline.yaml"]), Some(0));
+    assert_eq!(entries(dir.path()), ["conf"]);
+    assert!(at("conf/state/ledger.redb").exists());
+    assert_eq!(lines(&at("conf/state/dead-letter/dead-letter.ndjson")), 300, "the dead letters follow `state.path`");
+    fs::write(
+        at("conf/pipeline.yaml"),
+        config.replace(REFUSING[0], "type: filter, condition: 'true'").replace("path: state", "path: other"),
+    )
+    .unwrap();
+    assert_code(&run(dir.path(), &["run", "--once", "conf/pipeline.yaml"]), Some(0));
+    assert_eq!(entries(dir.path()), ["conf"]);
+    assert!(lines(&at("conf/out.ndjson")) >= 300 && at("conf/other/dead-letter").exists());
+
+    // A ledger where earlier versions kept it is not begun anew.
+    fs::rename(at("conf/other"), at("other")).unwrap();
+    for args in [&["run", "--once", "conf/pipeline.yaml"][..], &["ledger", "show", "conf/pipeline.yaml"]] {
+        let refused = run(dir.path(), args);
+        assert_code(&refused, CONFIG);
+        assert!(stderr(&refused).contains("earlier versions kept it"), "{}", stderr(&refused));
+    }
+    assert!(!at("conf/other").exists());
+    fs::rename(at("other"), at("conf/other")).unwrap();
+    assert_code(&run(dir.path(), &["run", "--once", "conf/pipeline.yaml"]), Some(0));
+}
+
+#[test]
+fn a_watched_run_takes_over_a_secret_that_is_replaced() {
+    let simulator = calm(Provider::PactFlow);
+    let config = pipeline_to(TO_FILE, &simulator, Provider::PactFlow, "TOKEN").replace("\"TOKEN\"", "{ file: token }");
+    let dir = folder(&config);
+    fs::write(dir.path().join("token"), "of-yesterday").unwrap();
+    let mut headwater = Headwater::start(dir.path(), &["run", "--watch"]);
+    headwater.wait_for("asking again");
+    fs::write(dir.path().join("token"), simulator.credential()).unwrap();
+    headwater.wait_for("goes on with the new one");
+    headwater.wait_for("caught up");
+    support::signal(&headwater.child, "TERM");
+    assert_eq!(headwater.child.wait().unwrap().code(), Some(0));
+    assert_eq!(delivered(dir.path()), 300);
+}

@@ -10,6 +10,7 @@ use crate::{
     assemble::{Assembled, Purpose as Use, assemble, topology},
     cli::{AgainArgs, LogFormat},
     consumers,
+    places::in_place,
     table::table,
     terminal,
 };
@@ -138,6 +139,7 @@ pub(crate) fn verify(args: &AgainArgs, log_format: LogFormat) -> Result<(), Fail
 fn prepare(args: &AgainArgs) -> Result<(Assembled, Arc<dyn Kept>), Failure> {
     let mut assembled = assemble(&args.config, Use::Run)?;
     consumers::need_ledger(&assembled.pipeline)?;
+    in_place(&assembled.pipeline)?;
     // Reading again is a question to the provider.
     assembled.pipeline.imports.clear();
     let sources = &mut assembled.pipeline.sources;

@@ -5,6 +5,7 @@ use crate::{
     assemble::{Purpose, assemble},
     cli::LedgerFormat,
     consumers,
+    places::in_place,
     share::place,
     table::table,
 };
@@ -160,6 +161,7 @@ fn of_pipeline(config: &[PathBuf]) -> Result<Seen, Failure> {
 fn state(config: &[PathBuf]) -> Result<State, Failure> {
     let pipeline = assemble(config, Purpose::Inspect)?.pipeline;
     consumers::need_ledger(&pipeline)?;
+    in_place(&pipeline)?;
     match pipeline.state {
         State::File { path } => Ok(State::File { path }),
         State::Kafka(_) => Ok(assemble(config, Purpose::Run)?.pipeline.state),

@@ -1,21 +1,25 @@
 //! From a node to a typed value, with every error of it, not only the first.
 
 use crate::{
-    Diagnostic, Diagnostics, Entry, LoadOptions, Node, NodeId, Span,
+    Diagnostic, Diagnostics, Entry, LoadOptions, Node, NodeId, Place, Span, State,
     decode_error::{DecodeError, Problem},
     deserializer::De,
     secret, suggest,
 };
+use headwater_contracts::from_file;
 use serde::de::DeserializeOwned;
 use std::{
     cell::RefCell,
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
+    path::{Path, PathBuf},
 };
 
 /// Decodes nodes. Remembers the secrets it has read, so that none is fetched twice.
 pub struct Decoder<'a> {
     options: LoadOptions<'a>,
     secrets: RefCell<HashMap<NodeId, Result<String, String>>>,
+    files: RefCell<BTreeSet<PathBuf>>,
+    places: RefCell<Vec<Place>>,
 }
 
 /// What is decoded, for messages.
@@ -41,7 +45,7 @@ impl<'a> Subject<'a> {
 impl<'a> Decoder<'a> {
     /// A decoder that reads secrets as `options` says.
     pub fn new(options: LoadOptions<'a>) -> Self {
-        Self { options, secrets: RefCell::default() }
+        Self { options, secrets: RefCell::default(), files: RefCell::default(), places: RefCell::default() }
     }
 
     pub(crate) fn secret(&self, node: &Node) -> Result<String, String> {
@@ -49,8 +53,46 @@ impl<'a> Decoder<'a> {
             return known.clone();
         }
         let found = secret::resolve(node, &self.options);
+        self.files.borrow_mut().extend(secret::file(node));
         self.secrets.borrow_mut().insert(node.id, found.clone());
         found
+    }
+
+    /// A path that `node` names, from the folder of its file; `kind` is one of [`from_file`]'s names.
+    pub(crate) fn path(&self, node: &Node, written: &str, kind: &str) -> String {
+        let path = |written: &str| node.span.file.resolve(Path::new(written));
+        if written.is_empty() {
+            return String::new();
+        }
+        match kind {
+            from_file::TEMPLATE if Path::new(written).is_relative() => {
+                // Percent signs of the folder are no placeholders.
+                let folder = path("").to_string_lossy().replace('%', "%%");
+                return Path::new(&folder).join(written).to_string_lossy().into_owned();
+            }
+            from_file::FILE => drop(self.files.borrow_mut().insert(path(written))),
+            from_file::PLACE => {
+                self.places.borrow_mut().push(Place { written: written.into(), path: path(written) });
+            }
+            _ => {}
+        }
+        path(written).to_string_lossy().into_owned()
+    }
+
+    /// Files that were read, or named to be read.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        self.files.borrow().iter().cloned().collect()
+    }
+
+    /// What is written, the ledger among it.
+    pub(crate) fn places(&self, state: &State) -> Vec<Place> {
+        let mut places = self.places.borrow().clone();
+        if let State::File { path } = state
+            && places.iter().all(|place| place.path != *path)
+        {
+            places.push(Place { written: "./state".into(), path: path.clone() });
+        }
+        places
     }
 
     fn decode<T: DeserializeOwned>(&self, node: &Node, ignored: &HashSet<NodeId>) -> Result<T, DecodeError> {

@@ -1,6 +1,7 @@
 //! serde over the spanned tree.
 
 use crate::{Content, Entry, Node, NodeId, decode::Decoder, decode_error::DecodeError, node::Resolved, secret};
+use headwater_contracts::from_file;
 use serde::{
     Deserializer,
     de::{self, Error as _, IntoDeserializer, Unexpected, Visitor},
@@ -111,7 +112,12 @@ impl<'de> Deserializer<'de> for De<'_> {
         self.deserialize_unit(visitor)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value> {
+        let is_path = matches!(name, from_file::FILE | from_file::PLACE | from_file::TEMPLATE);
+        if is_path && let Some(written) = self.node.text() {
+            let path = self.decoder.path(self.node, written, name);
+            return visitor.visit_str(&path).map_err(|error: DecodeError| error.or_at(self.node));
+        }
         visitor.visit_newtype_struct(self).map_err(|error| error.or_at(self.node))
     }
 

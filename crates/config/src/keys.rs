@@ -1,7 +1,7 @@
 //! The keys of the parts that no plugin owns: for decoding, and for the JSON Schema.
 
 use crate::OnError;
-use headwater_contracts::ExportFormat;
+use headwater_contracts::{ExportFormat, from_file::place};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 use std::{
@@ -52,22 +52,21 @@ impl JsonSchema for Names {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FileStateKeys {
-    /// Folder of the ledger, from the working directory if relative. Default: `./state`.
-    #[serde(default = "FileStateKeys::default_path")]
-    pub(crate) path: PathBuf,
+    /// Folder of the ledger, from the folder of the YAML file if relative. Default: `./state`.
+    #[serde(default, deserialize_with = "optional_place")]
+    pub(crate) path: Option<PathBuf>,
 }
 
-impl FileStateKeys {
-    pub(crate) fn default_path() -> PathBuf {
-        PathBuf::from("./state")
-    }
+fn optional_place<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    place(deserializer).map(Some)
 }
 
 /// Dead letters in a folder.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DeadLetterKeys {
-    /// Folder of NDJSON files, from the working directory if relative. Default: `./state/dead-letter`.
+    /// Folder of NDJSON files, from the folder of the YAML file if relative. Default: `dead-letter` in the folder of `state`.
+    #[serde(deserialize_with = "place")]
     pub(crate) path: PathBuf,
 }
 

@@ -49,7 +49,7 @@ pub use one_source::{NoSource, Question, read_source};
 pub use parse::parse;
 pub use pipeline::{
     Api, ConsumerSpec, DeadLetter, Decoding, ImportSpec, KafkaSource, KafkaState, OffsetReset, OnError, OutputRef,
-    Pipeline, SinkSpec, SourceSpec, State, Table, TableSpec, TestEvent, TestInput, TestOutput, Transform,
+    Pipeline, Place, SinkSpec, SourceSpec, State, Table, TableSpec, TestEvent, TestInput, TestOutput, Transform,
     TransformSpec, UNMATCHED, UnitTest,
 };
 pub use registry::Registry;

@@ -1,13 +1,12 @@
 //! Files to a pipeline.
 
 use crate::{
-    DeadLetter, Diagnostic, Diagnostics, Entry, LoadOptions, Pipeline, Registry, SourceFile, Span,
+    DeadLetter, Diagnostic, Diagnostics, Entry, LoadOptions, Pipeline, Registry, SourceFile, Span, State,
     component::Workshop,
     consumer::is_kafka,
     decode::Decoder,
     document::{Document, files, open},
     import::is_file,
-    settings::{default_dead_letter, default_state},
     transform::is_name,
     wiring::Wiring,
 };
@@ -88,7 +87,8 @@ fn pipeline(
     let api = document.api.as_ref().and_then(|entry| workshop.api(entry, diagnostics));
     let telemetry = document.telemetry.as_ref().and_then(|entry| workshop.telemetry(entry, diagnostics));
     let dead_letter = document.dead_letter.as_ref().and_then(|entry| workshop.dead_letter(entry, diagnostics));
-    let dead_letter = dead_letter.unwrap_or_else(default_dead_letter);
+    let state = state.unwrap_or_else(|| State::File { path: document.default_state() });
+    let dead_letter = dead_letter.unwrap_or_else(|| document.default_dead_letter(&state));
     let ocsf_version = document.ocsf_version.as_ref().and_then(|entry| workshop.ocsf_version(entry, diagnostics));
     // A graph with a file missing would look full of holes.
     let mut unheard = Diagnostics::default();
@@ -117,7 +117,9 @@ fn pipeline(
     let letters_to = if let DeadLetter::Sink(name) = &dead_letter { Some(name.clone()) } else { None };
     let graph = wiring.graph(letters_to);
     Pipeline {
-        state: state.unwrap_or_else(default_state),
+        files: workshop.decoder.files(),
+        places: workshop.decoder.places(&state),
+        state,
         api,
         telemetry,
         dead_letter,

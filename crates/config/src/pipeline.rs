@@ -42,7 +42,20 @@ pub struct Pipeline {
     pub tests: Vec<UnitTest>,
     /// Names of all components, each after those it reads from.
     pub order: Vec<String>,
+    /// Files that were read for it, beside the YAML: certificates, keys, schemas, secrets.
+    pub files: Vec<PathBuf>,
+    /// What is written where, as it stands in the YAML and as it is.
+    pub places: Vec<Place>,
     pub(crate) graph: Graph,
+}
+
+/// A file or folder that is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// As it is written; from the working directory, where earlier versions looked for it.
+    pub written: PathBuf,
+    /// Where it is.
+    pub path: PathBuf,
 }
 
 impl Pipeline {
@@ -55,7 +68,7 @@ impl Pipeline {
 /// Where the ledger is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// A folder, from the working directory if relative. Default: `./state`.
+    /// A folder. Default: `./state`, from the folder of the first YAML file.
     File {
         /// The folder.
         path: PathBuf,
@@ -149,7 +162,7 @@ fn address<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SocketAd
 /// Where rejected events go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeadLetter {
-    /// NDJSON files in this folder, from the working directory if relative. Default: `./state/dead-letter`.
+    /// NDJSON files in this folder. Default: `dead-letter` in that of the ledger.
     Path(PathBuf),
     /// The sink with this name.
     Sink(String),

@@ -6,7 +6,7 @@ use crate::{
 };
 use std::{
     io::Read,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc,
     time::{Duration, Instant},
@@ -46,6 +46,14 @@ fn reference(node: &Node) -> Result<Reference<'_>, String> {
                 .map(Reference::Exec)
                 .ok_or_else(|| "`exec` takes a command and its arguments: write `[command, argument]`".to_owned())
         }
+    }
+}
+
+/// The file that a secret is in, if `node` says so.
+pub(crate) fn file(node: &Node) -> Option<PathBuf> {
+    match reference(node).ok()? {
+        Reference::File(path) => Some(node.span.file.resolve(Path::new(path))),
+        Reference::Env(_) | Reference::Exec(_) => None,
     }
 }
 

@@ -4,20 +4,31 @@ use crate::{
     Api, Content, DeadLetter, Diagnostic, Diagnostics, Entry, KafkaState, State, Table, TableSpec,
     component::{Workshop, kind},
     decode::Subject,
+    document::Document,
     keys::{CsvKeys, DeadLetterKeys, FileStateKeys, MmdbKeys},
 };
 use headwater_contracts::{ConfigError, OcsfVersion, Period, Telemetry};
 use serde::de::DeserializeOwned;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// Default folder of dead letters.
-pub(crate) fn default_dead_letter() -> DeadLetter {
-    DeadLetter::Path(PathBuf::from("./state/dead-letter"))
-}
+/// Default folder of the ledger.
+const STATE: &str = "./state";
 
-/// Default place of the ledger.
-pub(crate) fn default_state() -> State {
-    State::File { path: FileStateKeys::default_path() }
+impl Document {
+    /// Default place of the ledger: beside the first file.
+    pub(crate) fn default_state(&self) -> PathBuf {
+        let state = Path::new(STATE);
+        self.start.as_ref().map_or_else(|| state.to_owned(), |start| start.file.resolve(state))
+    }
+
+    /// Default folder of dead letters: in that of the ledger, or where it would be.
+    pub(crate) fn default_dead_letter(&self, state: &State) -> DeadLetter {
+        let folder = match state {
+            State::File { path } => path.clone(),
+            State::Kafka(_) => self.default_state(),
+        };
+        DeadLetter::Path(folder.join("dead-letter"))
+    }
 }
 
 impl Workshop<'_> {
@@ -35,7 +46,10 @@ impl Workshop<'_> {
     /// Reads `state`.
     pub(crate) fn state(&self, entry: &Entry, diagnostics: &mut Diagnostics) -> Option<State> {
         Some(match kind(entry, "section", &["file", "kafka"], diagnostics)? {
-            "file" => State::File { path: self.tagged::<FileStateKeys>(entry, "`state`", diagnostics)?.path },
+            "file" => {
+                let keys: FileStateKeys = self.tagged(entry, "`state`", diagnostics)?;
+                State::File { path: keys.path.unwrap_or_else(|| entry.span.file.resolve(Path::new(STATE))) }
+            }
             _ => {
                 let state = self.tagged::<KafkaState>(entry, "`state`", diagnostics)?;
                 if !checked("state", entry, check(&state), diagnostics) {

@@ -14,6 +14,7 @@ mod clock;
 mod coverage;
 mod error;
 mod event;
+pub mod from_file;
 mod host;
 mod identity;
 mod import;

@@ -13,10 +13,13 @@ use std::{
 #[serde(deny_unknown_fields, default)]
 pub struct Tls {
     /// PEM file of certificate authorities to trust beside the system's.
+    #[serde(deserialize_with = "crate::from_file::optional_file")]
     pub ca_file: Option<PathBuf>,
     /// PEM file of a client certificate chain.
+    #[serde(deserialize_with = "crate::from_file::optional_file")]
     pub cert_file: Option<PathBuf>,
     /// PEM file of the client certificate's key.
+    #[serde(deserialize_with = "crate::from_file::optional_file")]
     pub key_file: Option<PathBuf>,
     /// Whether to verify the server's certificate. Default: `true`.
     pub verify: Option<bool>,

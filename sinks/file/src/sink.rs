@@ -26,7 +26,8 @@ use std::{
 #[serde(deny_unknown_fields)]
 pub struct FileConfig {
     /// The file to append to. May hold strftime placeholders such as `%Y-%m-%d`, filled in with the time of writing,
-    /// UTC. Directories are created.
+    /// UTC. Directories are created. From the folder of the YAML file if relative.
+    #[serde(deserialize_with = "headwater_contracts::from_file::template")]
     pub path: String,
     /// What a record is: `ndjson`, one JSON value per line, or `csv`, one row per event. Default: `ndjson`.
     #[serde(default)]

@@ -64,7 +64,8 @@ pub enum Newest {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SchemaFile {
-    /// The path, from the working directory if relative: an Avro record's schema (`.avsc`), or a `.proto` file.
+    /// The path, from the folder of the YAML file if relative: an Avro record's schema (`.avsc`), or a `.proto` file.
+    #[serde(deserialize_with = "headwater_contracts::from_file::file")]
     pub file: PathBuf,
     /// Protobuf: the message's name with its package. Default: the first one of the file.
     #[serde(default)]

@@ -10,6 +10,7 @@ mod records;
 mod severity;
 mod shorten;
 mod template;
+mod tls_files;
 mod trust;
 
 pub use background::Background;
@@ -20,4 +21,5 @@ pub use records::{pieces, records};
 pub use severity::{Severity, severity};
 pub use shorten::shortened;
 pub use template::Template;
+pub use tls_files::TlsFiles;
 pub use trust::Trust;

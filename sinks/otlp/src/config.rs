@@ -1,6 +1,11 @@
 //! The options, and their checks.
 
-use crate::{Body, Mapping, OtlpSink, grpc::Grpc, http::Http, sink::Client};
+use crate::{
+    Body, Mapping, OtlpSink,
+    grpc::Grpc,
+    http::Http,
+    sink::{Client, Clients},
+};
 use headwater_contracts::{ByteSize, ConfigError, Period, Secret, Sink, SinkConfig, Tls, is_this_machine};
 use headwater_sink_kit::Trust;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -94,12 +99,18 @@ impl OtlpConfig {
             return Err(ConfigError::new("max_request_bytes", "must be `1KiB` or more"));
         }
         let headers = self.headers()?;
-        let trust = if secure { Some(Trust::new(&self.tls)?) } else { None };
-        let (endpoint, timeout) = (&self.endpoint, self.timeout.to_std());
-        let client = match self.protocol {
-            Protocol::Grpc => Client::Grpc(Box::new(Grpc::new(endpoint, headers, self.compression, trust, timeout)?)),
-            Protocol::Http => Client::Http(Box::new(Http::new(endpoint, headers, self.compression, trust, timeout)?)),
+        let (endpoint, tls) = (self.endpoint.clone(), self.tls.clone());
+        let (protocol, compression, timeout) = (self.protocol, self.compression, self.timeout.to_std());
+        let connect = move || {
+            let trust = if secure { Some(Trust::new(&tls)?) } else { None };
+            let headers = headers.clone();
+            Ok(match protocol {
+                Protocol::Grpc => Client::Grpc(Box::new(Grpc::new(&endpoint, headers, compression, trust, timeout)?)),
+                Protocol::Http => Client::Http(Box::new(Http::new(&endpoint, headers, compression, trust, timeout)?)),
+            })
         };
+        let client = Clients::new(connect, &self.tls)?;
+        let endpoint = &self.endpoint;
         let mapping = Mapping { body: self.body, original: self.log_record_original };
         let outside = endpoint.host_str().filter(|host| !is_this_machine(host)).map(|_| endpoint.to_string());
         let max = usize::try_from(self.max_request_bytes.0).unwrap_or(usize::MAX);

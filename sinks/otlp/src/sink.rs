@@ -9,7 +9,8 @@ use crate::{
     request::{request, size},
 };
 use async_trait::async_trait;
-use headwater_contracts::{Delivery, Event, Sink, SinkError};
+use headwater_contracts::{ConfigError, Delivery, Event, Sink, SinkError, Tls};
+use headwater_sink_kit::TlsFiles;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use std::ops::Range;
 
@@ -27,9 +28,43 @@ impl Client {
     }
 }
 
+/// A client, and how to make another one when the files of its TLS have changed.
+pub(crate) struct Clients {
+    now: Client,
+    make: Box<dyn Fn() -> Result<Client, ConfigError> + Send>,
+    files: TlsFiles,
+}
+
+impl Clients {
+    /// Makes the first one.
+    pub(crate) fn new(
+        make: impl Fn() -> Result<Client, ConfigError> + Send + 'static,
+        tls: &Tls,
+    ) -> Result<Self, ConfigError> {
+        Ok(Self { files: TlsFiles::of(tls), now: make()?, make: Box::new(make) })
+    }
+
+    async fn export(&mut self, request: ExportLogsServiceRequest) -> Answer {
+        let answer = self.now.export(request).await;
+        if matches!(answer, Answer::Again { .. } | Answer::Unfit { .. }) && self.files.have_changed() {
+            match (self.make)() {
+                Ok(client) => {
+                    tracing::info!("the certificates of `tls` have changed, and are used from now on");
+                    self.now = client;
+                    if let Answer::Unfit { reason } = answer {
+                        return Answer::Again { reason, after: None };
+                    }
+                }
+                Err(error) => tracing::warn!("the changed certificates are not used: `{}`: {error}", error.field),
+            }
+        }
+        answer
+    }
+}
+
 /// The sink.
 pub struct OtlpSink {
-    client: Client,
+    client: Clients,
     mapping: Mapping,
     max_request_bytes: usize,
     /// The receiver, if it is not this machine.
@@ -51,7 +86,7 @@ struct Open {
 }
 
 impl OtlpSink {
-    pub(crate) fn new(client: Client, mapping: Mapping, max_request_bytes: usize, outside: Option<String>) -> Self {
+    pub(crate) fn new(client: Clients, mapping: Mapping, max_request_bytes: usize, outside: Option<String>) -> Self {
         Self {
             client,
             mapping,

@@ -2,7 +2,7 @@
 
 use crate::{
     address::Address,
-    connect::Receiver,
+    connect::{Receiver, Secure},
     datagram::Mailbox,
     framing::Framing,
     host::hostname,
@@ -38,6 +38,7 @@ pub struct SyslogConfig {
     /// Where it listens: `host:port`. Default port: 6514 for `tls`, 514 for `udp`; `tcp` has none.
     pub address: Option<String>,
     /// The socket of `mode: unix`, for example `/dev/log`.
+    #[serde(default, deserialize_with = "headwater_contracts::from_file::optional_file")]
     pub path: Option<PathBuf>,
     /// What kind of socket `path` is. Default: `datagram`.
     pub unix_mode: Option<UnixMode>,
@@ -132,8 +133,8 @@ impl SyslogConfig {
             Mode::Tls => {
                 let address = address()?;
                 let name = tls::server_name(&address.host)?;
-                let config = tls::client(&self.tls.clone().unwrap_or_default())?;
-                Way::Stream(Receiver::Tls(address, name, config), None)
+                let secure = Secure::new(name, &self.tls.clone().unwrap_or_default())?;
+                Way::Stream(Receiver::Tls(address, secure), None)
             }
             Mode::Udp => Way::Datagrams(Mailbox::Udp(address()?), None),
             Mode::Unix => {

@@ -1,9 +1,16 @@
 //! How a stream to the receiver is opened.
 
-use crate::{address::Address, stream::Connection};
+use crate::{address::Address, stream::Connection, tls};
+use headwater_contracts::{ConfigError, Tls};
+use headwater_sink_kit::TlsFiles;
 use rustls::{ClientConfig, ProtocolVersion, pki_types::ServerName};
 use socket2::{SockRef, TcpKeepalive};
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
@@ -13,8 +20,38 @@ const OBJECTION: Duration = Duration::from_secs(1);
 /// A receiver that is written to as a stream.
 pub(crate) enum Receiver {
     Tcp(Address),
-    Tls(Address, ServerName<'static>, Arc<ClientConfig>),
+    Tls(Address, Secure),
     Unix(PathBuf),
+}
+
+/// How a receiver is spoken to over TLS.
+pub(crate) struct Secure {
+    name: ServerName<'static>,
+    now: Mutex<(TlsFiles, Arc<ClientConfig>)>,
+}
+
+impl Secure {
+    /// Towards the server of this name. Reads the files of the options.
+    pub(crate) fn new(name: ServerName<'static>, options: &Tls) -> Result<Self, ConfigError> {
+        let now = (TlsFiles::of(options), tls::client(options)?);
+        Ok(Self { name, now: Mutex::new(now) })
+    }
+
+    /// What the next connection is to be opened with: certificates and keys as they are now. Those that cannot be used, as while
+    /// they are being replaced, leave it as it was.
+    fn config(&self) -> Arc<ClientConfig> {
+        let (files, config) = &mut *self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        if files.have_changed() {
+            match tls::client(files.tls()) {
+                Ok(changed) => {
+                    tracing::info!("the certificates of `tls` have changed, and are used from now on");
+                    *config = changed;
+                }
+                Err(error) => tracing::warn!("the changed certificates are not used: `{}`: {error}", error.field),
+            }
+        }
+        config.clone()
+    }
 }
 
 impl Receiver {
@@ -30,10 +67,11 @@ impl Receiver {
                 let probe = SockRef::from(&stream).try_clone()?;
                 Ok(Connection::new(probe, stream))
             }
-            Self::Tls(address, name, config) => {
+            Self::Tls(address, secure) => {
+                let config = secure.config();
                 let stream = tcp(address).await?;
                 let probe = SockRef::from(&stream).try_clone()?;
-                let stream = TlsConnector::from(config.clone()).connect(name.clone(), stream).await?;
+                let stream = TlsConnector::from(config).connect(secure.name.clone(), stream).await?;
                 let (socket, session) = stream.get_ref();
                 // In TLS 1.3 our side of the handshake is over before the server has looked at our certificate, or
                 // missed one. What it says next, a session ticket or an alert, tells; one that has no tickets says nothing.

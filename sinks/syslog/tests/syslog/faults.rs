@@ -256,6 +256,37 @@ async fn nothing_is_acknowledged_where_a_certificate_is_refused() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_is_replaced_is_used_at_the_next_connection() {
+    let (receiver, stranger) = (Receiver::new(Kind::Tls), Receiver::new(Kind::Tls));
+    receiver.up().await;
+    let dir = tempfile::tempdir().unwrap();
+    let ours = dir.path().to_owned();
+    let take = |options: &Value, keys: &[&str]| {
+        for key in keys {
+            std::fs::copy(options["tls"][key].as_str().unwrap(), ours.join(key)).unwrap();
+        }
+    };
+    take(&receiver.options(), &["ca_file"]);
+    take(&stranger.options(), &["cert_file", "key_file"]);
+    let mut options = receiver.options();
+    for key in ["ca_file", "cert_file", "key_file"] {
+        options["tls"][key] = json!(ours.join(key));
+    }
+    let mut sink = sink(options);
+    let events = batch("a", 3, 10);
+    retry(&mut *sink, &events).await;
+    assert!(sink.probe().await.is_err());
+    // Half of a pair is as good as none: what was there stays in use.
+    take(&receiver.options(), &["cert_file"]);
+    retry(&mut *sink, &events).await;
+    take(&receiver.options(), &["key_file"]);
+    taken(&mut *sink, &events).await;
+    assert!(sink.probe().await.unwrap().contains("over TLS"));
+    sink.close().await.unwrap();
+    assert_eq!(ids(&receiver.messages().await), sent(&events));
+}
+
+#[tokio::test]
 async fn a_certificate_for_another_name_is_refused() {
     let receiver = Receiver::new(Kind::Tls);
     receiver.up().await;
