@@ -809,6 +809,44 @@ fn once_fails_where_a_transform_refuses_every_event_however_few_they_are() {
 }
 
 #[test]
+fn what_a_transform_refuses_before_its_first_good_event_is_a_dead_letter_once() {
+    // The oldest events come first, and are those that it refuses.
+    let old = "type: remap, source: 'if to_unix_timestamp!(%headwater.time) < to_unix_timestamp(now()) - 370000 { x = to_int!(.uuid); .x = x }'";
+    let simulator = calm(Provider::PactFlow);
+    let dir = folder(&through(old, &simulator, Provider::PactFlow));
+    let mut counts = Vec::new();
+    for _ in 0..2 {
+        let output = run(dir.path(), &["run", "--once"]);
+        assert_code(&output, Some(0));
+        counts.push((lines(&dir.path().join("state/dead-letter/dead-letter.ndjson")), delivered(dir.path())));
+    }
+    let (dead, good) = counts[0];
+    assert!(dead > 0 && good > 0 && dead + good == 300, "{counts:?}");
+    assert_eq!(counts[0], counts[1]);
+}
+
+#[test]
+fn a_stream_that_is_refused_whole_is_settled_once_another_passes() {
+    let (bad, good) =
+        (simulator(Provider::PactFlow, Scenario::new().seed(12).history(5, 30)), calm(Provider::PactFlow));
+    let sources = [("bad", &bad), ("good", &good)].map(|(name, simulator)| {
+        let (url, token) = (simulator.url(), simulator.credential());
+        format!("  {name}: {{ type: pactflow, endpoint: '{url}', token: '{token}', start_at: earliest, rate_limit: {{ requests: 1000000, per: 1s }} }}\n")
+    });
+    let dir = folder(&format!(
+        "sources:\n{}transforms:\n  drop: {{ type: remap, inputs: [bad, good], file: 'builtin:drop_own_queries.vrl' }}\n  \
+         picky: {{ type: filter, inputs: [drop], condition: '%headwater.source == \"good\" || to_int!(.uuid) > 1' }}\n\
+         sinks:\n  out: {{ type: file, path: out.ndjson, inputs: [picky] }}\n",
+        sources.concat()
+    ));
+    for _ in 0..2 {
+        assert_code(&run(dir.path(), &["run", "--once"]), Some(0));
+        let dead = lines(&dir.path().join("state/dead-letter/dead-letter.ndjson"));
+        assert_eq!((dead, delivered(dir.path())), (30, 300));
+    }
+}
+
+#[test]
 fn dead_letters_are_said_at_the_first_of_their_kind_and_at_the_end() {
     let bad = format!("{}, on_error: dead_letter", REFUSING[0]);
     for (more, code) in [(None, Some(0)), (Some("--fail-on-dead-letters"), FAILED)] {
@@ -856,6 +894,41 @@ fn check_fails_at_once_on_what_is_no_log_and_on_sinks_that_cannot_take_anything(
         assert_code(&output, FAILED);
         assert!(stdout(&output).contains("failed") && stdout(&output).contains(part), "{}", stdout(&output));
         assert!(began.elapsed().as_secs() < 25, "a definite answer is not waited for");
+    }
+}
+
+/// A server that answers every request with this body.
+fn server(content_type: &'static str, body: &'static str) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let _ = stream.read(&mut [0; 8192]);
+            let length = body.len();
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            );
+        }
+    });
+    url
+}
+
+#[test]
+fn check_takes_no_page_for_one_that_is_none() {
+    for (content_type, body) in [("text/html", "<html>Sign in</html>"), ("application/json", "{\"hello\":1}")] {
+        let url = server(content_type, body);
+        let sources = [("pactflow", "token"), ("mural", "api_key"), ("solace_cloud", "token"), ("api7", "token")]
+            .map(|(provider, key)| format!("  {provider}: {{ type: {provider}, endpoint: \"{url}\", {key}: x }}\n"));
+        let sinks = "sinks:\n  out: { type: blackhole, inputs: [pactflow, mural, solace_cloud, api7] }\n";
+        let dir = folder(&format!("sources:\n{}{sinks}", sources.concat()));
+        let output = run(dir.path(), &["check"]);
+        assert_code(&output, FAILED);
+        let said = stdout(&output);
+        for provider in ["pactflow", "mural", "solace_cloud", "api7"] {
+            let row = said.lines().find(|line| line.starts_with(provider)).unwrap_or_default();
+            assert!(row.contains("failed"), "{provider}, {body}: {said}");
+        }
     }
 }
 

@@ -67,6 +67,44 @@ fn token(pipeline: &Pipeline, index: usize) -> &str {
 }
 
 #[test]
+fn relative_paths_start_from_the_folder_of_their_file() {
+    let at = |yaml: &str| {
+        let file = headwater_config::SourceFile::new("conf/p.yaml", "conf", &format!("{yaml}{SMALL}"));
+        read_texts(&[file], &registry(), strict()).finish().unwrap_or_else(|problems| panic!("{problems}"))
+    };
+    let state = |path: &str| State::File { path: path.into() };
+    let letters = |path: &str| DeadLetter::Path(path.into());
+    for (yaml, place, dead_letter) in [
+        ("", "conf/./state", "conf/./state/dead-letter"),
+        ("state: { type: file }\n", "conf/./state", "conf/./state/dead-letter"),
+        ("state: { type: file, path: a/b }\n", "conf/a/b", "conf/a/b/dead-letter"),
+        ("state: { type: file, path: /a }\n", "/a", "/a/dead-letter"),
+        ("state: { type: file, path: /a }\ndead_letter: { path: d }\n", "/a", "conf/d"),
+    ] {
+        let pipeline = at(yaml);
+        assert_eq!((&pipeline.state, &pipeline.dead_letter), (&state(place), &letters(dead_letter)), "{yaml}");
+        let written = if yaml.contains("path: a/b") {
+            "a/b"
+        } else if yaml.contains("/a") {
+            "/a"
+        } else {
+            "./state"
+        };
+        let kept = pipeline.places.iter().find(|kept| kept.path == std::path::Path::new(place));
+        assert_eq!(kept.map(|kept| kept.written.as_path()), Some(std::path::Path::new(written)), "{yaml}");
+    }
+    let telemetry =
+        at("telemetry: { endpoint: 'https://a:1', tls: { ca_file: ca.pem, key_file: /k.pem, cert_file: c.pem } }\n");
+    let tls = telemetry.telemetry.and_then(|telemetry| telemetry.tls).unwrap();
+    let [ca, key] = [tls.ca_file, tls.key_file].map(Option::unwrap);
+    assert_eq!((ca.to_str(), key.to_str()), (Some("conf/ca.pem"), Some("/k.pem")));
+    assert!(telemetry.files.contains(&ca) && telemetry.files.contains(&key));
+}
+
+const SMALL: &str = "sources:\n  acme: { type: acme, endpoint: 'https://acme.example', token: x }\n\
+                     sinks:\n  out: { type: file, path: out, inputs: [acme] }\n";
+
+#[test]
 fn a_good_configuration_gives_its_pipeline() {
     let good = GOOD.replace("\"*ore\", ", "");
     let pipeline = pipeline(&good, strict());
