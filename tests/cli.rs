@@ -1,8 +1,7 @@
 //! The contract of the command line, kept by the real binary: what it prints where, which exit codes, what it leaves behind.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod support;
-
+use crate::support::{self, Headwater, run, stderr, stdout};
 use headwater_config::{Diagnostics, SourceFile, parse};
 use headwater_contracts::Clock;
 use headwater_runtime::SystemClock;
@@ -17,7 +16,6 @@ use std::{
     process::{Output, Stdio},
     sync::Arc,
 };
-use support::{Headwater, run, stderr, stdout};
 
 const FAILED: Option<i32> = Some(1);
 const USAGE: Option<i32> = Some(2);

@@ -1,15 +1,13 @@
 //! The source suite is itself put to the test: clients with the mistakes that real ones make must not pass it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::naive_bytecount)] // this is a test
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod anypoint;
 mod api7;
 mod mural;
 mod pactflow;
 mod solace_cloud;
 
+use crate::support;
 use headwater_contracts::{
     BuiltSource, Echo, Identity, Next, OwnRequests, PageEnd, Plan, ReadError, Record, Rejection, Request, Scan, Source,
     SourceOptions, Span, StreamView, Timestamp, Unreadable,
