@@ -1,13 +1,13 @@
 //! From a configuration to something that runs: loads, compiles every VRL text, reports all problems at once.
 
-use crate::{Failure, consumers, imports, plugins};
+use crate::{Failure, consumers, imports, plugins, terminal};
 use headwater_config::{
     DeadLetter, Diagnostic, Diagnostics, LoadOptions, Loaded, OnError, Pipeline, ProcessEnvironment, SIMULATED, Table,
     TestEvent, Transform as Spec, UnitTest, VrlText,
 };
 use headwater_contracts::{Clock, Transform};
 use headwater_runtime::{
-    DeadLetterTarget, DeadLetters, HttpClient, SinkSpec, SourceSpec, SystemClock, Topology, TransformSpec,
+    DeadLetterTarget, DeadLetters, HttpClient, OnRefusal, SinkSpec, SourceSpec, SystemClock, Topology, TransformSpec,
 };
 use headwater_sink_file::DeadLetterFile;
 use headwater_vrl::{
@@ -18,7 +18,6 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet, HashMap},
     io,
-    io::IsTerminal,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -88,7 +87,7 @@ pub(crate) fn assemble(paths: &[PathBuf], purpose: Purpose) -> Result<Assembled,
     }
     let missing = environment.missing.into_inner();
     if !diagnostics.is_empty() {
-        let rendered = diagnostics.render(io::stderr().is_terminal());
+        let rendered = diagnostics.render(terminal::has_colours());
         if missing.is_empty() || !rendered.contains(SIMULATED) {
             return Err(Failure::config(rendered));
         }
@@ -189,10 +188,8 @@ impl Compilation<'_> {
         let mut compiled = Vec::new();
         for spec in &pipeline.transforms {
             let name = &spec.name;
-            let mut block_on_error = false;
             let transform: Option<Arc<dyn Transform>> = match &spec.transform {
-                Spec::Remap { program, drop_on_abort, on_error } => {
-                    block_on_error = *on_error == OnError::Block;
+                Spec::Remap { program, drop_on_abort } => {
                     let options = RemapOptions { drop_on_abort: *drop_on_abort };
                     self.program(program).map(|done| Arc::new(Remap::new(name, done, locate(program), options)) as _)
                 }
@@ -207,7 +204,12 @@ impl Compilation<'_> {
             };
             if let Some(transform) = transform {
                 let inputs = spec.inputs.iter().map(ToString::to_string).collect();
-                compiled.push(TransformSpec { name: name.clone(), inputs, transform, block_on_error });
+                let on_refusal = match spec.on_error {
+                    None => OnRefusal::Judge,
+                    Some(OnError::DeadLetter) => OnRefusal::DeadLetter,
+                    Some(OnError::Block) => OnRefusal::Stop,
+                };
+                compiled.push(TransformSpec { name: name.clone(), inputs, transform, on_refusal });
             }
         }
         compiled
@@ -283,7 +285,7 @@ pub(crate) fn topology(assembled: Assembled, letters: Option<&Path>) -> Result<T
     let sources = pipeline
         .sources
         .into_iter()
-        .map(|source| SourceSpec { name: source.name, built: source.built, options: source.options })
+        .map(|source| SourceSpec { name: source.name, built: source.built, options: source.options, simulated: false })
         .collect();
     let imports = pipeline.imports.into_iter().map(imports::spec).collect::<Result<_, _>>()?;
     let sinks = pipeline
@@ -301,11 +303,14 @@ pub(crate) fn topology(assembled: Assembled, letters: Option<&Path>) -> Result<T
     Ok(Topology { sources, imports, consumers, transforms, sinks, dead_letters })
 }
 
-struct LetterFile(DeadLetterFile);
+struct LetterFile {
+    file: DeadLetterFile,
+    place: String,
+}
 
 fn letter_file(path: &Path) -> Result<LetterFile, Failure> {
     DeadLetterFile::open(path)
-        .map(LetterFile)
+        .map(|file| LetterFile { file, place: path.join("dead-letter.ndjson").display().to_string() })
         .map_err(|e| Failure::run(format!("cannot open the dead letters in `{}`: {e}", path.display())))
 }
 
@@ -316,6 +321,10 @@ impl DeadLetters for LetterFile {
             .iter()
             .map(|letter| headwater_sink_file::DeadLetter::new(&letter.event, &letter.component, &letter.reason, now))
             .collect();
-        self.0.append(&letters)
+        self.file.append(&letters)
+    }
+
+    fn place(&self) -> String {
+        format!("`{}`", self.place)
     }
 }

@@ -47,8 +47,8 @@ pub(crate) enum Command {
         #[arg(default_value = "pipeline.yaml")]
         config: Vec<PathBuf>,
     },
-    /// Reach every source's endpoint and say what is right and wrong: credential, permissions, clocks, retention. Reads the
-    /// last hour, delivers nothing, keeps nothing.
+    /// Reach every source and every sink and say what is right and wrong: credential, permissions, clocks, retention. Reads the
+    /// last hour, delivers nothing, keeps nothing. Exit code 1 if one of them fails.
     Check {
         /// Files, or folders of `*.yaml`.
         #[arg(default_value = "pipeline.yaml")]
@@ -118,10 +118,16 @@ pub(crate) struct RunArgs {
     /// Take over changes of the configuration's files by themselves, as SIGHUP makes it do.
     #[arg(long, conflicts_with_all = ["once", "simulate"])]
     pub(crate) watch: bool,
-    /// Point the sources at built-in simulators: no credentials, no state kept.
+    /// Exit with 1 if an event has become a dead letter.
+    #[arg(long, requires = "once")]
+    pub(crate) fail_on_dead_letters: bool,
+    /// Point the sources at built-in simulators: no credentials, no state kept. Sinks on other machines get nothing.
     #[arg(long)]
     pub(crate) simulate: bool,
-    /// How long what is in flight may take after SIGTERM.
+    /// Deliver simulated events also to sinks on other machines.
+    #[arg(long, requires = "simulate")]
+    pub(crate) to_real_sinks: bool,
+    /// How long what is in flight may take after SIGTERM, or before a changed configuration is taken over.
     #[arg(long, default_value = "30s", value_parser = period)]
     pub(crate) grace: Duration,
 }

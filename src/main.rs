@@ -108,7 +108,11 @@ fn main() -> ExitCode {
         Err(Failure { code, message, rendered }) => {
             terminal::clear();
             let text = message.trim_end();
-            let _ = writeln!(io::stderr(), "{}{text}", if rendered { "" } else { "error: " });
+            if cli.log_format == cli::LogFormat::Json && !rendered {
+                tracing::error!("{text}");
+            } else {
+                let _ = writeln!(io::stderr(), "{}{text}", if rendered { "" } else { "error: " });
+            }
             code.into()
         }
     }

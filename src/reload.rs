@@ -9,12 +9,14 @@ use headwater_runtime::export;
 use std::{
     convert::Infallible,
     fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::watch,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{Mutex, watch},
 };
 
 /// How often `--watch` looks at the files. Looking costs one system call per file, and works on every file system.
@@ -24,12 +26,18 @@ const EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Reload {
     paths: Vec<PathBuf>,
     watch: bool,
+    grace: Duration,
     fixed: [(&'static str, String); 4],
+    /// Signals that came while a pipeline was being replaced are not lost.
+    hangups: Mutex<Option<Signal>>,
+    /// How the files looked when the configuration was read that is in use.
+    seen: std::sync::Mutex<Option<Vec<Seen>>>,
 }
 
 impl Reload {
-    pub(crate) fn new(paths: &[PathBuf], watch: bool, pipeline: &Pipeline) -> Self {
-        Self { paths: paths.to_vec(), watch, fixed: fixed(pipeline) }
+    pub(crate) fn new(paths: &[PathBuf], watch: bool, grace: Duration, pipeline: &Pipeline) -> Self {
+        let hangups = Mutex::new(signal(SignalKind::hangup()).ok());
+        Self { paths: paths.to_vec(), watch, grace, fixed: fixed(pipeline), hangups, seen: std::sync::Mutex::default() }
     }
 
     /// Waits until there is another configuration that can be run, leaves it in `next`, and stops the pipeline. One that
@@ -40,16 +48,22 @@ impl Reload {
         stop: &watch::Sender<bool>,
         next: &mut Option<Assembled>,
     ) -> Infallible {
-        let mut hangups = signal(SignalKind::hangup()).ok();
-        let mut seen = fingerprint(&self.paths, &files);
+        let mut hangups = self.hangups.lock().await;
+        let mut seen = self.seen().take().unwrap_or_else(|| fingerprint(&self.paths, &files));
         loop {
             tokio::select! {
                 () = hung_up(&mut hangups) => {}
                 () = self.changed(&files, &mut seen) => {}
             }
+            let before = fingerprint(&self.paths, &files);
             match tokio::task::block_in_place(|| self.load()) {
                 Ok(assembled) => {
-                    tracing::info!("the configuration has changed: the pipeline goes on with the new one");
+                    let grace = self.grace;
+                    tracing::info!(
+                        "the configuration has changed: what is in flight is delivered first, for at most {grace:?}"
+                    );
+                    *self.seen() =
+                        Some(as_before(fingerprint(&self.paths, &self::files(&assembled.pipeline)), &before));
                     *next = Some(assembled);
                     let _ = stop.send(true);
                     return std::future::pending().await;
@@ -59,6 +73,10 @@ impl Reload {
                 }
             }
         }
+    }
+
+    fn seen(&self) -> std::sync::MutexGuard<'_, Option<Vec<Seen>>> {
+        self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn load(&self) -> Result<Assembled, Failure> {
@@ -101,7 +119,7 @@ fn fixed(pipeline: &Pipeline) -> [(&'static str, String); 4] {
     ]
 }
 
-async fn hung_up(hangups: &mut Option<tokio::signal::unix::Signal>) {
+async fn hung_up(hangups: &mut Option<Signal>) {
     match hangups {
         Some(hangups) => {
             hangups.recv().await;
@@ -120,8 +138,31 @@ pub(crate) fn files(pipeline: &Pipeline) -> Vec<PathBuf> {
     programs.chain(tables).chain(imports).collect()
 }
 
-/// A file as it looks from outside; `None` if it is not there.
-type Seen = (PathBuf, Option<(SystemTime, u64)>);
+/// A file as it looks; `None` if it is not there.
+type Seen = (PathBuf, Option<Look>);
+
+/// What tells two states of a file apart, also where its time of change was put back.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Look {
+    modified: SystemTime,
+    bytes: u64,
+    inode: u64,
+    /// What is in it, if that is quickly read; otherwise when the system last touched it.
+    content: u64,
+}
+
+/// A file is looked into up to this size, bytes.
+const SMALL: u64 = 1 << 20;
+
+/// `now`, with what was seen `before` it of the same files: a change between the two is one to come.
+fn as_before(mut now: Vec<Seen>, before: &[Seen]) -> Vec<Seen> {
+    for (path, look) in &mut now {
+        if let Some((_, earlier)) = before.iter().find(|(earlier, _)| earlier == path) {
+            look.clone_from(earlier);
+        }
+    }
+    now
+}
 
 fn fingerprint(paths: &[PathBuf], files: &[PathBuf]) -> Vec<Seen> {
     let folders = paths.iter().filter_map(|path| fs::read_dir(path).ok());
@@ -132,7 +173,43 @@ fn fingerprint(paths: &[PathBuf], files: &[PathBuf]) -> Vec<Seen> {
     all
 }
 
-fn look(path: &Path) -> Option<(SystemTime, u64)> {
+fn look(path: &Path) -> Option<Look> {
     let metadata = fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
+    let small = metadata.is_file() && metadata.len() <= SMALL;
+    let content = if small {
+        let mut hasher = DefaultHasher::new();
+        fs::read(path).ok()?.hash(&mut hasher);
+        hasher.finish()
+    } else {
+        metadata.ctime_nsec().unsigned_abs() ^ metadata.ctime().unsigned_abs().rotate_left(32)
+    };
+    Some(Look { modified: metadata.modified().ok()?, bytes: metadata.len(), inode: metadata.ino(), content })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_shows_although_size_and_time_are_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipeline.yaml");
+        fs::write(&path, "a: 1").unwrap();
+        let before = look(&path).unwrap();
+        assert_eq!(look(&path), Some(before.clone()));
+        fs::write(&path, "a: 2").unwrap();
+        fs::File::options().write(true).open(&path).unwrap().set_modified(before.modified).unwrap();
+        let after = look(&path).unwrap();
+        assert_eq!((before.modified, before.bytes), (after.modified, after.bytes));
+        assert_ne!(before, after);
+    }
+
+    #[test]
+    fn what_changes_while_the_configuration_is_read_is_a_change_to_come() {
+        let (one, other) = (PathBuf::from("a"), PathBuf::from("b"));
+        let now = vec![(one.clone(), None), (other.clone(), None)];
+        let look = Look { modified: SystemTime::UNIX_EPOCH, bytes: 1, inode: 1, content: 1 };
+        let before = [(one.clone(), Some(look.clone()))];
+        assert_eq!(as_before(now, &before), [(one, Some(look)), (other, None)]);
+    }
 }

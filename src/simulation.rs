@@ -1,11 +1,28 @@
 //! The built-in simulators, for `simulate` and `run --simulate`.
 
 use crate::Failure;
-use headwater_contracts::{Period, RateLimit, Retry, StartAt};
+use headwater_config::Pipeline;
+use headwater_contracts::{Period, RateLimit, Retry, SinkConfig, StartAt};
 use headwater_runtime::{SourceSpec, SystemClock};
 use headwater_simulator::{Provider, Scenario, Simulator};
+use headwater_sink_blackhole::BlackholeConfig;
 use std::{sync::Arc, time::Duration};
 use url::Url;
+
+/// Puts sinks where nothing goes in the place of those that send to other machines: nobody's archive is to hold what never
+/// happened.
+pub(crate) fn spare_the_outside(pipeline: &mut Pipeline) -> Result<(), Failure> {
+    for sink in &mut pipeline.sinks {
+        let Some(address) = sink.sink.outside() else { continue };
+        sink.sink = BlackholeConfig::default().build().map_err(Failure::run)?;
+        tracing::warn!(
+            sink = %sink.name,
+            "simulated events do not go to {address}, which is another machine: they count as delivered, and go nowhere. \
+             `--to-real-sinks` delivers them"
+        );
+    }
+    Ok(())
+}
 
 /// Starts one simulator per source and points the source at it. They serve as long as the answer lives.
 pub(crate) fn point_at_simulators(sources: &mut [SourceSpec]) -> Result<Vec<Simulator>, Failure> {
@@ -25,6 +42,7 @@ pub(crate) fn point_at_simulators(sources: &mut [SourceSpec]) -> Result<Vec<Simu
         source.options.start_at = Some(StartAt::Earliest);
         source.options.proxy = None;
         source.options.tls = None;
+        source.simulated = true;
         tracing::info!(source = %source.name, "simulated {provider} at {url}");
         simulators.push(simulator);
     }

@@ -1,10 +1,11 @@
 //! What a person at a terminal sees of a run: a line per stream while it goes on, a table at its end, log lines between.
 
 use crate::{cli::LogFormat, table::table};
-use headwater_runtime::{Board, Phase, StreamStatus};
+use headwater_runtime::{Board, Phase, Rejected, StreamStatus};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::{
     convert::Infallible,
+    fmt::Write as _,
     io::{self, IsTerminal, Write},
     sync::OnceLock,
     time::Duration,
@@ -19,15 +20,25 @@ pub(crate) fn log(format: LogFormat, filter: &str) -> Result<(), String> {
     let filter = EnvFilter::try_new(filter).map_err(|e| format!("`--log {filter}`: {e}"))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(AboveLines);
     match format {
-        LogFormat::Text => builder.with_target(false).with_ansi(io::stderr().is_terminal()).init(),
+        LogFormat::Text => builder.with_target(false).with_ansi(has_colours()).init(),
         LogFormat::Json => builder.json().init(),
     }
     Ok(())
 }
 
+/// Whether stderr is a terminal that can do more than append text.
+fn is_capable() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Whether what is said on stderr has colours: on a terminal, unless `NO_COLOR` is set (no-color.org) or `TERM` is `dumb`.
+pub(crate) fn has_colours() -> bool {
+    is_capable() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
 /// Whether the streams' lines are shown: only on a terminal, and only where log lines are for people too.
 fn shows_lines(format: LogFormat) -> bool {
-    io::stderr().is_terminal() && format == LogFormat::Text
+    is_capable() && format == LogFormat::Text
 }
 
 /// Logs every so often how far each stream is, until dropped; only where its line is not shown.
@@ -38,6 +49,10 @@ pub(crate) async fn narrate(board: Board, format: LogFormat, every: Duration) ->
     loop {
         tokio::time::sleep(every).await;
         for status in board.snapshot() {
+            // What is over, or waits for its next look, has been said.
+            if matches!(status.phase, Phase::CaughtUp { .. } | Phase::Done | Phase::Failed { .. }) {
+                continue;
+            }
             // How much of one scan is done says little where there are many.
             let doing = match status.phase {
                 Phase::Reading { scan, .. } => scan,
@@ -109,8 +124,34 @@ fn bar(done: f64) -> String {
     format!("[{}{}] {:>3.0} %", "=".repeat(filled), " ".repeat(10 - filled), done * 100.0)
 }
 
+/// Says at the end of a run what came of it: a table for people, log lines for programs.
+pub(crate) fn conclude(board: &Board, format: LogFormat) {
+    let (streams, rejected) = (board.snapshot(), board.rejected());
+    let letters = rejected.iter().filter(|rejected| rejected.kept > 0);
+    if format == LogFormat::Json {
+        for StreamStatus { source, stream, tally, requests, .. } in &streams {
+            let (read, delivered, suppressed, late) = (tally.read, tally.delivered, tally.suppressed, tally.late);
+            let (dropped, dead_lettered) = (tally.dropped_total(), tally.dead_lettered);
+            tracing::info!(
+                %source, %stream, read, delivered, dropped, suppressed, dead_lettered, late, requests,
+                "the account of this run"
+            );
+        }
+        for Rejected { component, kept, reason, id, place, .. } in letters {
+            tracing::warn!(%component, events = kept, %id, "events in the dead letters, {place}; the first one: {reason}");
+        }
+        return;
+    }
+    let mut text = account(&streams);
+    for Rejected { component, kept, reason, id, place, .. } in letters {
+        let events = if *kept == 1 { "1 event is" } else { &format!("{kept} events are") };
+        let _ = writeln!(text, "\n{events} in the dead letters, {place}: `{component}` refused `{id}` first: {reason}");
+    }
+    let _ = writeln!(io::stderr(), "{}", text.trim_end());
+}
+
 /// The account of a run, per stream.
-pub(crate) fn account(streams: &[StreamStatus]) -> String {
+fn account(streams: &[StreamStatus]) -> String {
     let rows: Vec<Vec<String>> = streams
         .iter()
         .map(|status| {

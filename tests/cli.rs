@@ -745,3 +745,174 @@ fn simulate_prints_addresses_and_answers() {
     support::signal(&headwater.child, "TERM");
     assert_eq!(headwater.child.wait().unwrap().code(), Some(0));
 }
+
+/// A pipeline whose events all go through `bad` before they come to a file.
+fn through(bad: &str, simulator: &Simulator, provider: Provider) -> String {
+    pipeline_to(TO_FILE, simulator, provider, simulator.credential())
+        .replace("transforms:\n", &format!("transforms:\n  bad: {{ {bad}, inputs: [drop_own_queries] }}\n"))
+        .replace("path: out.ndjson, inputs: [drop_own_queries]", "path: out.ndjson, inputs: [\"bad*\"]")
+}
+
+fn lines(path: &Path) -> usize {
+    fs::read_to_string(path).unwrap_or_default().lines().count()
+}
+
+/// Ids in the file that `through` delivers to, none twice.
+fn delivered(dir: &Path) -> usize {
+    let text = fs::read_to_string(dir.join("out.ndjson")).unwrap_or_default();
+    let ids: BTreeMap<String, ()> = text.lines().map(|line| (id(&serde_json::from_str(line).unwrap()), ())).collect();
+    assert_eq!(ids.len(), text.lines().count(), "delivered twice");
+    ids.len()
+}
+
+const REFUSING: [&str; 3] = [
+    "type: remap, source: 'x = to_int!(.uuid); .x = x'",
+    "type: filter, condition: 'to_int!(.uuid) > 1'",
+    "type: route, route: { a: 'to_int!(.uuid) > 1' }",
+];
+
+#[test]
+fn a_transform_that_refuses_its_first_hundred_events_stops_the_run_and_none_is_settled() {
+    for bad in REFUSING {
+        let simulator = calm(Provider::PactFlow);
+        let dir = folder(&through(bad, &simulator, Provider::PactFlow));
+        let output = run(dir.path(), &["run"]);
+        assert_code(&output, FAILED);
+        let said = stderr(&output);
+        assert!(said.contains("transform `bad` refused each of its first 100 events"), "{said}");
+        assert!(said.contains("on_error: dead_letter"), "{said}");
+        assert_eq!(lines(&dir.path().join("state/dead-letter/dead-letter.ndjson")), 0, "{bad}: {said}");
+        fs::write(
+            dir.path().join("pipeline.yaml"),
+            through("type: filter, condition: 'true'", &simulator, Provider::PactFlow),
+        )
+        .unwrap();
+        assert_code(&run(dir.path(), &["run", "--once"]), Some(0));
+        assert_eq!(delivered(dir.path()), 300, "{bad}");
+    }
+}
+
+#[test]
+fn once_fails_where_a_transform_refuses_every_event_however_few_they_are() {
+    let simulator = simulator(Provider::PactFlow, Scenario::new().seed(11).history(5, 30));
+    let dir = folder(&through(REFUSING[0], &simulator, Provider::PactFlow));
+    let output = run(dir.path(), &["run", "--once"]);
+    assert_code(&output, FAILED);
+    assert!(stderr(&output).contains("refused every event it was given ("), "{}", stderr(&output));
+    assert_eq!(lines(&dir.path().join("state/dead-letter/dead-letter.ndjson")), 0);
+    let mended = through("type: filter, condition: 'true'", &simulator, Provider::PactFlow);
+    fs::write(dir.path().join("pipeline.yaml"), mended).unwrap();
+    assert_code(&run(dir.path(), &["run", "--once"]), Some(0));
+    assert_eq!(delivered(dir.path()), 30);
+}
+
+#[test]
+fn dead_letters_are_said_at_the_first_of_their_kind_and_at_the_end() {
+    let bad = format!("{}, on_error: dead_letter", REFUSING[0]);
+    for (more, code) in [(None, Some(0)), (Some("--fail-on-dead-letters"), FAILED)] {
+        let simulator = calm(Provider::PactFlow);
+        let dir = folder(&through(&bad, &simulator, Provider::PactFlow));
+        let args: Vec<&str> = ["run", "--once"].into_iter().chain(more).collect();
+        let output = run(dir.path(), &args);
+        assert_code(&output, code);
+        let said = stderr(&output);
+        let kept = lines(&dir.path().join("state/dead-letter/dead-letter.ndjson"));
+        assert_eq!(kept, 300, "{said}");
+        let warned: Vec<&str> = said.lines().filter(|line| line.contains("goes to the dead letters")).collect();
+        assert_eq!(warned.len(), 1, "{said}");
+        for part in ["component=bad", "source=in", "id=", "dead-letter.ndjson", "to_int"] {
+            assert!(warned[0].contains(part), "{part}: {}", warned[0]);
+        }
+        assert!(said.contains("more events refused"), "{said}");
+        assert!(said.contains("300 events are in the dead letters"), "{said}");
+    }
+}
+
+#[test]
+fn check_fails_at_once_on_what_is_no_log_and_on_sinks_that_cannot_take_anything() {
+    let simulator = calm(Provider::PactFlow);
+    let credential = simulator.credential();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let syslog = |address| format!("type: syslog, mode: tcp, address: \"{address}\"");
+    let good = pipeline_to(&syslog(taken.local_addr().unwrap()), &simulator, Provider::PactFlow, credential);
+    let dir = folder(&good);
+    let output = run(dir.path(), &["check"]);
+    assert_code(&output, Some(0));
+    for row in ["out ", "state ", "dead_letter "] {
+        let row = stdout(&output).lines().find(|line| line.starts_with(row)).map(str::to_owned).unwrap_or_default();
+        assert!(row.contains("ok"), "{}", stdout(&output));
+    }
+    assert_eq!(entries(dir.path()), ["pipeline.yaml"], "check leaves nothing");
+
+    let dead = pipeline_to(&syslog(free), &simulator, Provider::PactFlow, credential);
+    let nowhere = good.replace(simulator.url(), &format!("{}/audit", simulator.url()));
+    for (config, part) in [(dead, "cannot connect"), (nowhere, "404")] {
+        let dir = folder(&config);
+        let began = std::time::Instant::now();
+        let output = run(dir.path(), &["check"]);
+        assert_code(&output, FAILED);
+        assert!(stdout(&output).contains("failed") && stdout(&output).contains(part), "{}", stdout(&output));
+        assert!(began.elapsed().as_secs() < 25, "a definite answer is not waited for");
+    }
+}
+
+#[test]
+fn simulated_events_are_marked_and_stay_on_this_machine() {
+    let dir = folder(
+        "sources:\n  in: { type: pactflow, endpoint: https://acme.pactflow.io, token: x }\n\
+         transforms:\n  normalize: { type: remap, inputs: [in], file: 'builtin:normalize.vrl' }\n\
+         sinks:\n  out: { type: file, path: out.ndjson, inputs: [normalize] }\n  \
+         siem: { type: syslog, mode: udp, address: 192.0.2.1, inputs: [normalize] }\n  \
+         otel: { type: otlp, endpoint: 'http://collector.example:4317', inputs: [normalize] }\n  \
+         kafka: { type: kafka, bootstrap_servers: 'localhost:9092, broker.example:9092', inputs: [normalize] }\n",
+    );
+    let output = run(dir.path(), &["run", "--simulate", "--once"]);
+    assert_code(&output, Some(0));
+    let said = stderr(&output);
+    for address in ["192.0.2.1:514", "http://collector.example:4317/", "broker.example:9092"] {
+        assert!(said.contains(&format!("simulated events do not go to {address}")), "{said}");
+    }
+    let text = fs::read_to_string(dir.path().join("out.ndjson")).unwrap();
+    assert!(text.lines().count() > 100);
+    for line in text.lines() {
+        let event: Value = serde_json::from_str(line).unwrap();
+        assert!(
+            event["metadata"]["labels"].as_array().is_some_and(|labels| labels.contains(&"simulated".into())),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn mending_a_sink_that_cannot_deliver_and_reloading_goes_on_with_the_mended_one() {
+    let simulator = calm(Provider::PactFlow);
+    let credential = simulator.credential();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dead = format!("type: syslog, mode: tcp, address: \"{free}\", retry: {{ initial: 10ms, max: 20ms }}");
+    let dir = folder(&pipeline_to(&dead, &simulator, Provider::PactFlow, credential));
+    let mut headwater = Headwater::start(dir.path(), &["run", "--grace", "300ms"]);
+    headwater.wait_for("not delivered, again in");
+    let mended = pipeline_to(TO_FILE, &simulator, Provider::PactFlow, credential);
+    fs::write(dir.path().join("pipeline.yaml"), mended).unwrap();
+    support::signal(&headwater.child, "HUP");
+    headwater.wait_for("it is let go, and read again");
+    headwater.wait_for("goes on with the new one");
+    headwater.wait_for("caught up");
+    support::signal(&headwater.child, "TERM");
+    assert_eq!(headwater.child.wait().unwrap().code(), Some(0));
+    assert_eq!(delivered(dir.path()), 300);
+}
+
+#[test]
+fn with_json_logs_every_line_on_stderr_is_json() {
+    let simulator = calm(Provider::PactFlow);
+    for (bad, code) in [("type: filter, condition: 'true'", Some(0)), (REFUSING[0], FAILED)] {
+        let dir = folder(&through(bad, &simulator, Provider::PactFlow));
+        let output = run(dir.path(), &["run", "--once", "--log-format", "json"]);
+        assert_code(&output, code);
+        let said = stderr(&output);
+        let parsed: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+        assert!(parsed.iter().any(|line| line["fields"]["message"] == "the account of this run"), "{said}");
+    }
+}

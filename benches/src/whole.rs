@@ -9,8 +9,8 @@ use headwater_contracts::{
 };
 use headwater_ledger::{FileLedger, Ledger};
 use headwater_runtime::{
-    Board, DeadLetter, DeadLetterTarget, DeadLetters, Ending, RunOptions, SinkSpec, SourceSpec, SystemClock, Topology,
-    TransformSpec, run,
+    Board, DeadLetter, DeadLetterTarget, DeadLetters, Ending, OnRefusal, RunOptions, SinkSpec, SourceSpec, SystemClock,
+    Topology, TransformSpec, run,
 };
 use headwater_simulator::Provider;
 use headwater_sink_file::FileConfig;
@@ -78,6 +78,7 @@ async fn read(provider: Provider, url: &str, credential: &str, transform: Arc<dy
             name: "in".into(),
             built: BuiltSource { min_interval: Period::seconds(0), ..built },
             options,
+            simulated: false,
         }],
         imports: Vec::new(),
         consumers: Vec::new(),
@@ -85,7 +86,7 @@ async fn read(provider: Provider, url: &str, credential: &str, transform: Arc<dy
             name: "normalize".into(),
             inputs: vec!["in".into()],
             transform,
-            block_on_error: true,
+            on_refusal: OnRefusal::Stop,
         }],
         sinks: vec![SinkSpec {
             name: "out".into(),
@@ -98,7 +99,7 @@ async fn read(provider: Provider, url: &str, credential: &str, transform: Arc<dy
     let ledger: Arc<dyn Ledger> = Arc::new(FileLedger::open(&dir.path().join("state"))?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (_keep, stop) = watch::channel(false);
-    let ending = Ending { once: true, give_up_after: Some(3) };
+    let ending = Ending { once: true, give_up_after: Some(3), at_once: false };
     let options = RunOptions { ending, grace: Duration::from_secs(5), stop, board: Board::default() };
     let summary = run(topology, ledger, clock, options).await?;
     Ok(summary.streams.iter().map(|stream| stream.tally.delivered).sum())

@@ -48,7 +48,7 @@ pub(crate) fn rescan(args: &AgainArgs, log_format: LogFormat) -> Result<(), Fail
     let again = Arc::new(Again::new(ledger, Purpose::Deliver, to));
     let board = Board::default();
     let outcome = read(topology(assembled, None)?, again, &board, log_format);
-    super::remark(terminal::account(&board.snapshot()).trim_end());
+    terminal::conclude(&board, log_format);
     outcome
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn verify(args: &AgainArgs, log_format: LogFormat) -> Result<(), Fail
         from_of.push((source.name.clone(), from));
         let mut options = source.options;
         options.start_at = Some(StartAt::At(from));
-        sources.push(SourceSpec { name: source.name, built: source.built, options });
+        sources.push(SourceSpec { name: source.name, built: source.built, options, simulated: false });
     }
     let again = Arc::new(Again::new(ledger.clone(), Purpose::Compare, to));
     let topology = Topology {
@@ -181,7 +181,7 @@ fn read(topology: Topology, ledger: Arc<Again<dyn Kept>>, board: &Board, log_for
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build()?;
     let outcome = runtime.block_on(async {
         let (stop_sender, stop) = watch::channel(false);
-        let ending = Ending { once: true, give_up_after: Some(GIVE_UP_AFTER) };
+        let ending = Ending { once: true, give_up_after: Some(GIVE_UP_AFTER), at_once: false };
         let options = RunOptions { ending, grace: GRACE, stop, board: board.clone() };
         let stopped = async {
             interrupted().await;

@@ -8,14 +8,16 @@ use crate::{
     table::table,
     terminal,
 };
-use headwater_config::DeadLetter;
+use headwater_config::{DeadLetter, Pipeline, SinkSpec as Configured, State};
 use headwater_contracts::{Period, SinkConfig, SinkOptions, StartAt};
+use headwater_kafka::reach;
 use headwater_ledger::MemoryLedger;
 use headwater_runtime::{
     Board, DeadLetterTarget, Ending, Phase, RunOptions, SinkSpec, SourceSpec, StreamStatus, SystemClock, Topology,
     run as run_pipeline,
 };
 use headwater_sink_blackhole::BlackholeConfig;
+use headwater_sink_file::writable;
 use headwater_source_kafka::{TopicError, Topics, look};
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::watch;
@@ -24,6 +26,8 @@ use tokio::sync::watch;
 const LOOK_BACK: Period = Period::hours(1);
 /// Failures in a row after which a stream is given up; at once if access is denied.
 const GIVE_UP_AFTER: u32 = 3;
+/// How long a cluster may take to answer.
+const PROBE: Duration = Duration::from_secs(20);
 /// A clock that is further off is worth a remark, seconds: `Date` has whole ones, and answers take a while.
 const CLOCK_OFF_S: i64 = 5;
 
@@ -43,8 +47,12 @@ const HEADS: [&str; 8] = [
 pub(crate) fn check(config: &[PathBuf], timeout: Duration, simulate: bool) -> Result<(), Failure> {
     let purpose = if simulate { Purpose::Simulate } else { Purpose::Run };
     let mut assembled = assemble(config, purpose)?;
+    if simulate {
+        simulation::spare_the_outside(&mut assembled.pipeline)?;
+    }
+    let places = if simulate { Vec::new() } else { places(&assembled.pipeline) };
     // Nothing is delivered, nothing is kept.
-    assembled.pipeline.sinks.clear();
+    let sinks = std::mem::take(&mut assembled.pipeline.sinks);
     assembled.pipeline.imports.clear();
     let topics: Vec<_> = assembled.pipeline.consumers.drain(..).map(|spec| consumers::topics(&spec)).collect();
     assembled.transforms.clear();
@@ -56,16 +64,63 @@ pub(crate) fn check(config: &[PathBuf], timeout: Duration, simulate: bool) -> Re
         topology.sources.iter().map(|source| (source.name.clone(), Terms::of(source))).collect();
     let board = Board::default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build()?;
+    let mut probed = Vec::new();
     let outcome = runtime.block_on(async {
         let _simulators = if simulate { simulation::point_at_simulators(&mut topology.sources)? } else { Vec::new() };
         for source in &mut topology.sources {
             source.options.start_at = Some(StartAt::Ago(LOOK_BACK));
         }
-        ask(topology, &board, timeout).await
+        let asked;
+        (probed, asked) = futures::join!(probe(sinks, places, timeout), ask(topology, &board, timeout));
+        asked
     });
     terminal::clear();
     outcome?;
-    report(&board.snapshot(), &terms, &looks(&topics, timeout))
+    report(&board.snapshot(), &terms, &looks(&topics, timeout), &probed)
+}
+
+/// What a look at a sink, or at a folder, has shown.
+type Probed = (String, Result<String, String>);
+
+/// What is written beside the sinks: a name, and how it is looked at. Blocking.
+type Place = (String, Box<dyn FnOnce() -> Result<String, String> + Send>);
+
+fn places(pipeline: &Pipeline) -> Vec<Place> {
+    let folder = |name: &str, path: PathBuf| -> Place {
+        let look = move || writable(&path).map(|()| format!("`{}` can be written", path.display()));
+        (name.to_owned(), Box::new(look))
+    };
+    let state = match &pipeline.state {
+        _ if consumers::stage(pipeline).is_some() => None,
+        State::File { path } => Some(folder("state", path.clone())),
+        State::Kafka(state) => {
+            let cluster = state.cluster();
+            let look = move || reach(&cluster, PROBE).map(|brokers| format!("{brokers} brokers"));
+            Some(("state".to_owned(), Box::new(look) as _))
+        }
+    };
+    let letters = match &pipeline.dead_letter {
+        DeadLetter::Path(path) => Some(folder("dead_letter", path.clone())),
+        DeadLetter::Sink(_) => None,
+    };
+    state.into_iter().chain(letters).collect()
+}
+
+/// Looks at all sinks and places at once.
+async fn probe(sinks: Vec<Configured>, places: Vec<Place>, timeout: Duration) -> Vec<Probed> {
+    let late = || format!("no answer within {timeout:?}");
+    let sinks = sinks.into_iter().map(|mut spec| async move {
+        let seen = tokio::time::timeout(timeout, spec.sink.probe()).await;
+        (spec.name, seen.unwrap_or_else(|_| Err(late())))
+    });
+    let places = places.into_iter().map(|(name, look)| async move {
+        let seen = tokio::time::timeout(timeout, tokio::task::spawn_blocking(look)).await;
+        let seen = seen.map_or_else(|_| Err(late()), |looked| looked.unwrap_or_else(|panic| Err(panic.to_string())));
+        (name, seen)
+    });
+    let (mut sinks, places) = futures::join!(futures::future::join_all(sinks), futures::future::join_all(places));
+    sinks.extend(places);
+    sinks
 }
 
 /// What a source's settings ask of its provider, and what it may.
@@ -103,7 +158,7 @@ pub(super) fn nowhere(sources: &[SourceSpec]) -> Result<SinkSpec, Failure> {
 /// Reads until all streams are caught up, given up, or out of time.
 async fn ask(topology: Topology, board: &Board, timeout: Duration) -> Result<(), Failure> {
     let (stop_sender, stop) = watch::channel(false);
-    let ending = Ending { once: true, give_up_after: Some(GIVE_UP_AFTER) };
+    let ending = Ending { once: true, give_up_after: Some(GIVE_UP_AFTER), at_once: true };
     let options = RunOptions { ending, grace: Duration::from_secs(1), stop, board: board.clone() };
     let in_time = async {
         tokio::time::sleep(timeout).await;
@@ -135,6 +190,7 @@ fn report(
     streams: &[StreamStatus],
     terms: &BTreeMap<String, Terms>,
     topics: &[(String, Result<usize, String>)],
+    probed: &[Probed],
 ) -> Result<(), Failure> {
     let mut rows: Vec<Vec<String>> = streams
         .iter()
@@ -162,6 +218,11 @@ fn report(
         row
     }));
     super::print(table(&HEADS, &rows))?;
+    let rows = probed.iter().map(|(name, seen)| {
+        let result = if seen.is_ok() { "ok" } else { "failed" };
+        vec![name.clone(), result.to_owned(), seen.as_ref().cloned().unwrap_or_default()]
+    });
+    super::print(format!("\n{}", table(&["sink", "result", "seen"], &rows.collect::<Vec<_>>())))?;
     let mut failed = 0;
     for stream in streams {
         let name = format!("{}/{}", stream.source, stream.stream);
@@ -182,18 +243,29 @@ fn report(
             super::print(format!("\n{name}: {reason}\n"))?;
         }
     }
-    if failed > 0 {
-        let all = streams.len() + topics.len();
-        return Err(Failure::run(format!("{failed} of {all} streams cannot be read")));
+    let mut stuck = 0;
+    for (name, seen) in probed {
+        if let Err(reason) = seen {
+            stuck += 1;
+            super::print(format!("\n{name}: {reason}\n"))?;
+        }
     }
-    Ok(())
+    let mut problems = Vec::new();
+    if failed > 0 {
+        problems.push(format!("{failed} of {} streams cannot be read", streams.len() + topics.len()));
+    }
+    if stuck > 0 {
+        problems.push(format!("{stuck} of {} sinks and folders cannot be written to", probed.len()));
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Failure::run(problems.join("; "))) }
 }
 
 /// Whether the stream can be read; else why not, and what to do.
 fn verdict(stream: &StreamStatus) -> Result<(), String> {
     match &stream.phase {
         Phase::Failed { reason } | Phase::BackingOff { reason, .. } => Err(reason.clone()),
-        _ if stream.requests == 0 => Err("no answer in time; try a longer `--timeout`".to_owned()),
+        _ if stream.problem.is_some() => Err(stream.problem.clone().unwrap_or_default()),
+        _ if stream.requests <= stream.failures => Err("no answer in time; try a longer `--timeout`".to_owned()),
         _ => Ok(()),
     }
 }
@@ -207,7 +279,11 @@ mod tests {
         let reading = Phase::Reading { scan: "x".into(), progress: None };
         let status = |phase: Phase, requests| StreamStatus { phase, requests, ..StreamStatus::default() };
         assert!(verdict(&status(reading.clone(), 1)).is_ok() && verdict(&status(Phase::Done, 1)).is_ok());
-        assert!(verdict(&status(reading, 0)).unwrap_err().contains("--timeout"));
+        assert!(verdict(&status(reading.clone(), 0)).unwrap_err().contains("--timeout"));
+        // The run is over: what it said last counts.
+        let problem = Some("HTTP 404".to_owned());
+        let failing = StreamStatus { problem, failures: 2, ..status(Phase::Done, 2) };
+        assert_eq!(verdict(&failing), Err("HTTP 404".into()));
         assert_eq!(verdict(&status(Phase::Failed { reason: "401".into() }, 1)), Err("401".into()));
     }
 }

@@ -12,14 +12,14 @@ use headwater_config::{LoadOptions, NoSource, ProcessEnvironment, Question, Sour
 use headwater_contracts::{Clock, Delivery, Emit, Event, Sink, SinkError, SinkOptions, StartAt, Timestamp, Transform};
 use headwater_ledger::MemoryLedger;
 use headwater_runtime::{
-    Board, DeadLetter, DeadLetterTarget, DeadLetters, Ending, RunOptions, SinkSpec, SourceSpec, SystemClock, Topology,
-    TransformSpec, run,
+    Board, DeadLetter, DeadLetterTarget, DeadLetters, Ending, OnRefusal, RunOptions, SinkSpec, SourceSpec, SystemClock,
+    Topology, TransformSpec, run,
 };
 use headwater_sink_kit::{cells, csv_record, line};
 use headwater_vrl::{Compiler, Filter, Program, Remap, RemapOptions, Tables, locate_in, render};
 use std::{
     collections::BTreeMap,
-    io::{self, IsTerminal},
+    io,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -73,7 +73,7 @@ pub(crate) fn query(args: &QueryArgs, log_format: LogFormat) -> Result<(), Failu
         };
         announce(&topology.sources, since, until, args.simulate);
         let (_never, stop) = watch::channel(false);
-        let ending = Ending { once: true, give_up_after: Some(GIVE_UP_AFTER) };
+        let ending = Ending { once: true, give_up_after: Some(GIVE_UP_AFTER), at_once: false };
         let options = RunOptions { ending, grace: Duration::ZERO, stop, board: board.clone() };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         tokio::select! {
@@ -95,7 +95,7 @@ pub(crate) fn query(args: &QueryArgs, log_format: LogFormat) -> Result<(), Failu
 
 /// Says what is read, and how fast it may be: where calls are few, an answer takes minutes.
 fn announce(sources: &[SourceSpec], since: Timestamp, until: Timestamp, simulated: bool) {
-    for SourceSpec { name, built, options } in sources {
+    for SourceSpec { name, built, options, .. } in sources {
         let rate = options.rate_limit.unwrap_or(built.rate_limit);
         let pace = format!("at most {} calls per {}, {} apart", rate.requests, rate.per, built.min_interval);
         let pace = if simulated { "as fast as can be" } else { &pace };
@@ -109,7 +109,7 @@ fn source(args: &QueryArgs, since: Timestamp) -> Result<SourceSpec, Failure> {
     let environment = ProcessEnvironment;
     let options = LoadOptions { environment: &environment, lenient: args.simulate, resolve_secrets: !args.simulate };
     let question = Question { source: &args.source, filter: filter.as_ref() };
-    let colour = io::stderr().is_terminal();
+    let colour = crate::terminal::has_colours();
     let read = read_source(&args.config, question, &plugins::registry(), options);
     let mut spec = read.map_err(|problem| match problem {
         NoSource::Question(problems) => Failure::argument(problems.render(colour)),
@@ -117,7 +117,7 @@ fn source(args: &QueryArgs, since: Timestamp) -> Result<SourceSpec, Failure> {
     })?;
     spec.options.start_at = Some(StartAt::At(since));
     spec.built.min_interval = spec.built.question_interval;
-    Ok(SourceSpec { name: spec.name, built: spec.built, options: spec.options })
+    Ok(SourceSpec { name: spec.name, built: spec.built, options: spec.options, simulated: false })
 }
 
 /// The time asked for, the condition, the normalization: one after the other.
@@ -143,7 +143,7 @@ fn transforms(args: &QueryArgs, within: Within) -> Result<Vec<TransformSpec>, Fa
         // No source may be in the way of these names.
         let name = format!("query {name}");
         let inputs = vec![std::mem::replace(&mut input, name.clone())];
-        TransformSpec { name, inputs, transform, block_on_error: true }
+        TransformSpec { name, inputs, transform, on_refusal: OnRefusal::Stop }
     };
     Ok(steps.into_iter().map(spec).collect())
 }

@@ -23,13 +23,19 @@ use std::{
 };
 use tokio::{signal, sync::watch};
 
+/// How often a run tells how far it is, where no line on a terminal does: one that somebody waits for, and one that goes on.
+const OFTEN: Duration = Duration::from_secs(10);
+const SELDOM: Duration = Duration::from_mins(1);
 /// Failures in a row after which `--once` gives a stream up.
 const ONCE_GIVES_UP_AFTER: u32 = 8;
 
 /// Reads the sources and delivers their events.
 pub(crate) fn run(args: &RunArgs, log_format: LogFormat) -> Result<(), Failure> {
     let purpose = if args.simulate { Purpose::Simulate } else { Purpose::Run };
-    let assembled = assemble(&args.config, purpose)?;
+    let mut assembled = assemble(&args.config, purpose)?;
+    if args.simulate && !args.to_real_sinks {
+        simulation::spare_the_outside(&mut assembled.pipeline)?;
+    }
     let api = assembled.pipeline.api.clone().filter(|_| !args.simulate);
     // A demonstration leaves nothing behind, and shows the same again next time.
     let scratch = if args.simulate { Some(Scratch::new()?) } else { None };
@@ -59,20 +65,35 @@ pub(crate) fn run(args: &RunArgs, log_format: LogFormat) -> Result<(), Failure> 
             failure = serve_api(api, board.clone(), metrics.clone()) => Err(failure),
             never = keep(metrics) => match never {},
             never = show(board.clone(), log_format) => match never {},
+            never = terminal::narrate(board.clone(), log_format, if args.once { OFTEN } else { SELDOM }) => match never {},
+            never = remind(board.clone()) => match never {},
         }
     });
     terminal::clear();
     // The others of the group go on at once, not after the session's timeout.
     drop(share);
+    board.remind_of_rejections();
     if args.once {
-        super::remark(terminal::account(&board.snapshot()).trim_end());
+        terminal::conclude(&board, log_format);
     }
     if let Some(telemetry) = telemetry {
         telemetry.shutdown();
     }
     // A sink may still hang in a write that nobody takes (a full pipe, a dead mount); what counts is settled or given up.
     runtime.shutdown_background();
+    let letters: u64 = board.rejected().iter().map(|rejected| rejected.kept).sum();
+    if args.fail_on_dead_letters && letters > 0 {
+        return outcome.and(Err(Failure::run(format!("{letters} events became dead letters"))));
+    }
     outcome
+}
+
+/// Logs each minute what has become a dead letter since.
+async fn remind(board: Board) -> Infallible {
+    loop {
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        board.remind_of_rejections();
+    }
 }
 
 /// Runs the pipeline, and after each change of the configuration the one it then is, and after each change of what is this
@@ -85,7 +106,7 @@ async fn run_all(
     letters: Option<&Path>,
     board: &Board,
 ) -> Result<(), Failure> {
-    let reload = (!args.simulate).then(|| Reload::new(&args.config, args.watch, &assembled.pipeline));
+    let reload = (!args.simulate).then(|| Reload::new(&args.config, args.watch, args.grace, &assembled.pipeline));
     let mut stopped = interrupts();
     loop {
         let turn = tokio::select! {
@@ -99,7 +120,7 @@ async fn run_all(
             if args.simulate { simulation::point_at_simulators(&mut topology.sources)? } else { Vec::new() };
         let (stop_sender, stop) = watch::channel(false);
         let options = RunOptions {
-            ending: Ending { once: args.once, give_up_after: args.once.then_some(ONCE_GIVES_UP_AFTER) },
+            ending: Ending { once: args.once, give_up_after: args.once.then_some(ONCE_GIVES_UP_AFTER), at_once: false },
             grace: args.grace,
             stop: stop.clone(),
             board: board.clone(),
@@ -116,11 +137,21 @@ async fn run_all(
             Err(error) if lost && !*stopped.borrow() => {
                 tracing::warn!("streams have gone to another instance: {error}");
             }
+            Err(RunError::Grace) if next.is_some() && !*stopped.borrow() => {
+                let grace = args.grace;
+                tracing::warn!("what was in flight was not delivered within {grace:?}: it is let go, and read again");
+            }
+            Err(error) if next.is_some() && !*stopped.borrow() => {
+                tracing::warn!("the pipeline before the change has failed: {error}");
+            }
             other => drop(other.map_err(Failure::run)?),
         }
         match next {
             _ if *stopped.borrow() => return Ok(()),
-            Some(changed) => assembled = changed,
+            Some(changed) => {
+                tracing::info!("the pipeline goes on with the new one: the changed configuration is in use");
+                assembled = changed;
+            }
             None if lost => assembled = again(args).await,
             None => return Ok(()),
         }

@@ -109,18 +109,23 @@ pub(crate) struct RemapKeys {
     /// Whether `abort` drops the event by rule; otherwise it goes on unchanged. Default: `true`.
     #[serde(default = "yes")]
     pub(crate) drop_on_abort: bool,
-    /// What happens to an event that the program fails on. Default: `dead_letter`.
+    /// What happens to an event that the program fails on: `dead_letter`, or `block`, which stops the run before it. Default:
+    /// `dead_letter`, unless all of the first 100 events fail: then the run stops, and none of them is set aside.
     #[serde(default)]
-    pub(crate) on_error: OnError,
+    pub(crate) on_error: Option<OnError>,
 }
 
 /// Lets events pass that a VRL condition holds for, and drops the others by rule.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "decoded to check it; the text is taken from the node, with its place")]
 pub(crate) struct FilterKeys {
     /// The condition.
+    #[expect(dead_code, reason = "decoded to check it; the text is taken from the node, with its place")]
     condition: String,
+    /// What happens to an event that the condition fails on: `dead_letter`, or `block`, which stops the run before it. Default:
+    /// `dead_letter`, unless all of the first 100 events fail: then the run stops, and none of them is set aside.
+    #[serde(default)]
+    pub(crate) on_error: Option<OnError>,
 }
 
 /// Sends each event out of every port whose VRL condition holds.
@@ -134,6 +139,10 @@ pub(crate) struct RouteKeys {
     /// Default: `true`.
     #[serde(default = "yes")]
     pub(crate) reroute_unmatched: bool,
+    /// What happens to an event that a condition fails on: `dead_letter`, or `block`, which stops the run before it. Default:
+    /// `dead_letter`, unless all of the first 100 events fail: then the run stops, and none of them is set aside.
+    #[serde(default)]
+    pub(crate) on_error: Option<OnError>,
 }
 
 /// Rows of a CSV file.

@@ -311,6 +311,9 @@ pub struct TransformSpec {
     pub inputs: Vec<OutputRef>,
     /// What it does.
     pub transform: Transform,
+    /// What happens to an event that its VRL fails on. `None`: it goes to the dead letters, unless all do from the first one
+    /// on, which stops the run.
+    pub on_error: Option<OnError>,
     /// Where its name was written.
     pub span: Span,
 }
@@ -324,8 +327,6 @@ pub enum Transform {
         program: VrlText,
         /// Whether `abort` drops the event by rule; otherwise the event goes on unchanged.
         drop_on_abort: bool,
-        /// What happens to an event that the program fails on.
-        on_error: OnError,
     },
     /// Lets events pass that a condition holds for; drops the others by rule.
     Filter {
@@ -365,11 +366,10 @@ impl Transform {
 pub const UNMATCHED: &str = "_unmatched";
 
 /// What happens to an event that a program fails on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnError {
-    /// It goes to the dead letters with the reason.
-    #[default]
+    /// It goes to the dead letters with the reason, also where all do.
     DeadLetter,
     /// The run stops; nothing is skipped.
     Block,

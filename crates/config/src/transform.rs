@@ -19,25 +19,27 @@ pub(crate) const TYPES: &[&str] = &["remap", "filter", "route"];
 impl Workshop<'_> {
     /// Reads a transform, or reports everything that is wrong with it. Its inputs are for the wiring to fill in.
     pub(crate) fn transform(&self, entry: &Entry, diagnostics: &mut Diagnostics) -> Option<TransformSpec> {
-        let transform = match kind(entry, "transform", TYPES, diagnostics)? {
+        let (transform, on_error) = match kind(entry, "transform", TYPES, diagnostics)? {
             "remap" => {
                 let keys: Option<RemapKeys> = self.keys(entry, diagnostics);
                 // The program is looked for even if other keys are wrong, to report everything at once.
                 let program = self.program(entry, diagnostics);
                 let (keys, program) = (keys?, program?);
-                Transform::Remap { program, drop_on_abort: keys.drop_on_abort, on_error: keys.on_error }
+                (Transform::Remap { program, drop_on_abort: keys.drop_on_abort }, keys.on_error)
             }
             "filter" => {
-                self.keys::<FilterKeys>(entry, diagnostics)?;
-                Transform::Filter { condition: VrlText::inline(entry.value.get("condition")?)? }
+                let keys: FilterKeys = self.keys(entry, diagnostics)?;
+                (Transform::Filter { condition: VrlText::inline(entry.value.get("condition")?)? }, keys.on_error)
             }
             _ => {
                 let keys: Option<RouteKeys> = self.keys(entry, diagnostics);
                 let routes = routes(entry, diagnostics);
-                Transform::Route { routes: routes?, reroute_unmatched: keys?.reroute_unmatched }
+                let (keys, routes) = (keys?, routes?);
+                (Transform::Route { routes, reroute_unmatched: keys.reroute_unmatched }, keys.on_error)
             }
         };
-        Some(TransformSpec { name: entry.key.clone(), inputs: Vec::new(), transform, span: entry.span.clone() })
+        let (name, span) = (entry.key.clone(), entry.span.clone());
+        Some(TransformSpec { name, inputs: Vec::new(), transform, on_error, span })
     }
 
     fn keys<T: DeserializeOwned + JsonSchema>(&self, entry: &Entry, diagnostics: &mut Diagnostics) -> Option<T> {

@@ -79,8 +79,8 @@ fn a_good_configuration_gives_its_pipeline() {
     assert_eq!(source.options.poll_interval, Some(Period::minutes(5)));
     assert_eq!(source.built.own_query_policy, OwnQueryPolicy::Tag);
     assert_eq!(source.span.location().to_string(), "p.yaml:6:3");
-    let Transform::Remap { program, drop_on_abort: true, on_error: OnError::Block } = &pipeline.transforms[0].transform
-    else {
+    assert_eq!(pipeline.transforms[0].on_error, Some(OnError::Block));
+    let Transform::Remap { program, drop_on_abort: true } = &pipeline.transforms[0].transform else {
         panic!("{:?}", pipeline.transforms[0])
     };
     assert_eq!(program.locate(0).to_string(), "builtin:normalize.vrl:1:1");

@@ -16,6 +16,8 @@ pub struct Origin {
     pub stream: String,
     /// What the pipeline wants done with own queries.
     pub own_query_policy: OwnQueryPolicy,
+    /// Whether a built-in simulator made them up. `%headwater.simulated`.
+    pub simulated: bool,
     /// Whose lane its events are in, where that is not `source` and its `stream`: a second tier reads events of sources that
     /// only the first one knows.
     pub read_by: Option<ReadBy>,

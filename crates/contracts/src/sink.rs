@@ -73,6 +73,17 @@ pub trait Sink: Send + 'static {
         None
     }
 
+    /// Looks whether events could be delivered now, and delivers none: connects, says who we are, asks for what it needs there.
+    /// `Ok` is what was seen, `Err` what is wrong and what to do. May take long: whoever asks limits the time.
+    async fn probe(&mut self) -> Result<String, String> {
+        Ok("nothing to ask".to_owned())
+    }
+
+    /// The address outside this machine that events are sent to; `None`: they stay on it.
+    fn outside(&self) -> Option<String> {
+        None
+    }
+
     /// Called once, after the last batch. Flushes what `deliver` did not have to.
     async fn close(&mut self) -> Result<(), SinkError> {
         Ok(())

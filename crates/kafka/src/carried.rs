@@ -10,6 +10,7 @@
 //! | `headwater_observed_time` | `.observed_time`, RFC 3339 | |
 //! | `headwater_own_query` | `.own_query`: `true` | it is none |
 //! | `headwater_own_query_policy` | `.own_query_policy` | `suppress` |
+//! | `headwater_simulated` | `.simulated`: `true` | it is real |
 //! | `headwater_suspicious` | `.suspicious` | nothing to remark |
 //! | `headwater_late` | `.late`, milliseconds | it is not |
 
@@ -39,6 +40,8 @@ pub struct Carried {
     pub own_query: bool,
     /// What is to be done with such events.
     pub own_query_policy: OwnQueryPolicy,
+    /// Whether a built-in simulator made it up.
+    pub simulated: bool,
     /// A remark on a record that imitates headwater's own.
     pub suspicious: Option<String>,
     /// How late it appeared.
@@ -58,6 +61,7 @@ impl Carried {
             ("headwater_observed_time", Some(written(event.observed))),
             ("headwater_own_query", event.own_query.then(|| "true".to_owned())),
             ("headwater_own_query_policy", policy.map(|policy| policy.as_str().to_owned())),
+            ("headwater_simulated", origin.simulated.then(|| "true".to_owned())),
             ("headwater_suspicious", event.suspicious.as_ref().map(ToString::to_string)),
             ("headwater_late", event.late.map(|late| late.num_milliseconds().to_string())),
         ];
@@ -85,6 +89,7 @@ impl Carried {
                     let said = all.into_iter().find(|policy| policy.as_str() == value);
                     carried.own_query_policy = said.unwrap_or_default();
                 }
+                "headwater_simulated" => carried.simulated = value == "true",
                 "headwater_suspicious" => carried.suspicious = text(),
                 "headwater_late" => {
                     carried.late = value.parse().ok().and_then(chrono::TimeDelta::try_milliseconds);

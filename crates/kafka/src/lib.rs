@@ -16,7 +16,7 @@ pub use context::Context;
 pub use group::{Assigned, Group, Membership, Seat, members};
 pub use reason::{Verdict, verdict};
 pub use record::send;
-pub use topic::{administrable, max_record_bytes, topic_option};
+pub use topic::{administrable, max_record_bytes, reach, topic_option};
 pub use transactions::{Ended, Filling, TransactionError, Transactions, is_stale};
 
 /// A producer whose deliveries are futures.

@@ -6,6 +6,7 @@ use headwater_contracts::{KafkaCluster, Mechanism};
 use rdkafka::{
     admin::{AdminClient, AdminOptions, ResourceSpecifier},
     error::KafkaError,
+    producer::Producer as _,
 };
 use std::time::Duration;
 
@@ -37,6 +38,15 @@ pub fn topic_option(cluster: &KafkaCluster, topic: &str, name: &str) -> Result<S
         Ok(true) => format!("it does not say its `{name}`"),
         Err(error) => error.to_string(),
     })
+}
+
+/// How many brokers a cluster has that answers, and lets us in. Blocking.
+pub fn reach(cluster: &KafkaCluster, wait: Duration) -> Result<usize, String> {
+    let producer = crate::producer(cluster, &[]).map_err(|error| format!("`{}`: {error}", error.field))?;
+    let metadata = producer.client().fetch_metadata(None, wait);
+    let brokers = &cluster.bootstrap_servers;
+    let advice = |error: KafkaError| format!("{error}; is the cluster up, and are {brokers}, TLS and SASL right?");
+    metadata.map(|metadata| metadata.brokers().len()).map_err(advice)
 }
 
 /// Whether there is such a topic. Some brokers describe one that is not there, as one without options.

@@ -1,8 +1,12 @@
 //! The HTTP API of a run: `/health`, `/ready`, `/metrics`.
 
-use crate::status::{Board, Phase};
+use crate::{
+    clock::SystemClock,
+    status::{Board, Phase},
+};
 use axum::{Json, Router, http::StatusCode, routing::get};
-use metrics::Recorder;
+use headwater_contracts::{Clock, Timestamp};
+use metrics::{Recorder, describe_counter, describe_gauge, describe_histogram, gauge};
 pub use metrics_exporter_prometheus::PrometheusHandle as Metrics;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 use metrics_util::layers::FanoutBuilder;
@@ -36,7 +40,44 @@ pub fn install_metrics<R: Recorder + Send + Sync + 'static>(other: Option<R>) ->
         }
         None => metrics::set_global_recorder(recorder).ok()?,
     }
+    describe();
+    gauge!("headwater_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Some(metrics)
+}
+
+/// What each metric means, for whoever reads `/metrics`.
+fn describe() {
+    for (name, meaning) in [
+        ("headwater_dead_letters_total", "Events that a component refused for good."),
+        ("headwater_events_dead_lettered_total", "Events kept in the dead letters."),
+        ("headwater_events_delivered_total", "Events that every sink they reached has taken."),
+        ("headwater_events_dropped_total", "Events dropped, by rule."),
+        ("headwater_events_late_total", "Events that appeared in a range that had been covered."),
+        ("headwater_events_read_total", "Records that the provider has shown, repetitions included."),
+        ("headwater_events_suppressed_total", "Records that were known already."),
+        ("headwater_gaps_total", "Ranges lost before they could be read."),
+        ("headwater_logins_total", "Access tokens asked for."),
+        ("headwater_read_errors_total", "Questions that got no page, by class of error."),
+        ("headwater_requests_total", "Answers of the provider, by HTTP status."),
+        ("headwater_sink_delivered_total", "Events that the sink's destination has taken."),
+        ("headwater_sink_retries_total", "Attempts to deliver that were in vain."),
+    ] {
+        describe_counter!(name, meaning);
+    }
+    for (name, meaning) in [
+        ("headwater_build_info", "Always 1; the version is a label."),
+        ("headwater_kafka_lag_records", "Records of the partition that have not been read."),
+        ("headwater_retention_left_seconds", "Time until the provider deletes what has not been read."),
+        ("headwater_sink_up", "Whether the sink's last attempt to deliver succeeded: 1 or 0."),
+        (
+            "headwater_stream_progress_timestamp_seconds",
+            "When the stream last read a page or was caught up, Unix time.",
+        ),
+    ] {
+        describe_gauge!(name, meaning);
+    }
+    describe_histogram!("headwater_event_lateness_seconds", "How long after its time a late event appeared.");
+    describe_histogram!("headwater_request_seconds", "Time until the provider's answer began.");
 }
 
 /// Keeps a recorder small, until dropped.
@@ -56,18 +97,19 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 ///
 /// - `/health`: 200 as long as the process answers.
 /// - `/ready`: 200 once the share of this instance is known, and every stream of it that is not done has got an answer to a first request and none has been given up, else 503; the body
-///   names each stream and what it is at.
+///   names each stream and what it is at. Also 503 while a stream does nothing for ten minutes although something is due, and
+///   while a sink has not been able to deliver for a minute.
 /// - `/metrics`: Prometheus text, version 0.0.4.
 pub async fn serve(listener: TcpListener, board: Board, metrics: Option<Metrics>) -> std::io::Result<()> {
     let ready_board = board.clone();
     let app = Router::new()
         .route("/health", get(|| async { "ok\n" }))
-        .route("/ready", get(move || async move { ready(&ready_board) }))
+        .route("/ready", get(move || async move { ready(&ready_board, SystemClock.now()) }))
         .route("/metrics", get(move || async move { metrics.map(|m| m.render()).unwrap_or_default() }));
     axum::serve(listener, app).await
 }
 
-fn ready(board: &Board) -> (StatusCode, Json<Value>) {
+fn ready(board: &Board, now: Timestamp) -> (StatusCode, Json<Value>) {
     let mut lines = board.snapshot();
     lines.retain(|line| line.ours);
     // An instance without a stream of its own is ready to take over: a rollout must not wait for it to get one.
@@ -75,8 +117,22 @@ fn ready(board: &Board) -> (StatusCode, Json<Value>) {
         && lines.iter().all(|line| match line.phase {
             Phase::Done => true,
             Phase::Failed { .. } => false,
-            _ => line.requests > line.failures,
+            _ => line.requests > line.failures && line.stands_still(now).is_none(),
         });
+    let sinks = board.sinks();
+    let is_ready = is_ready && sinks.iter().all(|sink| sink.is_stuck(now).is_none());
+    let sinks: Vec<Value> = sinks
+        .iter()
+        .map(|sink| {
+            let state = match (sink.is_stuck(now), &sink.reason, sink.since) {
+                (Some(_), ..) => "stuck",
+                (None, Some(_), _) => "retrying",
+                (None, None, Some(_)) => "delivering",
+                (None, None, None) => "idle",
+            };
+            json!({ "sink": sink.name, "state": state, "since": sink.since, "attempts": sink.attempts, "reason": sink.reason })
+        })
+        .collect();
     let streams: Vec<Value> = lines
         .iter()
         .map(|line| {
@@ -88,9 +144,46 @@ fn ready(board: &Board) -> (StatusCode, Json<Value>) {
                 Phase::Done => ("done", Value::Null),
                 Phase::Failed { reason } => ("failed", json!(reason)),
             };
-            json!({ "source": line.source, "stream": line.stream, "phase": phase, "detail": detail, "gaps": line.gaps })
+            json!({
+                "source": line.source, "stream": line.stream, "phase": phase, "detail": detail, "gaps": line.gaps,
+                "progress": line.progress, "stands_still": line.stands_still(now).is_some(),
+            })
         })
         .collect();
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({ "ready": is_ready, "streams": streams })))
+    (status, Json(json!({ "ready": is_ready, "streams": streams, "sinks": sinks })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeDelta;
+
+    #[test]
+    fn a_sink_that_cannot_deliver_and_a_stream_that_stands_still_are_named() {
+        let start = Timestamp::UNIX_EPOCH;
+        let board = Board::default();
+        let line = board.line("s", "x");
+        let until = start + TimeDelta::minutes(5);
+        line.update(|line| {
+            (line.requests, line.progress, line.phase) = (1, Some(start), Phase::CaughtUp { until });
+        });
+        let sink = board.sink("siem");
+        board.begin();
+        let at = |minutes: i64| {
+            let (status, Json(body)) = ready(&board, start + TimeDelta::minutes(minutes));
+            (status == StatusCode::OK, body["sinks"][0]["state"].clone(), body["streams"][0]["stands_still"].clone())
+        };
+        assert_eq!(at(1), (true, "idle".into(), false.into()));
+        sink.update(|sink| (sink.since, sink.attempts, sink.reason) = (Some(start), 1, Some("refused".into())));
+        assert_eq!(at(1), (true, "retrying".into(), false.into()));
+        assert_eq!(at(2), (false, "stuck".into(), false.into()));
+        sink.update(|sink| (sink.since, sink.reason) = (None, None));
+        assert_eq!(at(2), (true, "idle".into(), false.into()));
+        // Ten minutes after the next look was due.
+        assert_eq!(at(15), (true, "idle".into(), false.into()));
+        assert_eq!(at(16), (false, "idle".into(), true.into()));
+        line.phase(Phase::Done);
+        assert_eq!(at(99), (true, "idle".into(), false.into()));
+    }
 }

@@ -18,4 +18,9 @@ pub struct DeadLetter {
 pub trait DeadLetters: Send + 'static {
     /// Keeps the letters; durable when it returns. Blocking.
     fn append(&mut self, letters: &[DeadLetter]) -> io::Result<()>;
+
+    /// Where they are, in words.
+    fn place(&self) -> String {
+        "kept".to_owned()
+    }
 }

@@ -48,6 +48,8 @@ pub struct Ending {
     pub once: bool,
     /// Give the stream up after so many failures in a row; at once if access is denied. `None`: never.
     pub give_up_after: Option<u32>,
+    /// Give it up at once also where the answer is no page at all: somebody waits to be told.
+    pub at_once: bool,
 }
 
 /// Everything a stream's driver works with.
@@ -173,6 +175,7 @@ impl Driver {
                 Ok(())
             }
             Err(Halt::GivenUp(reason)) => {
+                tracing::error!(source = %self.key.source, stream = %self.key.stream, "given up: {reason}");
                 let _ = self.lane.drain().await;
                 self.line.phase(Phase::Failed { reason: reason.clone() });
                 Err(format!("{}/{}: {reason}", self.key.source, self.key.stream))
@@ -209,6 +212,7 @@ impl Driver {
                     return Ok(());
                 }
                 tracing::info!(source = %self.key.source, stream = %self.key.stream, "caught up; next look at {until}");
+                self.got_somewhere();
                 self.line.phase(Phase::CaughtUp { until });
                 let wait = (until - self.server_now()).to_std().unwrap_or_default();
                 self.wait(wait.max(Duration::from_millis(100))).await?;
@@ -246,7 +250,11 @@ impl Driver {
             let mut trace = Trace::scan(&self.key, scan.describe());
             loop {
                 self.line.phase(Phase::Reading { scan: scan.describe(), progress: scan.progress() });
-                let failed = match self.page(scan.as_mut(), reading, &trace).await? {
+                let read = self.page(scan.as_mut(), reading, &trace).await?;
+                if matches!(read, Ok(Next::More | Next::Complete | Next::Split(_))) {
+                    self.got_somewhere();
+                }
+                let failed = match read {
                     Ok(Next::More) => {
                         reading.backoff.reset();
                         reading.held.state = scan.state().or(reading.held.state.take());
@@ -322,13 +330,18 @@ impl Driver {
     async fn back_off(&self, error: &ReadError, reading: &mut Reading) -> Result<(), Halt> {
         metrics::counter!("headwater_read_errors_total", "source" => self.key.source.clone(), "class" => error.class())
             .increment(1);
-        self.line.update(|line| line.failures += 1);
+        self.line.update(|line| {
+            line.failures += 1;
+            line.problem = Some(error.to_string());
+        });
         self.watch_retention(reading);
         if let Some(limit) = self.ending.give_up_after {
             let asks_long =
                 matches!(error, ReadError::Throttled { retry_after: Some(asked), .. } if *asked > LONG_WAIT);
             let in_vain = reading.backoff.attempts() + 1 >= limit || reading.restarts >= RESTARTS_MAX;
-            if in_vain || asks_long || matches!(error, ReadError::Denied(_)) {
+            let definite = matches!(error, ReadError::Denied(_))
+                || (self.ending.at_once && matches!(error, ReadError::Malformed(_)));
+            if in_vain || asks_long || definite {
                 return Err(Halt::GivenUp(error.to_string()));
             }
         }
@@ -343,6 +356,14 @@ impl Driver {
         self.line.phase(Phase::BackingOff { reason: error.to_string(), until });
         self.hand_over(reading).await?;
         self.wait(wait).await
+    }
+
+    /// A page has been read, or all of them.
+    fn got_somewhere(&self) {
+        let now = self.clock.now();
+        self.line.update(|line| (line.problem, line.progress) = (None, Some(now)));
+        let labels = [("source", self.key.source.clone()), ("stream", self.key.stream.clone())];
+        metrics::gauge!("headwater_stream_progress_timestamp_seconds", &labels).set(now.timestamp() as f64);
     }
 
     fn report_gap(&self, gap: &headwater_contracts::Gap) {

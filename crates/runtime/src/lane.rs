@@ -8,10 +8,12 @@ use crate::{
     dead_letter::{DeadLetter, DeadLetters},
     failure::Failure,
     hurry::Hurry,
-    settle::settle,
+    rejections::Rejections,
+    settle::{Undecided, settle},
     sink_driver::Job,
     status::Line,
     topology::{Account, Routed, Wiring},
+    trial::Trial,
 };
 use headwater_contracts::{Clock, Event, Identity, Tally, Timestamp};
 use headwater_ledger::{Commits, Filed, StreamKey};
@@ -82,6 +84,16 @@ pub(crate) struct LaneContext {
     pub(crate) wiring: Arc<Wiring>,
     pub(crate) sinks: Vec<mpsc::Sender<Job>>,
     pub(crate) letters: Arc<Mutex<Option<Box<dyn DeadLetters>>>>,
+    /// Where they are, in words.
+    pub(crate) letters_place: Arc<str>,
+    pub(crate) rejections: Rejections,
+    pub(crate) trial: Trial,
+    /// Whether steps may wait for the end of the trial. Not where others beside the ledger keep what has been read.
+    pub(crate) holds: bool,
+    /// What waits when the lane ends.
+    pub(crate) undecided: mpsc::UnboundedSender<Undecided>,
+    /// Open as long as any lane may still write.
+    pub(crate) _alive: mpsc::Sender<std::convert::Infallible>,
     /// Where its steps are kept.
     pub(crate) commits: Arc<dyn Commits>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -187,7 +199,7 @@ fn transform(
         let Work { events, unreadable, consumed, state, forget_before, tally, commit, done } = work;
         let filed = events.iter().chain(unreadable.iter().map(|letter| &letter.event)).map(filed).collect();
         let rest = Rest { filed, consumed, state, forget_before, tally, commit, done, permit };
-        let run = || context.wiring.run(&context.source, events, unreadable, rest.filed.len());
+        let run = || context.wiring.run(&context.source, &context.trial, events, unreadable, rest.filed.len());
         let Ok(routed) = catch_unwind(AssertUnwindSafe(run)) else {
             return context.failure.set(format!("a transform of `{}` crashed; the log says where", context.source));
         };

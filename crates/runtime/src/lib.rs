@@ -21,6 +21,7 @@ mod failure;
 mod http;
 mod hurry;
 mod lane;
+mod rejections;
 mod run;
 mod settle;
 mod sink_driver;
@@ -29,12 +30,16 @@ mod status;
 mod token;
 mod topology;
 mod trace;
+mod trial;
 
 pub use clock::SystemClock;
 pub use dead_letter::{DeadLetter, DeadLetters};
 pub use driver::Ending;
 pub use http::{Answer, ExchangeError, HttpClient};
+pub use rejections::Rejected;
 pub use run::{RunError, RunOptions, Summary, run};
 pub use splitter::{ELEMENT_MAX, ENVELOPE_MAX, Page, SplitError, Splitter};
 pub use status::{Board, Phase, StreamStatus};
-pub use topology::{ConsumerSpec, DeadLetterTarget, ImportSpec, SinkSpec, SourceSpec, Topology, TransformSpec};
+pub use topology::{
+    ConsumerSpec, DeadLetterTarget, ImportSpec, OnRefusal, SinkSpec, SourceSpec, Topology, TransformSpec,
+};

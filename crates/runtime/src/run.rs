@@ -28,6 +28,9 @@ use tokio::{
 /// Batches waiting at a sink's door, of all lanes together.
 const SINK_QUEUE: usize = 4;
 
+/// How long what has been begun at the end of the grace may take to end.
+const LETTING_GO: Duration = Duration::from_secs(5);
+
 /// How to run.
 pub struct RunOptions {
     /// When streams are over.
@@ -85,8 +88,17 @@ pub async fn run(
         DeadLetterTarget::Store(store) => (None, Some(store)),
         DeadLetterTarget::Sink(name) => (Some(name), None),
     };
+    let letters_place: Arc<str> = match (&letters_to, &letters) {
+        (Some(sink), _) => format!("sink `{sink}`").into(),
+        (None, store) => store.as_ref().map_or_else(String::new, |store| store.place()).into(),
+    };
     let wiring = Arc::new(Wiring::new(&names, topology.transforms, &topology.sinks, letters_to.as_deref()));
     let letters = Arc::new(Mutex::new(letters));
+    let trial = wiring.trial();
+    let ledger = trial.before(ledger);
+    let (undecided_to, mut undecided) = mpsc::unbounded_channel();
+    let rejections = options.board.rejections();
+    let (alive, mut lanes_over) = mpsc::channel(1);
 
     // All clients first: nothing starts if one cannot be made.
     let budgets = Budgets::default();
@@ -109,6 +121,7 @@ pub async fn run(
         }
         let (sender, jobs) = mpsc::channel(SINK_QUEUE);
         let driver = SinkDriver {
+            line: options.board.sink(&spec.name),
             name: spec.name,
             sink: spec.sink,
             options: spec.options,
@@ -136,11 +149,13 @@ pub async fn run(
                 provider: spec.built.provider.into(),
                 stream: stream.clone(),
                 own_query_policy: spec.built.own_query_policy,
+                simulated: spec.simulated,
                 read_by: None,
             });
             // For the stream itself, and for files of its events, which leave from the component that names them.
             let driver = |component: &str, forgets: bool| {
                 let line = options.board.line(component, &stream);
+                line.update(|line| line.progress = Some(clock.now()));
                 let in_flight = InFlight::default();
                 let lane = Lane::start(LaneContext {
                     source: component.to_owned(),
@@ -148,6 +163,13 @@ pub async fn run(
                     wiring: wiring.clone(),
                     sinks: sinks.clone(),
                     letters: letters.clone(),
+                    letters_place: letters_place.clone(),
+                    rejections: rejections.clone(),
+                    trial: trial.clone(),
+                    // What a file has delivered is kept in its archive as well.
+                    holds: forgets,
+                    undecided: undecided_to.clone(),
+                    _alive: alive.clone(),
                     commits: ledger.clone(),
                     clock: clock.clone(),
                     in_flight: in_flight.clone(),
@@ -194,6 +216,13 @@ pub async fn run(
                 wiring: wiring.clone(),
                 sinks: sinks.clone(),
                 letters: letters.clone(),
+                letters_place: letters_place.clone(),
+                rejections: rejections.clone(),
+                trial: trial.clone(),
+                // Offsets are kept elsewhere.
+                holds: false,
+                undecided: undecided_to.clone(),
+                _alive: alive.clone(),
                 commits: ledger.clone(),
                 clock: clock.clone(),
                 in_flight: InFlight::default(),
@@ -207,6 +236,7 @@ pub async fn run(
         }
     }
     drop(sinks);
+    drop((undecided_to, alive));
     options.board.begin();
 
     let mut given_up = Vec::new();
@@ -217,6 +247,16 @@ pub async fn run(
                 Ok(Err(reason)) => given_up.push(reason),
                 Err(panic) => failure.set(format!("a stream crashed: {panic}")),
             }
+        }
+        let verdict = trial.verdict();
+        while let Ok(lane) = undecided.try_recv() {
+            // Otherwise it is read again.
+            if verdict.is_none() && failure.get().is_none() {
+                lane.settle().await;
+            }
+        }
+        if let Some(verdict) = verdict.filter(|_| options.ending.once && !*options.stop.borrow()) {
+            failure.set(verdict);
         }
         while let Some(ended) = sink_tasks.join_next().await {
             if let Err(panic) = ended {
@@ -236,6 +276,16 @@ pub async fn run(
         () = all => true,
         () = grace_over => false,
     };
+    if !settled {
+        // What was not delivered is let go. A commit that has been begun comes to its end: whoever runs next reads what it left.
+        streams.shutdown().await;
+        sink_tasks.shutdown().await;
+        drop(undecided);
+        tokio::select! {
+            _ = lanes_over.recv() => {}
+            () = clock.sleep(LETTING_GO) => {}
+        }
+    }
     match failure.get() {
         Some(reason) => Err(RunError::Failed(reason)),
         None if !settled => Err(RunError::Grace),

@@ -10,6 +10,7 @@ use crate::{
     sink_driver::Job,
     topology::{Account, as_event},
     trace::Span,
+    trial::LONGEST,
 };
 use headwater_contracts::Tally;
 use headwater_ledger::{Commit, StreamKey};
@@ -32,15 +33,17 @@ pub(crate) async fn settle(context: LaneContext, mut batches: mpsc::Receiver<Dis
     let mut settled = 0;
     let worth = context.commits.commit_events();
     let mut gathered = Commit::default();
+    let mut refused = Refused::default();
     let mut writing = None;
     while let Some(batch) = batches.recv().await {
-        let Some((commit, done)) = acknowledge(&context, batch, &mut gathered).await else { break };
+        let Some((commit, done)) = acknowledge(&context, batch, &mut gathered, &mut refused).await else { break };
         if commit || done.is_some() || gathered.settled.len() >= worth {
             let step = std::mem::take(&mut gathered);
             settled += step.tally.settled();
             if !written(writing.take()).await {
                 return;
             }
+            refused.hold(&context);
             let context = context.clone();
             writing = Some(tokio::spawn(async move { write(&context, step).await }));
         }
@@ -52,8 +55,60 @@ pub(crate) async fn settle(context: LaneContext, mut batches: mpsc::Receiver<Dis
         }
     }
     // The run is over or has failed; what was acknowledged is delivered, and must not be delivered again.
-    if written(writing).await {
+    if !written(writing).await {
+        return;
+    }
+    refused.hold(&context);
+    if refused.letters.is_empty() {
         write(&context, gathered).await;
+    } else {
+        let undecided = Undecided { context: context.clone(), letters: refused.letters, gathered };
+        let _ = context.undecided.send(undecided);
+    }
+}
+
+/// What transforms on trial have refused of a lane, and is neither kept nor committed: see [`crate::trial`].
+#[derive(Default)]
+struct Refused {
+    letters: Vec<DeadLetter>,
+    since: Duration,
+}
+
+impl Refused {
+    /// Whether these letters, and those before them, wait for the end of the trial. `delivered`: something of the same step
+    /// has left for good.
+    fn waits(&self, context: &LaneContext, letters: &[DeadLetter], delivered: bool) -> bool {
+        let all = || self.letters.iter().chain(letters);
+        let in_time = self.letters.is_empty()
+            || context.give_up_after.is_some()
+            || context.clock.monotonic().saturating_sub(self.since) < LONGEST;
+        context.holds && !delivered && in_time && all().any(|letter| context.trial.is_open_for(&letter.component))
+    }
+
+    fn hold(&self, context: &LaneContext) {
+        if self.letters.is_empty() {
+            context.trial.release(&context.key);
+        } else {
+            context.trial.hold(&context.key);
+        }
+    }
+}
+
+/// What a lane leaves behind that ends before the trial does.
+pub(crate) struct Undecided {
+    context: Arc<LaneContext>,
+    letters: Vec<DeadLetter>,
+    gathered: Commit,
+}
+
+impl Undecided {
+    /// The transforms have passed: what they refused becomes dead letters.
+    pub(crate) async fn settle(self) {
+        let Self { context, letters, gathered } = self;
+        if keep(&context, letters).await {
+            context.trial.release(&context.key);
+            write(&context, gathered).await;
+        }
     }
 }
 
@@ -71,6 +126,7 @@ async fn acknowledge(
     context: &LaneContext,
     batch: Dispatched,
     gathered: &mut Commit,
+    refused: &mut Refused,
 ) -> Option<(bool, Option<oneshot::Sender<u64>>)> {
     let Dispatched { mut accounts, mut letters, acks, rest } = batch;
     for (sink, ack) in acks {
@@ -81,13 +137,23 @@ async fn acknowledge(
             letters.push(DeadLetter { event, component: context.wiring.sink_names[sink].clone(), reason });
         }
     }
-    if !keep(context, letters).await {
-        return None;
+    context.rejections.note(&letters, &context.letters_place);
+    let mut tally = rest.tally;
+    accounts.iter().filter_map(Account::outcome).for_each(|outcome| tally.settle(&outcome));
+    if refused.waits(context, &letters, gathered.tally.delivered + tally.delivered > 0) {
+        if refused.letters.is_empty() {
+            refused.since = context.clock.monotonic();
+        }
+        refused.letters.extend(letters);
+    } else {
+        letters.splice(..0, std::mem::take(&mut refused.letters));
+        context.trial.set_aside(letters.iter().filter(|letter| context.trial.is_open_for(&letter.component)).count());
+        if !keep(context, letters).await {
+            return None;
+        }
     }
     // The reader may go on: from here on, identities are all that is held.
     drop(rest.permit);
-    let mut tally = rest.tally;
-    accounts.iter().filter_map(Account::outcome).for_each(|outcome| tally.settle(&outcome));
     count(&context.key, &tally);
     context.line.update(|line| line.tally.add(&tally));
     gathered.tally.add(&tally);
@@ -104,10 +170,14 @@ async fn keep(context: &LaneContext, letters: Vec<DeadLetter>) -> bool {
     if letters.is_empty() {
         return true;
     }
+    let components: Vec<String> = letters.iter().map(|letter| letter.component.clone()).collect();
     let refused = match context.wiring.letters_to {
         Some(sink) => keep_in_sink(context, sink, letters).await,
         None => keep_in_store(context, Arc::new(letters)).await,
     };
+    if refused.is_none() {
+        context.rejections.kept(components);
+    }
     if let Some(reason) = &refused {
         context
             .failure
@@ -155,7 +225,7 @@ async fn keep_in_store(context: &LaneContext, letters: Arc<Vec<DeadLetter>>) -> 
 
 /// Commits a step, waiting out a full disk. `false` if the run must stop.
 async fn write(context: &LaneContext, step: Commit) -> bool {
-    if step == Commit::default() {
+    if step == Commit::default() && !context.trial.owes(&context.key) {
         return true;
     }
     let step = Arc::new(step);

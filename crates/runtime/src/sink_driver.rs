@@ -1,6 +1,6 @@
 //! One task per sink: gathers batches of all lanes, delivers within the batch limits, retries, answers per batch.
 
-use crate::{backoff::Backoff, failure::Failure, hurry::Hurry, trace::Span};
+use crate::{backoff::Backoff, failure::Failure, hurry::Hurry, status::SinkLine, trace::Span};
 use headwater_contracts::{BatchOptions, Clock, Event, OnReject, Rejected, Sink, SinkError, SinkOptions};
 use std::{collections::HashMap, ops::Range, sync::Arc};
 use tokio::sync::{mpsc, oneshot};
@@ -21,6 +21,7 @@ pub(crate) struct SinkDriver {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) failure: Failure,
     pub(crate) hurry: Hurry,
+    pub(crate) line: SinkLine,
     /// Fail the run after so many attempts in vain; `None`: never, the provider is the buffer.
     pub(crate) give_up_after: Option<u32>,
 }
@@ -71,10 +72,16 @@ impl SinkDriver {
     /// Delivers one piece, as often as it takes. `None` if the run must stop.
     async fn deliver(&mut self, events: &[Event]) -> Option<Vec<Rejected>> {
         let mut backoff = Backoff::new(self.options.retry);
+        let began = self.clock.now();
+        self.line.update(|line| line.since = Some(began));
         loop {
             let mut trace = Span::delivery(&self.name, events.len());
             let (reason, after) = match self.sink.deliver(events).await {
-                Ok(delivery) => return Some(delivery.rejected),
+                Ok(delivery) => {
+                    self.works(true);
+                    self.line.update(|line| (line.since, line.attempts, line.reason) = (None, 0, None));
+                    return Some(delivery.rejected);
+                }
                 Err(SinkError::Retry { reason, after }) => (reason, after),
                 Err(SinkError::Fatal(reason)) => {
                     trace.failed(&reason);
@@ -85,6 +92,8 @@ impl SinkDriver {
             trace.failed(&reason);
             drop(trace);
             let wait = backoff.next(after);
+            self.works(false);
+            self.line.update(|line| (line.attempts, line.reason) = (backoff.attempts(), Some(reason.clone())));
             metrics::counter!("headwater_sink_retries_total", "sink" => self.name.clone()).increment(1);
             if self.give_up_after.is_some_and(|limit| backoff.attempts() >= limit) {
                 let attempts = backoff.attempts();
@@ -94,6 +103,12 @@ impl SinkDriver {
             tracing::warn!(sink = %self.name, events = events.len(), "not delivered, again in {wait:.1?}: {reason}");
             self.clock.sleep(wait).await;
         }
+    }
+}
+
+impl SinkDriver {
+    fn works(&self, works: bool) {
+        metrics::gauge!("headwater_sink_up", "sink" => self.name.clone()).set(f64::from(u8::from(works)));
     }
 }
 

@@ -1,7 +1,13 @@
 //! What each stream is doing, for people: the terminal, `/health`, the closing table.
 
+use crate::rejections::{Rejected, Rejections};
 use headwater_contracts::{Tally, Timestamp};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// How long a stream may do nothing although it should, and how long a sink may fail to deliver, before `/ready` says so.
+pub(crate) const PATIENCE: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
+/// The same for a delivery.
+pub(crate) const SINK_PATIENCE: chrono::TimeDelta = chrono::TimeDelta::minutes(1);
 
 /// What a stream is at.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -54,6 +60,10 @@ pub struct StreamStatus {
     pub requests: u64,
     /// Requests that failed in this run.
     pub failures: u64,
+    /// Why the last question got no page; `None` if it got one, or none has been answered.
+    pub problem: Option<String>,
+    /// When it last got somewhere: began, read a page, or was caught up.
+    pub progress: Option<Timestamp>,
     /// How far the server's clock is ahead of this machine's, by its last answer; to the second.
     pub clock_ahead: Option<chrono::TimeDelta>,
     /// How long until the provider deletes what has not been read.
@@ -62,12 +72,48 @@ pub struct StreamStatus {
     pub gaps: Vec<String>,
 }
 
+impl StreamStatus {
+    /// Since when the stream stands still although something is due, if it has for longer than ten minutes.
+    pub fn stands_still(&self, now: Timestamp) -> Option<Timestamp> {
+        let due = match &self.phase {
+            Phase::Done | Phase::Failed { .. } => return None,
+            Phase::CaughtUp { until } => self.progress?.max(*until),
+            Phase::Starting | Phase::Reading { .. } | Phase::BackingOff { .. } => self.progress?,
+        };
+        (now - due > PATIENCE).then_some(due)
+    }
+}
+
+/// How a sink does.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SinkStatus {
+    /// Its name.
+    pub name: String,
+    /// Whether it is one of the run that goes on.
+    pub ours: bool,
+    /// When the delivery began that is not over, if there is one.
+    pub since: Option<Timestamp>,
+    /// Attempts of it that were in vain.
+    pub attempts: u32,
+    /// Why the last one was.
+    pub reason: Option<String>,
+}
+
+impl SinkStatus {
+    /// Since when nothing can be delivered, if that is for longer than a minute.
+    pub fn is_stuck(&self, now: Timestamp) -> Option<Timestamp> {
+        self.since.filter(|since| now - *since > SINK_PATIENCE)
+    }
+}
+
 /// All streams' lines, shared.
 #[derive(Debug, Clone, Default)]
 pub struct Board(Arc<Mutex<Lines>>);
 
 #[derive(Debug, Default)]
 struct Lines {
+    sinks: Vec<SinkStatus>,
+    rejections: Rejections,
     /// Whether a run has begun: from then on, a board without lines is one of an instance without streams.
     begun: bool,
     lines: Vec<StreamStatus>,
@@ -79,6 +125,36 @@ impl Board {
         self.lock().lines.clone()
     }
 
+    /// How each sink does.
+    pub fn sinks(&self) -> Vec<SinkStatus> {
+        self.lock().sinks.iter().filter(|sink| sink.ours).cloned().collect()
+    }
+
+    /// What each component has refused since the process began.
+    pub fn rejected(&self) -> Vec<Rejected> {
+        self.rejections().all()
+    }
+
+    /// Logs how many events each component has refused since the last time, if it has.
+    pub fn remind_of_rejections(&self) {
+        self.rejections().remind();
+    }
+
+    pub(crate) fn rejections(&self) -> Rejections {
+        self.lock().rejections.clone()
+    }
+
+    /// Adds a sink, to be changed through the answer. One of before a change of the configuration is replaced.
+    pub(crate) fn sink(&self, name: &str) -> SinkLine {
+        let sinks = &mut self.lock().sinks;
+        let index = sinks.iter().position(|sink| sink.name == name).unwrap_or(sinks.len());
+        if index == sinks.len() {
+            sinks.push(SinkStatus::default());
+        }
+        sinks[index] = SinkStatus { name: name.to_owned(), ours: true, ..SinkStatus::default() };
+        SinkLine { board: self.clone(), index }
+    }
+
     /// Whether it is known what streams there are.
     pub(crate) fn has_begun(&self) -> bool {
         self.lock().begun
@@ -86,7 +162,9 @@ impl Board {
 
     /// Marks all lines as done and not ours: a run begins, and may have other streams than the one before.
     pub(crate) fn rest(&self) {
-        self.lock().lines.iter_mut().for_each(|line| (line.phase, line.ours) = (Phase::Done, false));
+        let mut lines = self.lock();
+        lines.lines.iter_mut().for_each(|line| (line.phase, line.ours) = (Phase::Done, false));
+        lines.sinks.iter_mut().for_each(|sink| sink.ours = false);
     }
 
     /// Says that all streams of the run have their lines.
@@ -137,6 +215,19 @@ impl Line {
 
     pub(crate) fn phase(&self, phase: Phase) {
         self.update(|line| line.phase = phase);
+    }
+}
+
+/// One sink of the board.
+#[derive(Debug, Clone)]
+pub(crate) struct SinkLine {
+    board: Board,
+    index: usize,
+}
+
+impl SinkLine {
+    pub(crate) fn update(&self, change: impl FnOnce(&mut SinkStatus)) {
+        change(&mut self.board.lock().sinks[self.index]);
     }
 }
 

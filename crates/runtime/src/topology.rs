@@ -1,6 +1,9 @@
 //! The pipeline as the runtime runs it, and the way of a batch through its transforms.
 
-use crate::dead_letter::{DeadLetter, DeadLetters};
+use crate::{
+    dead_letter::{DeadLetter, DeadLetters},
+    trial::{StageTrial, Trial},
+};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
 use headwater_contracts::{
@@ -18,6 +21,8 @@ pub struct SourceSpec {
     pub built: BuiltSource,
     /// The options all sources share.
     pub options: SourceOptions,
+    /// Whether it reads a built-in simulator.
+    pub simulated: bool,
 }
 
 /// A component that reads files: events of another source's stream, delivered before it is read.
@@ -50,8 +55,20 @@ pub struct TransformSpec {
     pub inputs: Vec<String>,
     /// The transform.
     pub transform: Arc<dyn Transform>,
-    /// Whether an event it fails on stops the run instead of going to the dead letters.
-    pub block_on_error: bool,
+    /// What becomes of events that it fails on.
+    pub on_refusal: OnRefusal,
+}
+
+/// What becomes of an event that a transform fails on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnRefusal {
+    /// It goes to the dead letters; but a transform that fails on every event from its first one on stops the run.
+    #[default]
+    Judge,
+    /// It goes to the dead letters.
+    DeadLetter,
+    /// The run stops before it.
+    Stop,
 }
 
 /// A sink component.
@@ -99,7 +116,8 @@ enum Target {
 struct Stage {
     name: Arc<str>,
     transform: Arc<dyn Transform>,
-    block_on_error: bool,
+    on_refusal: OnRefusal,
+    trial: Arc<StageTrial>,
     /// By port.
     consumers: Vec<Vec<Target>>,
     /// By port, the rule that a result nobody reads counts under.
@@ -177,7 +195,8 @@ impl Wiring {
                 Stage {
                     name: spec.name.as_str().into(),
                     transform: spec.transform.clone(),
-                    block_on_error: spec.block_on_error,
+                    on_refusal: spec.on_refusal,
+                    trial: Arc::default(),
                     consumers: outputs.iter().map(|output| readers(output)).collect(),
                     unread: outputs.iter().map(|output| output.as_str().into()).collect(),
                 }
@@ -192,10 +211,24 @@ impl Wiring {
         }
     }
 
+    /// The transforms that are judged by their first events.
+    pub(crate) fn trial(&self) -> Trial {
+        let judged = self.stages.iter().filter(|stage| stage.on_refusal == OnRefusal::Judge);
+        Trial::of(judged.map(|stage| (stage.name.clone(), stage.trial.clone())))
+    }
+
     /// Takes a batch through the transforms, up to the sinks' doors. `unreadable` are elements that were no records.
-    pub(crate) fn run(&self, source: &str, events: Vec<Event>, unreadable: Vec<DeadLetter>, size: usize) -> Routed {
+    pub(crate) fn run(
+        &self,
+        source: &str,
+        trial: &Trial,
+        events: Vec<Event>,
+        unreadable: Vec<DeadLetter>,
+        size: usize,
+    ) -> Routed {
         let mut flow = Flow {
             wiring: self,
+            trial,
             pending: self.stages.iter().map(|_| Vec::new()).collect(),
             stage: 0,
             records: Vec::new(),
@@ -237,6 +270,7 @@ const AT_ONCE: usize = 25;
 /// A batch on its way through the stages.
 struct Flow<'a> {
     wiring: &'a Wiring,
+    trial: &'a Trial,
     pending: Vec<Vec<Event>>,
     stage: usize,
     /// Records of the events encoded last, one after the other: they are allocated and freed together.
@@ -315,6 +349,11 @@ impl Flow<'_> {
     }
 }
 
+/// Whether a program can make anything of the event: it has a value, or its bytes are JSON.
+fn is_readable(event: &Event) -> bool {
+    event.value.is_some() || serde_json::from_slice::<serde_json::Value>(&event.raw).is_ok()
+}
+
 /// A copy of the event for a sink that has its record.
 fn without_value(event: &Event) -> Event {
     Event {
@@ -358,6 +397,7 @@ pub(crate) fn as_event(letter: DeadLetter) -> Event {
 impl Emit for Flow<'_> {
     fn next(&mut self, port: Port, event: Event) {
         let stage = &self.wiring.stages[self.stage];
+        stage.trial.pass();
         match stage.consumers.get(port) {
             Some(readers) if !readers.is_empty() => self.hand_out(readers, event),
             _ => {
@@ -370,7 +410,9 @@ impl Emit for Flow<'_> {
     }
 
     fn drop(&mut self, event: &Event) {
-        let rule = self.wiring.stages[self.stage].name.clone();
+        let stage = &self.wiring.stages[self.stage];
+        stage.trial.pass();
+        let rule = stage.name.clone();
         if let Some(account) = self.account(event) {
             account.dropped_by = Some(rule);
         }
@@ -378,12 +420,20 @@ impl Emit for Flow<'_> {
 
     fn fail(&mut self, event: Event, reason: String) {
         let stage = &self.wiring.stages[self.stage];
-        if stage.block_on_error {
-            self.routed.fatal.get_or_insert_with(|| {
-                format!("{reason}; the transform says `on_error: block`, so the run stops before event `{}`", event.id)
-            });
-        } else {
-            self.bury(DeadLetter { event, component: stage.name.to_string(), reason });
+        match stage.on_refusal {
+            OnRefusal::Stop => {
+                self.routed.fatal.get_or_insert_with(|| {
+                    let id = &event.id;
+                    format!("{reason}; the transform says `on_error: block`, so the run stops before event `{id}`")
+                });
+                return;
+            }
+            // What is not JSON is not the program's fault.
+            OnRefusal::Judge if is_readable(&event) && stage.trial.refuse(&reason) => {
+                self.routed.fatal.get_or_insert_with(|| self.trial.sentence(&stage.name, &stage.trial));
+            }
+            OnRefusal::Judge | OnRefusal::DeadLetter => {}
         }
+        self.bury(DeadLetter { event, component: stage.name.to_string(), reason });
     }
 }

@@ -10,8 +10,8 @@ use headwater_contracts::{
 };
 use headwater_ledger::{Filed, Ledger};
 use headwater_runtime::{
-    Board, DeadLetter, DeadLetterTarget, DeadLetters, Ending, RunError, RunOptions, SinkSpec, SourceSpec, Summary,
-    Topology, TransformSpec, run,
+    Board, DeadLetter, DeadLetterTarget, DeadLetters, Ending, OnRefusal, RunError, RunOptions, SinkSpec, SourceSpec,
+    Summary, Topology, TransformSpec, run,
 };
 use std::{
     collections::HashMap,
@@ -90,14 +90,14 @@ impl Rig {
     /// Runs one incarnation until the stream is caught up, or the saboteur strikes.
     pub async fn run(&self, built: BuiltSource, saboteur: &Saboteur) -> Result<Summary, RunError> {
         let topology = Topology {
-            sources: vec![SourceSpec { name: "source".into(), built, options: self.options.clone() }],
+            sources: vec![SourceSpec { name: "source".into(), built, options: self.options.clone(), simulated: false }],
             imports: Vec::new(),
             consumers: Vec::new(),
             transforms: vec![TransformSpec {
                 name: "drop_own_queries".into(),
                 inputs: vec!["source".into()],
                 transform: Arc::new(DropOwn(self.dropped.clone())),
-                block_on_error: true,
+                on_refusal: OnRefusal::Stop,
             }],
             sinks: vec![SinkSpec {
                 name: "recorder".into(),
@@ -112,7 +112,7 @@ impl Rig {
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
         let (_keep, stop) = watch::channel(false);
         let options = RunOptions {
-            ending: Ending { once: true, give_up_after: None },
+            ending: Ending { once: true, give_up_after: None, at_once: false },
             grace: Duration::from_secs(1),
             stop,
             board: Board::default(),

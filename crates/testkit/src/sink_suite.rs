@@ -371,6 +371,7 @@ pub fn event(id: &str, text: &str, transformed: bool) -> Event {
             provider: "suite".into(),
             stream: "suite.example".to_owned(),
             own_query_policy: OwnQueryPolicy::default(),
+            simulated: false,
             read_by: None,
         }),
         id: id.to_owned(),

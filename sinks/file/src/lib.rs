@@ -17,7 +17,9 @@ mod log;
 mod recover;
 mod sink;
 mod template;
+mod writable;
 
 pub use compress::Compression;
 pub use dead_letter::{DeadLetter, DeadLetterFile};
 pub use sink::{Encoding, FileConfig, FileSink, RotateOptions};
+pub use writable::writable;

@@ -6,6 +6,7 @@ use crate::{
     log::{Log, Rotate},
     recover::{Format, Records},
     template::Template,
+    writable::writable,
 };
 use async_trait::async_trait;
 use headwater_contracts::{
@@ -16,6 +17,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use std::{
     io::{self, ErrorKind},
+    path::Path,
     sync::Arc,
 };
 
@@ -144,6 +146,20 @@ impl Sink for FileSink {
             Some(Err(error)) => Err(failure(&error)),
             None => Err(SinkError::Fatal("the thread that writes the file has failed: this is a bug".to_owned())),
         }
+    }
+
+    /// Writes nothing: a file that is there may be another's, and one that is not would be left behind.
+    async fn probe(&mut self) -> Result<String, String> {
+        let path = self.path.at((self.now)());
+        if path.is_dir() {
+            return Err(format!("`{}` is a folder", path.display()));
+        }
+        writable(path.parent().unwrap_or(Path::new("")))?;
+        if path.exists() {
+            let opened = std::fs::OpenOptions::new().append(true).open(&path);
+            opened.map_err(|error| format!("cannot write to `{}`: {error}", path.display()))?;
+        }
+        Ok(format!("`{}` can be written", path.display()))
     }
 
     /// Waits for the end of a batch whose delivery was given up; everything else is on disk already.

@@ -11,7 +11,7 @@ use headwater_contracts::{
 use headwater_kafka::{Producer, Verdict, send, verdict};
 use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
-    producer::DeliveryFuture,
+    producer::{DeliveryFuture, Producer as _},
 };
 use std::{
     collections::{HashMap, VecDeque},
@@ -25,6 +25,8 @@ pub struct KafkaSink {
     compression: Compression,
     mode: Mode,
     timeout: Period,
+    /// A broker, or the schema registry, that is not this machine.
+    pub(crate) outside: Option<String>,
     outbox: Option<Arc<dyn Outbox>>,
     producer: Option<Producer>,
     batch: Batch,
@@ -55,7 +57,7 @@ impl KafkaSink {
         timeout: Period,
     ) -> Self {
         let (outbox, producer, batch, limits) = Default::default();
-        Self { cluster, encoder, compression, mode, timeout, outbox, producer, batch, limits }
+        Self { cluster, encoder, compression, mode, timeout, outside: None, outbox, producer, batch, limits }
     }
 
     /// Asks the schema registry for what [`KafkaSink::encode`] will need of it for these events. Answers are kept, so that most calls ask nothing.
@@ -234,6 +236,32 @@ impl Sink for KafkaSink {
         outbox.check(&self.cluster)?;
         self.outbox = Some(outbox);
         Ok(())
+    }
+
+    /// Asks the cluster who it is, and for the topic, if it is the same for all records.
+    async fn probe(&mut self) -> Result<String, String> {
+        let producer = self.producer().map_err(|error| error.to_string())?;
+        let topic = self.encoder.topic.fixed().map(str::to_owned);
+        let (brokers, wait) = (self.cluster.bootstrap_servers.clone(), self.timeout.to_std());
+        let asked = tokio::task::spawn_blocking(move || {
+            let shown = topic.as_deref().unwrap_or("(any)");
+            let metadata = producer.client().fetch_metadata(topic.as_deref(), wait);
+            let metadata = metadata.map_err(|error| explain(shown, &brokers, &error))?;
+            let Some(topic) = &topic else { return Ok(format!("{} brokers", metadata.brokers().len())) };
+            let found = metadata.topics().iter().find(|found| found.name() == topic);
+            match found.map(|found| (found.error(), found.partitions().len())) {
+                Some((None, partitions)) if partitions > 0 => {
+                    Ok(format!("topic `{topic}` has {partitions} partitions"))
+                }
+                Some((Some(code), _)) => Err(explain(topic, &brokers, &KafkaError::MetadataFetch(code.into()))),
+                _ => Err(format!("topic `{topic}` does not exist: create it")),
+            }
+        });
+        asked.await.map_err(|panic| panic.to_string())?
+    }
+
+    fn outside(&self) -> Option<String> {
+        self.outside.clone()
     }
 
     async fn deliver(&mut self, events: &[Event]) -> Result<Delivery, SinkError> {

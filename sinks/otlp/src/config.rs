@@ -1,7 +1,7 @@
 //! The options, and their checks.
 
 use crate::{Body, Mapping, OtlpSink, grpc::Grpc, http::Http, sink::Client};
-use headwater_contracts::{ByteSize, ConfigError, Period, Secret, Sink, SinkConfig, Tls};
+use headwater_contracts::{ByteSize, ConfigError, Period, Secret, Sink, SinkConfig, Tls, is_this_machine};
 use headwater_sink_kit::Trust;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use schemars::JsonSchema;
@@ -101,7 +101,9 @@ impl OtlpConfig {
             Protocol::Http => Client::Http(Box::new(Http::new(endpoint, headers, self.compression, trust, timeout)?)),
         };
         let mapping = Mapping { body: self.body, original: self.log_record_original };
-        Ok(OtlpSink::new(client, mapping, usize::try_from(self.max_request_bytes.0).unwrap_or(usize::MAX)))
+        let outside = endpoint.host_str().filter(|host| !is_this_machine(host)).map(|_| endpoint.to_string());
+        let max = usize::try_from(self.max_request_bytes.0).unwrap_or(usize::MAX);
+        Ok(OtlpSink::new(client, mapping, max, outside))
     }
 
     fn check_endpoint(&self) -> Result<(), ConfigError> {

@@ -6,7 +6,7 @@ use crate::{
 };
 use bytes::Bytes;
 use flate2::write::GzEncoder;
-use headwater_contracts::ConfigError;
+use headwater_contracts::{ConfigError, is_this_machine};
 use headwater_sink_kit::Trust;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use prost::Message;
@@ -15,7 +15,7 @@ use std::{
     io::{self, Write},
     time::{Duration, SystemTime},
 };
-use url::{Host, Url};
+use url::Url;
 
 pub(crate) const USER_AGENT: &str = concat!("headwater/", env!("CARGO_PKG_VERSION"));
 /// As much as is read of an answer, bytes.
@@ -44,7 +44,7 @@ impl Http {
             .http1_only()
             .timeout(timeout)
             .tcp_nodelay(true);
-        if is_loopback(endpoint) {
+        if endpoint.host_str().is_some_and(is_this_machine) {
             // The environment's proxies are for the world outside.
             builder = builder.no_proxy();
         }
@@ -100,14 +100,5 @@ impl Http {
             Compression::Zstd => zstd::encode_all(&plain[..], zstd::DEFAULT_COMPRESSION_LEVEL)?,
         }
         .into())
-    }
-}
-
-fn is_loopback(endpoint: &Url) -> bool {
-    match endpoint.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
     }
 }

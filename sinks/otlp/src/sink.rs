@@ -32,6 +32,8 @@ pub struct OtlpSink {
     client: Client,
     mapping: Mapping,
     max_request_bytes: usize,
+    /// The receiver, if it is not this machine.
+    outside: Option<String>,
     progress: Progress,
     /// Most records in the next request. OTLP does not say which records of a request were refused: after such an
     /// answer requests begin with a single record, and double with each that is taken whole.
@@ -49,11 +51,12 @@ struct Open {
 }
 
 impl OtlpSink {
-    pub(crate) fn new(client: Client, mapping: Mapping, max_request_bytes: usize) -> Self {
+    pub(crate) fn new(client: Client, mapping: Mapping, max_request_bytes: usize, outside: Option<String>) -> Self {
         Self {
             client,
             mapping,
             max_request_bytes,
+            outside,
             progress: Progress::default(),
             max_records: usize::MAX,
             has_worked: false,
@@ -159,5 +162,22 @@ impl Sink for OtlpSink {
             }
         }
         Ok(self.progress.finish())
+    }
+
+    /// Sends a request without records, which every receiver takes that takes any.
+    async fn probe(&mut self) -> Result<String, String> {
+        match self.client.export(request(&[])).await {
+            Answer::Taken | Answer::Partly { .. } => Ok("took an empty request".to_owned()),
+            // It knows us, and finds fault with a request that says nothing.
+            Answer::Refused { divisible: true, reason } => Ok(format!("answered an empty request: {reason}")),
+            Answer::Refused { reason, .. } | Answer::Again { reason, .. } => Err(reason),
+            Answer::Unfit { reason } => {
+                Err(format!("{reason}: check `endpoint`, `protocol`, `headers` and `compression`"))
+            }
+        }
+    }
+
+    fn outside(&self) -> Option<String> {
+        self.outside.clone()
     }
 }

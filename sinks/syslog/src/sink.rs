@@ -8,10 +8,13 @@ use crate::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use headwater_contracts::{Delivery, Encode, Event, Rejected, Sink, SinkError};
+use headwater_contracts::{Delivery, Encode, Event, Rejected, Sink, SinkError, is_this_machine};
 use headwater_sink_kit::pieces;
 use std::{io, sync::Arc, time::Duration};
 use tokio::time::timeout;
+
+/// How long a probe waits for the receiver to close its side.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// The sink.
 pub(crate) struct SyslogSink {
@@ -58,6 +61,34 @@ impl Sink for SyslogSink {
         }));
         rejected.sort_by_key(|rejected| rejected.index);
         Ok(Delivery { rejected })
+    }
+
+    /// Connects, which for TLS is to be believed by the other side, and sends nothing.
+    async fn probe(&mut self) -> Result<String, String> {
+        match &self.way {
+            Way::Stream(receiver, _) => {
+                let connection = opened(&self.name, self.connect_timeout, receiver.connect()).await?;
+                // Whether it says goodbye is all one.
+                let _ = timeout(GOODBYE, connection.close(GOODBYE)).await;
+                let secure = if matches!(receiver, Receiver::Tls(..)) { " over TLS" } else { "" };
+                Ok(format!("{} takes connections{secure}", self.name))
+            }
+            Way::Datagrams(mailbox, _) => {
+                opened(&self.name, self.connect_timeout, mailbox.open()).await?;
+                let says =
+                    if matches!(mailbox, Mailbox::Udp(_)) { "; UDP does not tell whether anybody listens" } else { "" };
+                Ok(format!("{} can be sent to{says}", self.name))
+            }
+        }
+    }
+
+    fn outside(&self) -> Option<String> {
+        let (Way::Stream(Receiver::Tcp(address) | Receiver::Tls(address, ..), _)
+        | Way::Datagrams(Mailbox::Udp(address), _)) = &self.way
+        else {
+            return None;
+        };
+        (!is_this_machine(&address.host)).then(|| address.to_string())
     }
 
     /// Sees a stream to its end. What could not be finished was never acknowledged.

@@ -71,6 +71,7 @@ impl Parser {
                 && last.provider == provider
                 && last.stream == stream
                 && last.own_query_policy == carried.own_query_policy
+                && last.simulated == carried.simulated
         };
         if let Some(same) = self.last.as_ref().filter(same) {
             return same.clone();
@@ -80,6 +81,7 @@ impl Parser {
             provider: provider.to_owned().into(),
             stream: stream.to_owned(),
             own_query_policy: carried.own_query_policy,
+            simulated: carried.simulated,
             read_by: Some(self.read_by.clone()),
         });
         self.last.insert(origin).clone()

@@ -67,7 +67,7 @@ pub(crate) fn base_metadata(meta: &Meta, provider: &str, profiles: &[&'static st
     if let Some(ms) = meta.observed_ms {
         put("logged_time", Value::from(ms));
     }
-    let labels = [(meta.late, "late_arrival"), (meta.own_query, "own_query")];
+    let labels = [(meta.late, "late_arrival"), (meta.own_query, "own_query"), (meta.simulated, "simulated")];
     let labels: Vec<Value> = labels.iter().filter(|(set, _)| *set).map(|(_, label)| fixed(label)).collect();
     if !labels.is_empty() {
         put("labels", Value::Array(labels));

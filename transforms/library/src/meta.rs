@@ -17,6 +17,8 @@ pub(crate) struct Meta {
     pub(crate) time_ms: Option<i64>,
     /// Caused by headwater's own reading.
     pub(crate) own_query: bool,
+    /// Made up by a simulator.
+    pub(crate) simulated: bool,
     /// Appeared in a range that had been covered before.
     pub(crate) late: bool,
     /// Why the record looks like an imitation of headwater's own.
@@ -37,6 +39,7 @@ impl Meta {
             observed_ms: map.get("observed_time").and_then(instant),
             time_ms: map.get("time").and_then(instant),
             own_query: map.get("own_query") == Some(&Value::Boolean(true)),
+            simulated: map.get("simulated") == Some(&Value::Boolean(true)),
             late: map.get("late").is_some_and(|late| !matches!(late, Value::Null | Value::Boolean(false))),
             suspicious: text(map, "suspicious"),
             raw: match map.get("raw") {

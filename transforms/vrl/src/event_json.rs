@@ -83,6 +83,7 @@ pub fn event_with_metadata(raw: Bytes, metadata: &Json, now: Timestamp) -> Resul
         provider: facts.text("provider")?.unwrap_or("unknown").to_owned().into(),
         stream: facts.text("stream")?.unwrap_or("test").to_owned(),
         own_query_policy: policy.unwrap_or_default(),
+        simulated: facts.flag("simulated")?,
         read_by: None,
     };
     Ok(Event {

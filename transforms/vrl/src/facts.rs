@@ -9,7 +9,7 @@ use vrl::value::{ObjectMap, Value};
 pub(crate) const ROOT: &str = "headwater";
 
 /// The fields of `%headwater`.
-pub(crate) const NAMES: [&str; 11] = [
+pub(crate) const NAMES: [&str; 12] = [
     "source",
     "provider",
     "stream",
@@ -20,6 +20,7 @@ pub(crate) const NAMES: [&str; 11] = [
     "own_query_policy",
     "suspicious",
     "late",
+    "simulated",
     "raw",
 ];
 
@@ -52,6 +53,7 @@ fn fact(event: &Event, name: &str) -> Value {
         "own_query_policy" => event.origin.own_query_policy.as_str().into(),
         "suspicious" => event.suspicious.as_deref().map_or(Value::Null, Value::from),
         "late" => event.late.map_or(Value::Null, |late| late_text(late).into()),
+        "simulated" => event.origin.simulated.into(),
         // Shares the bytes, copies nothing.
         "raw" => Value::Bytes(event.raw.clone()),
         _ => Value::Null,

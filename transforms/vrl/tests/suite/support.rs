@@ -18,6 +18,7 @@ pub(crate) fn event(raw: &str) -> Event {
             provider: "pactflow".into(),
             stream: "acme.pactflow.io".to_owned(),
             own_query_policy: OwnQueryPolicy::Tag,
+            simulated: false,
             read_by: None,
         }),
         id: "e-1".to_owned(),

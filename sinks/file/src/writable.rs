@@ -1,0 +1,35 @@
+//! Whether a folder can be written to.
+
+use std::{
+    fs::{self, File},
+    path::Path,
+};
+
+/// Fails if no file can be made in `folder`; where it is not there yet, in the one that it would be made in. Leaves nothing behind.
+pub fn writable(folder: &Path) -> Result<(), String> {
+    let there = folder.ancestors().find(|path| path.as_os_str().is_empty() || path.exists()).unwrap_or(folder);
+    let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
+    if !there.is_dir() {
+        return Err(format!("`{}` is no folder", there.display()));
+    }
+    let probe = there.join(format!(".headwater-check-{}", std::process::id()));
+    let made = File::create_new(&probe);
+    let removed = made.and_then(|_| fs::remove_file(&probe));
+    removed.map_err(|error| format!("cannot write in `{}`: {error}", there.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_not_there_is_judged_by_the_one_it_would_be_in() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(writable(dir.path()), Ok(()));
+        assert_eq!(writable(&dir.path().join("a/b")), Ok(()));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        fs::write(dir.path().join("file"), "").unwrap();
+        assert!(writable(&dir.path().join("file/b")).unwrap_err().contains("no folder"));
+        assert!(writable(Path::new("/proc/1/no")).is_err());
+    }
+}
