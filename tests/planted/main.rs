@@ -72,6 +72,8 @@ enum Mistake {
     TrustsTheToken,
     /// Takes a page with fewer records than it asked for for the last.
     StopsOnAShortPage,
+    /// Takes an empty page for the end of a chain, although it leads on (Mural).
+    StopsOnAnEmptyPage,
     /// Pages by offset instead of by cursor (Anypoint).
     PagesByOffset,
     /// Reads the root organization, and takes its log for that of all business groups (Anypoint).
@@ -331,6 +333,7 @@ impl WrongScan {
         }
         let stops = match self.mistake {
             Mistake::StopsOnAShortPage => end.records < self.size,
+            Mistake::StopsOnAnEmptyPage => end.records == 0,
             Mistake::TrustsTheTotal => total(end.envelope).is_some_and(|total| self.seen + end.records >= total),
             Mistake::PagesByOffset => {
                 let envelope = anypoint::with_cursor(end.envelope, self.seen + end.records);
@@ -351,7 +354,8 @@ impl WrongScan {
 
 /// How many records a request asks for, whatever the parameter is called.
 fn size(request: &Request) -> u64 {
-    let parameter = request.query.iter().find(|(name, _)| ["pageSize", "page_size"].contains(&name.as_str()));
+    let parameter =
+        request.query.iter().find(|(name, _)| ["pageSize", "page_size", "maxResults"].contains(&name.as_str()));
     let member = || request.body.as_ref()?["limit"].as_u64();
     parameter.and_then(|(_, value)| value.parse().ok()).or_else(member).unwrap_or_default()
 }

@@ -206,6 +206,8 @@ impl Scenario {
                 m.other_calls_per_day = dice.pick([0, 200, 600]);
                 m.dates = dice.pick([Dates::Iso, Dates::Legacy]);
                 m.records_readings = dice.chance(700);
+                // From dice of its own: the other choices of a seed stay what they were.
+                m.empty_pages_per_mille = Dice::new(&[seed, 0xe0]).pick([0, 100, 400]);
             }
             Provider::SolaceCloud => {
                 // Ties of more than a page, too.
