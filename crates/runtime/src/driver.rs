@@ -111,6 +111,10 @@ struct Reading {
     backoff: Backoff,
     /// Scans started again since the last one that got somewhere.
     restarts: u32,
+    /// Pages in a row that had records and called themselves an error.
+    complaints: u32,
+    /// Why the scan under way does not count as complete, although it goes on.
+    incomplete: Option<String>,
     /// Where the stream's first run began.
     start: Option<Timestamp>,
     /// When the last warning was logged.
@@ -133,6 +137,8 @@ impl Reading {
             logins_seen: 0,
             backoff: Backoff::new(retry),
             restarts: 0,
+            complaints: 0,
+            incomplete: None,
             start: None,
             told_of_retention: None,
             notes: HashSet::new(),
@@ -244,13 +250,20 @@ impl Driver {
         while let Some(mut scan) = stack.pop() {
             tracing::debug!(source = %self.key.source, stream = %self.key.stream, "{}", scan.describe());
             let mut trace = Trace::scan(&self.key, scan.describe());
+            (reading.complaints, reading.incomplete) = (0, None);
             loop {
                 self.line.phase(Phase::Reading { scan: scan.describe(), progress: scan.progress() });
                 let failed = match self.page(scan.as_mut(), reading, &trace).await? {
                     Ok(Next::More) => {
                         reading.backoff.reset();
-                        reading.held.state = scan.state().or(reading.held.state.take());
+                        // What a scan that is not complete has passed over is read again by the next.
+                        if reading.incomplete.is_none() {
+                            reading.held.state = scan.state().or(reading.held.state.take());
+                        }
                         continue;
+                    }
+                    Ok(Next::Complete) if let Some(why) = reading.incomplete.take() => {
+                        ReadError::Malformed(format!("{why}: the scan does not count as complete, its records do"))
                     }
                     Ok(Next::Complete) => {
                         reading.backoff.reset();
@@ -325,8 +338,8 @@ impl Driver {
         self.line.update(|line| line.failures += 1);
         self.watch_retention(reading);
         if let Some(limit) = self.ending.give_up_after {
-            let asks_long =
-                matches!(error, ReadError::Throttled { retry_after: Some(asked), .. } if *asked > LONG_WAIT);
+            let asks_long = matches!(error,
+                ReadError::Throttled { retry_after: Some(asked), .. } | ReadError::Later { wait: asked, .. } if *asked > LONG_WAIT);
             let in_vain = reading.backoff.attempts() + 1 >= limit || reading.restarts >= RESTARTS_MAX;
             if in_vain || asks_long || matches!(error, ReadError::Denied(_)) {
                 return Err(Halt::GivenUp(error.to_string()));
@@ -334,6 +347,7 @@ impl Driver {
         }
         let asked = match error {
             ReadError::Throttled { retry_after, .. } => *retry_after,
+            ReadError::Later { wait, .. } => Some(*wait),
             ReadError::Denied(_) | ReadError::Malformed(_) => Some(SLOW_RETRY.to_std().min(self.retry.max.to_std())),
             ReadError::Transient(_) => None,
         };
