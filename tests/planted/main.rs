@@ -56,6 +56,8 @@ enum Mistake {
     TrustsTheTotal,
     /// Takes a refusal with this status for the end of the log.
     EndsOn(u16),
+    /// Takes a page with an error in it for a page.
+    TakesErrorsForPages,
     /// Forwards the kinds of records that it knows, and no others.
     KnownTypesOnly,
     /// Takes a larger id for a later record (Solace Cloud).
@@ -277,6 +279,11 @@ impl Scan for WrongScan {
         if self.mistake == Mistake::TrustsPageNumbers && rejection.status == 404 {
             return self.last_page(None);
         }
+        if self.mistake == Mistake::TakesErrorsForPages && rejection.status == 200 {
+            // Its records have been seen.
+            let records = u64::from(!rejection.body.windows(8).any(|part| part == b"degraded"));
+            return self.inner.page(&PageEnd { envelope: &rejection.body, records, server_time: self.walk.planned() });
+        }
         if self.mistake == Mistake::EndsOn(rejection.status) && !self.inner.whole() {
             return self.last_page(self.walk.latest());
         }
@@ -428,8 +435,14 @@ fn with_case(
         }
         options.page_size = page_size;
         // What these miss must not be found by reading it again.
-        if matches!(mistake, Mistake::NoOverlap | Mistake::NoRescan | Mistake::EndsOn(_) | Mistake::TrustsPageNumbers)
-            || (provider == Provider::Anypoint && mistake == Mistake::TrustsTheBounds)
+        if matches!(
+            mistake,
+            Mistake::NoOverlap
+                | Mistake::NoRescan
+                | Mistake::EndsOn(_)
+                | Mistake::TakesErrorsForPages
+                | Mistake::TrustsPageNumbers
+        ) || (provider == Provider::Anypoint && mistake == Mistake::TrustsTheBounds)
         {
             options.rescan = Some(Vec::new());
         }

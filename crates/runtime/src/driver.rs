@@ -263,7 +263,12 @@ impl Driver {
                         continue;
                     }
                     Ok(Next::Complete) if let Some(why) = reading.incomplete.take() => {
-                        ReadError::Malformed(format!("{why}: the scan does not count as complete, its records do"))
+                        let why = format!("{why}: the scan does not count as complete, its records do");
+                        if self.ending.give_up_after.is_some() {
+                            // The next would end like this one.
+                            return Err(Halt::GivenUp(why));
+                        }
+                        ReadError::Malformed(why)
                     }
                     Ok(Next::Complete) => {
                         reading.backoff.reset();

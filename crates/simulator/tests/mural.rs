@@ -120,6 +120,19 @@ async fn item_4_a_chain_ends_in_different_ways() {
 }
 
 #[tokio::test]
+async fn a_page_may_call_itself_an_error() {
+    let with = |records| When::Requests { first: u64::from(records), count: 1 };
+    let scenario = [false, true]
+        .into_iter()
+        .fold(small(100), |scenario, records| scenario.fault(with(records), Fault::Complaint { records }));
+    let stage = Stage::mural(scenario);
+    let records = |page: &Value| page["data"].as_array().unwrap().len();
+    let (empty, half, whole) = (stage.json(&whole()).await, stage.json(&whole()).await, stage.json(&whole()).await);
+    assert!(empty["errors"].is_array() && half["errors"].is_array() && whole.get("errors").is_none());
+    assert_eq!((records(&empty), records(&half)), (0, records(&whole).div_ceil(2)));
+}
+
+#[tokio::test]
 async fn item_12_a_page_may_come_after_empty_ones_that_lead_to_it() {
     let stage = Stage::mural(small(100).mural(|m| m.empty_pages_per_mille = 500));
     let whole_chain = stage.chain(&whole(), 1).await.0;
