@@ -52,7 +52,7 @@ impl Names {
         let found = found.unwrap_or_else(|_| Err(format!("no answer in {:?}", self.longest)));
         found
             .map(|addresses| addresses.to_vec())
-            .map_err(|why| io::Error::other(format!("dns error: the name `{name}` cannot be looked up: {why}")))
+            .map_err(|why| io::Error::other(format!("the name `{name}` cannot be looked up: {why}")))
     }
 
     /// The look-up of `name` that is under way, or a new one.

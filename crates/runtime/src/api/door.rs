@@ -15,6 +15,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+/// Longest head of a request, bytes.
+const HEAD_MAX: usize = 32 << 10;
+
 /// What clients may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
@@ -57,6 +60,7 @@ pub(super) async fn serve(listener: TcpListener, app: Router, limits: Limits) ->
 async fn client(stream: TcpStream, app: Router, limits: Limits) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
+        .max_buf_size(HEAD_MAX)
         .header_read_timeout(limits.head)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
     let mut connection = pin!(connection);
