@@ -5,6 +5,7 @@ mod assemble;
 mod cli;
 mod commands;
 mod consumers;
+mod descriptors;
 mod imports;
 mod plugins;
 mod reload;
@@ -74,6 +75,7 @@ impl From<io::Error> for Failure {
 fn main() -> ExitCode {
     allocator::give_back_at_once();
     allocator::forget_the_loading();
+    descriptors::allow_all_there_may_be();
     let cli = Cli::parse();
     if let Err(problem) = terminal::log(cli.log_format, &cli.log) {
         let _ = writeln!(io::stderr(), "error: {problem}");

@@ -5,7 +5,7 @@ use crate::support::{self, Headwater, run, stderr, stdout};
 use headwater_config::{Diagnostics, SourceFile, parse};
 use headwater_contracts::Clock;
 use headwater_runtime::SystemClock;
-use headwater_simulator::{Kind, Provider, Scenario, Simulator};
+use headwater_simulator::{Fault, Kind, Provider, Scenario, Simulator, When};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -646,6 +646,27 @@ fn access_denied_ends_once_with_1_and_says_so() {
         let done = run(dir.path(), &["run", "--once"]);
         assert_code(&done, FAILED);
         assert!(stderr(&done).contains("error: gave up on in/") && stderr(&done).contains("403"), "{}", stderr(&done));
+    }
+}
+
+#[test]
+fn a_page_that_calls_itself_an_error_is_neither_the_end_nor_complete() {
+    for records in [false, true] {
+        let always = When::During { after_s: 0, for_s: u32::MAX };
+        let scenario = Scenario::new().history(3, 40).fault(always, Fault::Complaint { records });
+        let simulator = simulator(Provider::PactFlow, scenario);
+        let dir = folder(&pipeline(&simulator, Provider::PactFlow, simulator.credential()));
+        let ran = run(dir.path(), &["run", "--once"]);
+        assert_code(&ran, FAILED);
+        let said = if records { "a part of the log did not answer" } else { "the log is degraded" };
+        assert!(stderr(&ran).contains(&format!("HTTP 200 with an error: {said}")), "{}", stderr(&ran));
+        assert_eq!(stdout(&ran).lines().count() > 0, records, "what came is delivered");
+        let shown = run(dir.path(), &["ledger", "show", "--format", "json"]);
+        let stream: Value = serde_json::from_slice(&shown.stdout).expect("one line for one stream");
+        assert_eq!(stream["coverage"], serde_json::json!([]), "nothing is covered");
+        let checked = run(dir.path(), &["check"]);
+        assert_code(&checked, FAILED);
+        assert!(stdout(&checked).contains(said), "{}", stdout(&checked));
     }
 }
 

@@ -1,6 +1,7 @@
 //! How a stream to the receiver is opened.
 
 use crate::{address::Address, stream::Connection};
+use headwater_sink_kit::Names;
 use rustls::{ClientConfig, ProtocolVersion, pki_types::ServerName};
 use socket2::{SockRef, TcpKeepalive};
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
@@ -51,7 +52,9 @@ impl Receiver {
 }
 
 async fn tcp(address: &Address) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect((address.host.as_str(), address.port)).await?;
+    let mut found = Names::default().look_up(&address.host).await?;
+    found.iter_mut().for_each(|one| one.set_port(address.port));
+    let stream = TcpStream::connect(&found[..]).await?;
     stream.set_nodelay(true)?;
     // A receiver that vanished without a word is noticed while nothing is sent, too.
     let keepalive = TcpKeepalive::new().with_time(Duration::from_mins(1)).with_interval(Duration::from_secs(10));
