@@ -5,6 +5,7 @@ mod assemble;
 mod cli;
 mod commands;
 mod consumers;
+mod diagnosis;
 mod imports;
 mod plugins;
 mod reload;
@@ -13,6 +14,7 @@ mod simulation;
 mod streams;
 mod table;
 mod terminal;
+mod warnings;
 
 use clap::Parser;
 use cli::{Cli, Command, LedgerCommand};
@@ -92,9 +94,7 @@ fn main() -> ExitCode {
         Command::Vrl { program, input, metadata, config } => commands::vrl(program, input, metadata.as_deref(), config),
         Command::Query(args) => commands::query(args, cli.log_format),
         Command::Ledger { command } => match command {
-            LedgerCommand::Show { files, config, format } => {
-                commands::show_ledger(if files.is_empty() { config } else { files }, *format)
-            }
+            LedgerCommand::Show { config, format } => commands::show_ledger(config, *format),
             LedgerCommand::Verify(args) => commands::verify(args, cli.log_format),
             LedgerCommand::Rescan(args) => commands::rescan(args, cli.log_format),
             LedgerCommand::Reset { source, stream, config } => {

@@ -49,6 +49,7 @@ impl Reload {
             }
             match tokio::task::block_in_place(|| self.load()) {
                 Ok(assembled) => {
+                    assembled.log_warnings();
                     tracing::info!("the configuration has changed: the pipeline goes on with the new one");
                     *next = Some(assembled);
                     let _ = stop.send(true);

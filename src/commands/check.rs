@@ -43,6 +43,9 @@ const HEADS: [&str; 8] = [
 pub(crate) fn check(config: &[PathBuf], timeout: Duration, simulate: bool) -> Result<(), Failure> {
     let purpose = if simulate { Purpose::Simulate } else { Purpose::Run };
     let mut assembled = assemble(config, purpose)?;
+    if !simulate {
+        assembled.log_warnings();
+    }
     // Nothing is delivered, nothing is kept.
     assembled.pipeline.sinks.clear();
     assembled.pipeline.imports.clear();

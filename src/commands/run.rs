@@ -30,6 +30,9 @@ const ONCE_GIVES_UP_AFTER: u32 = 8;
 pub(crate) fn run(args: &RunArgs, log_format: LogFormat) -> Result<(), Failure> {
     let purpose = if args.simulate { Purpose::Simulate } else { Purpose::Run };
     let assembled = assemble(&args.config, purpose)?;
+    if !args.simulate {
+        assembled.log_warnings();
+    }
     let api = assembled.pipeline.api.clone().filter(|_| !args.simulate);
     // A demonstration leaves nothing behind, and shows the same again next time.
     let scratch = if args.simulate { Some(Scratch::new()?) } else { None };
