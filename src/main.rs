@@ -6,6 +6,7 @@ mod cli;
 mod commands;
 mod consumers;
 mod descriptors;
+mod diagnosis;
 mod imports;
 mod plugins;
 mod reload;
@@ -14,6 +15,7 @@ mod simulation;
 mod streams;
 mod table;
 mod terminal;
+mod warnings;
 
 use clap::Parser;
 use cli::{Cli, Command, LedgerCommand};
@@ -94,9 +96,7 @@ fn main() -> ExitCode {
         Command::Vrl { program, input, metadata, config } => commands::vrl(program, input, metadata.as_deref(), config),
         Command::Query(args) => commands::query(args, cli.log_format),
         Command::Ledger { command } => match command {
-            LedgerCommand::Show { files, config, format } => {
-                commands::show_ledger(if files.is_empty() { config } else { files }, *format)
-            }
+            LedgerCommand::Show { config, format } => commands::show_ledger(config, *format),
             LedgerCommand::Verify(args) => commands::verify(args, cli.log_format),
             LedgerCommand::Rescan(args) => commands::rescan(args, cli.log_format),
             LedgerCommand::Reset { source, stream, config } => {
