@@ -22,7 +22,7 @@ ci:
 
 # The seeded suite in its long form: SEEDS runs per source.
 seeds SEEDS="1000":
-    HEADWATER_SEEDS={{SEEDS}} cargo test --release -p headwater --test seeded -- --nocapture
+    HEADWATER_SEEDS={{SEEDS}} cargo test --release --workspace --test engine seeded:: -- --nocapture
 
 # Against real servers, which it installs. HEADWATER_KILLS=300 and HEADWATER_LONG=1 for the long form.
 real:

@@ -1,9 +1,9 @@
 //! From a configuration to something that runs: loads, compiles every VRL text, reports all problems at once.
 
-use crate::{Failure, consumers, imports, plugins, terminal};
+use crate::{Failure, consumers, diagnosis::diagnosis, imports, plugins, terminal, warnings};
 use headwater_config::{
-    DeadLetter, Diagnostic, Diagnostics, LoadOptions, Loaded, OnError, Pipeline, ProcessEnvironment, SIMULATED, Table,
-    TestEvent, Transform as Spec, UnitTest, VrlText,
+    DeadLetter, Diagnostic, Diagnostics, LoadOptions, Loaded, OnError, Pipeline, ProcessEnvironment, Table, TestEvent,
+    Transform as Spec, UnitTest, VrlText,
 };
 use headwater_contracts::{Clock, Transform};
 use headwater_runtime::{
@@ -11,8 +11,8 @@ use headwater_runtime::{
 };
 use headwater_sink_file::DeadLetterFile;
 use headwater_vrl::{
-    Compiler, Condition, Filter, Locate, Program, ProgramError, Remap, RemapOptions, Route, RouteRule, TableSpec,
-    Tables, TestCase, TestCondition, TestInput, TestOutput,
+    Compiler, Condition, Filter, Locate, Program, ProgramError, Remap, RemapOptions, Route, RouteRule, TableError,
+    TableSpec, Tables, TestCase, TestCondition, TestInput, TestOutput,
 };
 use std::{
     cell::RefCell,
@@ -45,6 +45,17 @@ pub(crate) struct Assembled {
     pub(crate) tests: Vec<TestCase>,
     /// Variables and files that are not there, and that running it needs.
     pub(crate) missing: BTreeSet<String>,
+    /// What is right, and probably not what was meant.
+    pub(crate) warnings: Diagnostics,
+}
+
+impl Assembled {
+    /// Says in the log what is odd about the configuration.
+    pub(crate) fn log_warnings(&self) {
+        for warning in self.warnings.sorted() {
+            tracing::warn!("{warning}");
+        }
+    }
 }
 
 /// Loads and compiles; on any problem, all of them rendered.
@@ -58,8 +69,8 @@ pub(crate) fn assemble(paths: &[PathBuf], purpose: Purpose) -> Result<Assembled,
         resolve_secrets: purpose == Purpose::Run,
     };
     let Loaded { mut pipeline, mut diagnostics } = headwater_config::read(paths, &registry, options);
-    let mut compilation =
-        Compilation { compiler: compiler(&pipeline, &mut diagnostics), diagnostics: &mut diagnostics };
+    let (compiler, broken) = compiler_without(&pipeline, &mut diagnostics);
+    let mut compilation = Compilation { compiler, broken, diagnostics: &mut diagnostics };
     let mut transforms = compilation.transforms(&pipeline);
     let tests = compilation.tests(&pipeline.tests);
     for source in &pipeline.sources {
@@ -77,7 +88,7 @@ pub(crate) fn assemble(paths: &[PathBuf], purpose: Purpose) -> Result<Assembled,
         consumers::check_clients(&pipeline, &mut diagnostics);
         consumers::refuse_circles(&pipeline, &mut diagnostics);
         // Where a source could not be read, what a sink lacks is not known.
-        if diagnostics.is_empty() {
+        if !diagnostics.has_errors() {
             consumers::join_sinks(&mut pipeline, &mut diagnostics);
         }
     }
@@ -86,18 +97,24 @@ pub(crate) fn assemble(paths: &[PathBuf], purpose: Purpose) -> Result<Assembled,
         imports::look(&pipeline, &mut diagnostics);
     }
     let missing = environment.missing.into_inner();
-    if !diagnostics.is_empty() {
+    if purpose == Purpose::Validate {
+        // What a stand-in cannot be, the value of the variable may.
+        diagnostics.retain(|problem| !stands_in(problem, &missing));
+    }
+    if diagnostics.has_errors() {
+        let stand_in = diagnostics.sorted().iter().any(|problem| stands_in(problem, &missing));
         let rendered = diagnostics.render(terminal::has_colours());
-        if missing.is_empty() || !rendered.contains(SIMULATED) {
+        if !stand_in {
             return Err(Failure::config(rendered));
         }
         let names: Vec<&str> = missing.iter().map(String::as_str).collect();
         let note = format!("note: not set here, so that a stand-in was looked at: {}", names.join(", "));
         return Err(Failure::config(format!("{rendered}{note}\n")));
     }
+    warnings::warn(&pipeline, &mut diagnostics);
     let order: HashMap<&str, usize> = pipeline.order.iter().enumerate().map(|(n, name)| (name.as_str(), n)).collect();
     transforms.sort_by_key(|transform| order.get(transform.name.as_str()).copied());
-    Ok(Assembled { pipeline, transforms, tests, missing })
+    Ok(Assembled { pipeline, transforms, tests, missing, warnings: diagnostics })
 }
 
 /// That of this process, which keeps what it has been asked for in vain.
@@ -116,8 +133,25 @@ impl headwater_config::Environment for Environment {
     }
 }
 
+/// Whether a problem is about what stands in for a variable that is not set.
+fn stands_in(problem: &Diagnostic, missing: &BTreeSet<String>) -> bool {
+    let Some(span) = &problem.span else { return false };
+    let referred = |name: &str| span.text().split("${").skip(1).any(|rest| rest.strip_prefix(name).is_some_and(ends));
+    missing.iter().any(|name| referred(name))
+}
+
+/// Whether the name of a variable ends where `rest` begins.
+fn ends(rest: &str) -> bool {
+    rest.starts_with(['}', ':'])
+}
+
 /// A compiler that knows the shipped functions and the pipeline's tables.
 pub(crate) fn compiler(pipeline: &Pipeline, diagnostics: &mut Diagnostics) -> Compiler {
+    compiler_without(pipeline, diagnostics).0
+}
+
+/// The same, and the tables that cannot be loaded, which is reported.
+fn compiler_without(pipeline: &Pipeline, diagnostics: &mut Diagnostics) -> (Compiler, BTreeSet<String>) {
     let mut specs = BTreeMap::new();
     for table in &pipeline.enrichment_tables {
         let spec = match &table.table {
@@ -131,16 +165,28 @@ pub(crate) fn compiler(pipeline: &Pipeline, diagnostics: &mut Diagnostics) -> Co
         };
         specs.insert(table.name.clone(), spec);
     }
-    let tables = Tables::load(specs).unwrap_or_else(|errors| {
+    let mut broken = BTreeSet::new();
+    let tables = Tables::load(specs.clone()).or_else(|errors| {
         for error in errors {
-            let span =
-                pipeline.enrichment_tables.iter().find(|table| table.name == error.table).map(|table| &table.span);
-            let message = error.to_string();
-            diagnostics.push(span.map_or_else(|| Diagnostic::new(&message), |span| Diagnostic::at(span, &message)));
+            let table = pipeline.enrichment_tables.iter().find(|table| table.name == error.table);
+            let problem =
+                table.map_or_else(|| Diagnostic::new(error.to_string()), |table| table_problem(table, &error));
+            diagnostics.push(problem);
+            broken.insert(error.table);
         }
-        Tables::default()
+        // The others are looked into.
+        Tables::load(specs.into_iter().filter(|(name, _)| !broken.contains(name)).collect())
     });
-    Compiler::new(headwater_library::functions(pipeline.ocsf_version), tables)
+    let tables = tables.unwrap_or_default();
+    (Compiler::new(headwater_library::functions(pipeline.ocsf_version), tables), broken)
+}
+
+fn table_problem(table: &headwater_config::TableSpec, error: &TableError) -> Diagnostic {
+    let problem = Diagnostic::at(&table.span, error.to_string());
+    if error.path.exists() {
+        return problem;
+    }
+    problem.hint("check the path: a relative one begins in the folder of this file")
 }
 
 /// Where the bytes of a program were written, for errors at run time.
@@ -151,37 +197,34 @@ pub(crate) fn locate(text: &VrlText) -> Locate {
 
 struct Compilation<'a> {
     compiler: Compiler,
+    /// Tables that cannot be loaded: that a program looks into one is no second problem.
+    broken: BTreeSet<String>,
     diagnostics: &'a mut Diagnostics,
 }
 
 impl Compilation<'_> {
     fn program(&mut self, text: &VrlText) -> Option<Program> {
-        let compiled = self.compiler.compile(text.text());
-        self.report(text, compiled)
+        let program = self.compiler.compile(text.text()).map_err(|errors| self.report(text, &errors)).ok()?;
+        self.report(text, program.warnings());
+        Some(program)
     }
 
     fn condition(&mut self, text: &VrlText) -> Option<Condition> {
-        let compiled = self.compiler.compile_condition(text.text());
-        self.report(text, compiled)
+        let condition =
+            self.compiler.compile_condition(text.text()).map_err(|errors| self.report(text, &errors)).ok()?;
+        self.report(text, condition.warnings());
+        Some(condition)
     }
 
-    fn report<T>(&mut self, text: &VrlText, compiled: Result<T, Vec<ProgramError>>) -> Option<T> {
-        let errors = match compiled {
-            Ok(done) => return Some(done),
-            Err(errors) => errors,
+    fn report(&mut self, text: &VrlText, problems: &[ProgramError]) {
+        let looks_into = |problem: &ProgramError, table: &String| {
+            problem.message.contains(&format!("there is no enrichment table `{table}`"))
         };
-        for error in errors {
-            let label = error.labels.first().map(|label| label.message.as_str()).filter(|label| !label.is_empty());
-            let code = if error.code == 0 { String::new() } else { format!(" (VRL E{:03})", error.code) };
-            let message = match label {
-                Some(label) => format!("{}: {label}{code}", error.message),
-                None => format!("{}{code}", error.message),
-            };
-            let hint =
-                error.notes.iter().find_map(|note| note.strip_prefix("hint: ").or_else(|| note.strip_prefix("try: ")));
-            self.diagnostics.push(text.problem(error.offset, message).maybe_hint(hint.map(str::to_owned)));
+        for problem in problems {
+            if !self.broken.iter().any(|table| looks_into(problem, table)) {
+                self.diagnostics.push(diagnosis(text, problem));
+            }
         }
-        None
     }
 
     fn transforms(&mut self, pipeline: &Pipeline) -> Vec<TransformSpec> {
@@ -276,7 +319,9 @@ impl Compilation<'_> {
 
 /// The runtime's topology. `state` replaces the folder of dead letters, if given.
 pub(crate) fn topology(assembled: Assembled, letters: Option<&Path>) -> Result<Topology, Failure> {
-    let Assembled { pipeline, transforms, .. } = assembled;
+    let Assembled { pipeline, mut transforms, .. } = assembled;
+    let delivering = pipeline.graph().delivering();
+    transforms.retain(|spec| delivering.contains(spec.name.as_str()));
     let dead_letters = match (pipeline.dead_letter, letters) {
         (DeadLetter::Sink(name), _) => DeadLetterTarget::Sink(name),
         (DeadLetter::Path(_), Some(path)) => DeadLetterTarget::Store(Box::new(letter_file(path)?)),

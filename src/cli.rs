@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand, ValueEnum};
 use headwater_contracts::StartAt;
-use std::{path::PathBuf, time::Duration};
+use std::{ops::Deref, path::PathBuf, time::Duration};
 
 /// Audit events, from the source: reads SaaS audit logs and delivers every event, once, normalized.
 ///
@@ -37,22 +37,19 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Check a configuration: every mistake at once, with file, line, column and a hint.
     Validate {
-        /// Files, or folders of `*.yaml`.
-        #[arg(default_value = "pipeline.yaml")]
-        config: Vec<PathBuf>,
+        #[command(flatten)]
+        config: Files,
     },
     /// Run the unit tests written in a configuration.
     Test {
-        /// Files, or folders of `*.yaml`.
-        #[arg(default_value = "pipeline.yaml")]
-        config: Vec<PathBuf>,
+        #[command(flatten)]
+        config: Files,
     },
     /// Reach every source and every sink and say what is right and wrong: credential, permissions, clocks, retention. Reads the
     /// last hour, delivers nothing, keeps nothing. Exit code 1 if one of them fails.
     Check {
-        /// Files, or folders of `*.yaml`.
-        #[arg(default_value = "pipeline.yaml")]
-        config: Vec<PathBuf>,
+        #[command(flatten)]
+        config: Files,
         /// How long it may take; what has answered by then counts as reached.
         #[arg(long, default_value = "60s", value_parser = period)]
         timeout: Duration,
@@ -62,9 +59,8 @@ pub(crate) enum Command {
     },
     /// Draw the pipeline.
     Graph {
-        /// Files, or folders of `*.yaml`.
-        #[arg(default_value = "pipeline.yaml")]
-        config: Vec<PathBuf>,
+        #[command(flatten)]
+        config: Files,
         /// In which language.
         #[arg(long, value_enum, default_value = "mermaid")]
         format: GraphFormat,
@@ -93,7 +89,7 @@ pub(crate) enum Command {
         #[arg(long)]
         metadata: Option<PathBuf>,
         /// A configuration whose enrichment tables the program may use, and whose `ocsf_version` it writes.
-        #[arg(long)]
+        #[arg(long, short)]
         config: Vec<PathBuf>,
     },
     /// Ask a source's log a question, now, without touching the ledger.
@@ -106,12 +102,30 @@ pub(crate) enum Command {
     },
 }
 
+/// The configuration, by position or by name.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Files {
+    /// Files, or folders of `*.yaml`.
+    #[arg(value_name = "CONFIG", default_value = "pipeline.yaml", conflicts_with = "named")]
+    positional: Vec<PathBuf>,
+    /// The same as CONFIG.
+    #[arg(long = "config", short = 'c', value_name = "CONFIG")]
+    named: Vec<PathBuf>,
+}
+
+impl Deref for Files {
+    type Target = [PathBuf];
+
+    fn deref(&self) -> &[PathBuf] {
+        if self.named.is_empty() { &self.positional } else { &self.named }
+    }
+}
+
 /// What `run` can be told.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
-    /// Files, or folders of `*.yaml`.
-    #[arg(default_value = "pipeline.yaml")]
-    pub(crate) config: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) config: Files,
     /// Read all streams until caught up, deliver, commit, and exit.
     #[arg(long)]
     pub(crate) once: bool,
@@ -140,7 +154,8 @@ pub(crate) struct QueryArgs {
     /// Files, or folders of `*.yaml`, that name the source and its credential.
     #[arg(long, short, default_value = "pipeline.yaml")]
     pub(crate) config: Vec<PathBuf>,
-    /// From when: an age such as `30d`, a time such as `2026-01-31T00:00:00Z`, or `earliest`.
+    /// From when: an age such as `30d`, a date or a time such as `2026-01-31` or `2026-01-31T08:00:00Z`, or
+    /// `earliest`.
     #[arg(long, default_value = "7d", value_parser = moment, overrides_with = "since")]
     pub(crate) since: StartAt,
     /// Until when, likewise; or `now`.
@@ -185,12 +200,8 @@ pub(crate) enum QueryFormat {
 pub(crate) enum LedgerCommand {
     /// Print, per stream, coverage, counts, and what is kept.
     Show {
-        /// The same as `--config`.
-        #[arg(value_name = "CONFIG", conflicts_with = "config")]
-        files: Vec<PathBuf>,
-        /// Files, or folders of `*.yaml`.
-        #[arg(long, short, default_value = "pipeline.yaml")]
-        config: Vec<PathBuf>,
+        #[command(flatten)]
+        config: Files,
         /// For people or for programs.
         #[arg(long, value_enum, default_value = "text")]
         format: LedgerFormat,
@@ -213,9 +224,8 @@ pub(crate) enum LedgerCommand {
     },
     /// Print all that is known as NDJSON: each stream's record, then the identities of its settled events.
     Export {
-        /// Files, or folders of `*.yaml`.
-        #[arg(long, short, default_value = "pipeline.yaml")]
-        config: Vec<PathBuf>,
+        #[command(flatten)]
+        config: Files,
     },
 }
 
@@ -224,8 +234,8 @@ pub(crate) enum LedgerCommand {
 pub(crate) struct AgainArgs {
     /// The sources, by their names in the configuration; all if none is named.
     pub(crate) sources: Vec<String>,
-    /// From when: an age such as `36h`, or a time such as `2026-01-31T00:00:00Z`. Without it, `verify` begins with what was
-    /// covered first, `rescan` a day ago.
+    /// From when: an age such as `36h`, or a date or a time such as `2026-01-31` or `2026-01-31T08:00:00Z`. Without it, `verify`
+    /// begins with what was covered first, `rescan` a day ago.
     #[arg(long, value_parser = moment)]
     pub(crate) from: Option<StartAt>,
     /// Until when, likewise; or `now`.

@@ -5,6 +5,8 @@ mod assemble;
 mod cli;
 mod commands;
 mod consumers;
+mod descriptors;
+mod diagnosis;
 mod imports;
 mod places;
 mod plugins;
@@ -14,6 +16,7 @@ mod simulation;
 mod streams;
 mod table;
 mod terminal;
+mod warnings;
 
 use clap::Parser;
 use cli::{Cli, Command, LedgerCommand};
@@ -75,6 +78,7 @@ impl From<io::Error> for Failure {
 fn main() -> ExitCode {
     allocator::give_back_at_once();
     allocator::forget_the_loading();
+    descriptors::allow_all_there_may_be();
     let cli = Cli::parse();
     if let Err(problem) = terminal::log(cli.log_format, &cli.log) {
         let _ = writeln!(io::stderr(), "error: {problem}");
@@ -93,9 +97,7 @@ fn main() -> ExitCode {
         Command::Vrl { program, input, metadata, config } => commands::vrl(program, input, metadata.as_deref(), config),
         Command::Query(args) => commands::query(args, cli.log_format),
         Command::Ledger { command } => match command {
-            LedgerCommand::Show { files, config, format } => {
-                commands::show_ledger(if files.is_empty() { config } else { files }, *format)
-            }
+            LedgerCommand::Show { config, format } => commands::show_ledger(config, *format),
             LedgerCommand::Verify(args) => commands::verify(args, cli.log_format),
             LedgerCommand::Rescan(args) => commands::rescan(args, cli.log_format),
             LedgerCommand::Reset { source, stream, config } => {

@@ -58,6 +58,7 @@ impl Reload {
             let before = fingerprint(&self.paths, &files);
             match tokio::task::block_in_place(|| self.load()) {
                 Ok(assembled) => {
+                    assembled.log_warnings();
                     let grace = self.grace;
                     tracing::info!(
                         "the configuration has changed: what is in flight is delivered first, for at most {grace:?}"

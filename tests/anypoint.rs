@@ -1,8 +1,7 @@
 //! Anypoint's logins, through the real runtime: what they cost, and what happens when they go wrong.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // this is a test
 
-mod support;
-
+use crate::support;
 use chrono::TimeDelta;
 use headwater_contracts::{Clock, Timestamp};
 use headwater_ledger::MemoryLedger;

@@ -1,12 +1,11 @@
 //! The contract of the command line, kept by the real binary: what it prints where, which exit codes, what it leaves behind.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod support;
-
+use crate::support::{self, Headwater, run, stderr, stdout};
 use headwater_config::{Diagnostics, SourceFile, parse};
 use headwater_contracts::Clock;
 use headwater_runtime::SystemClock;
-use headwater_simulator::{Kind, Provider, Scenario, Simulator};
+use headwater_simulator::{Fault, Kind, Provider, Scenario, Simulator, When};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -17,7 +16,6 @@ use std::{
     process::{Output, Stdio},
     sync::Arc,
 };
-use support::{Headwater, run, stderr, stdout};
 
 const FAILED: Option<i32> = Some(1);
 const USAGE: Option<i32> = Some(2);
@@ -191,6 +189,159 @@ fn six_mistakes_are_six_errors_each_at_its_place() {
         fs::write(repository("tests/cli/six-mistakes.txt"), &found).unwrap();
     }
     assert_eq!(found, text("tests/cli/six-mistakes.txt"));
+}
+
+const ODD: &str = r##"
+sources:
+  p: { type: pactflow, endpoint: "http://acme.pactflow.io", token: $PACTFLOW_TOKEN }
+  q: { type: pactflow, endpoint: "http://ACME.pactflow.io:80/", token: "Bearer s3cret" }
+  clean: { type: pactflow, endpoint: "https://clean.pactflow.io", token: s3cret }
+  eu:
+    type: anypoint
+    endpoint: https://eu1.anypoint.mulesoft.com
+    organization_ids: [GROUPS]
+    auth: { client_id: x, client_secret: s3cret }
+  m: { type: mural, api_key: { env: KEY_A }, poll_interval: 1m }
+  n: { type: mural, api_key: { env: KEY_B } }
+  o: { type: mural, api_key: { env: KEY_A } }
+transforms:
+  guard: { type: filter, inputs: [clean], condition: "%headwater.own_query != true" }
+  not_a_guard: { type: remap, inputs: [p, q], source: "# %headwater.own_query is not looked at\n.a = 1" }
+  idle: { type: remap, inputs: [p], source: ".n = to_int!(.uuid)" }
+sinks:
+  out: { type: otlp, endpoint: "http://collector:4317", headers: { authorization: "Bearer s3cret", x-key: "another-s3cret" }, inputs: [guard, not_a_guard, eu, m, n, o] }
+"##;
+
+#[test]
+fn what_was_hardly_meant_is_warned_of_and_is_valid() {
+    let groups: Vec<String> = (0..30).map(|number| format!("group-{number}")).collect();
+    let dir = folder(&ODD.replace("GROUPS", &groups.join(", ")));
+    let mut command = support::command(dir.path(), &["validate"]);
+    let done = command.env_remove("KEY_A").env("KEY_B", "").output().unwrap();
+    assert_code(&done, Some(0));
+    let said = stderr(&done);
+    let warnings: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("warning: ")).collect();
+    for expected in [
+        "what source `p` itself reads is recorded in the log, and is delivered to sink `out`",
+        "what source `q` itself reads is recorded",
+        "`endpoint` of source `p`: what is sent",
+        "`endpoint` of source `q`: what is sent",
+        "`endpoint` of sink `out`: what is sent",
+        "`token` of source `p` is the name of a variable",
+        "`token` of source `q` begins with the name of a scheme",
+        "sources `p` and `q` read the same log",
+        "sources `m` and `o` read the same log",
+        "source `eu`, with its 30 streams, asks for 43950 requests a day at least, and `rate_limit` allows 43200",
+        "`call_budget` of source `m`: the settings ask for",
+        "nothing reads transform `idle`",
+        "12 warnings in pipeline.yaml",
+    ] {
+        assert!(warnings.iter().any(|warning| warning.starts_with(expected)), "{expected}:\n{said}");
+    }
+    assert_eq!(warnings.len(), 13, "{said}");
+    assert!(said.contains("file: builtin:drop_own_queries.vrl"), "what to add is shown: {said}");
+    assert!(said.contains("not set here, and needed to run: KEY_A, KEY_B (set, and empty)"), "{said}");
+    assert!(!said.contains("s3cret"), "{said}");
+}
+
+#[test]
+fn a_run_logs_warnings_and_leaves_out_what_nobody_reads() {
+    let simulator = calm(Provider::PactFlow);
+    let pipeline = pipeline_to(TO_FILE, &simulator, Provider::PactFlow, simulator.credential());
+    let pipeline =
+        pipeline.replace("sinks:", "  idle: { type: remap, inputs: [in], source: '.n = to_int!(.uuid)' }\nsinks:");
+    let dir = folder(&pipeline);
+    let done = run(dir.path(), &["run", "--once"]);
+    assert_code(&done, Some(0));
+    assert!(
+        stderr(&done).contains("pipeline.yaml:6:3: nothing reads transform `idle`: it is not run"),
+        "{}",
+        stderr(&done)
+    );
+    let letters = fs::read(dir.path().join("state/dead-letter/dead-letter.ndjson")).unwrap_or_default();
+    assert!(letters.is_empty(), "it would fail on each event");
+}
+
+#[test]
+fn validate_needs_no_variables() {
+    let dir = folder(
+        "api: { address: \"127.0.0.1:${PORT}\" }\n\
+         sources:\n  p: { type: pactflow, endpoint: \"${PACTFLOW_URL}\", token: \"${TOKEN}\", page_size: \"${SIZE}\", own_queries: forward }\n\
+         transforms:\n  t: { type: remap, inputs: [p], file: \"${FOLDER}/t.vrl\" }\n\
+         enrichment_tables:\n  u: { type: csv, path: \"${FOLDER}/users.csv\" }\n\
+         sinks:\n  o: { type: otlp, endpoint: \"${OTEL}\", inputs: [p, t] }\n",
+    );
+    let done = run(dir.path(), &["validate"]);
+    assert_code(&done, Some(0));
+    let said = stderr(&done);
+    assert!(said.contains("needed to run: FOLDER, OTEL, PACTFLOW_URL, PORT, SIZE, TOKEN\n"), "{said}");
+    assert_code(&run(dir.path(), &["run", "--once"]), CONFIG);
+}
+
+#[test]
+fn the_compilers_help_is_the_same_in_a_file_and_inline() {
+    let program = ".a = uppercase(.b)\n.c = parse_json(.d)\nlog(\"x\", level: \"wrn\")\nparse_json!(.x) + 1\n";
+    let indented: String = program.lines().map(|line| format!("      {line}\n")).collect();
+    let dir = folder(&format!(
+        "sources:\n  p: {{ type: pactflow, endpoint: 'https://x.pactflow.io', token: t, own_queries: forward }}\n\
+         transforms:\n  f: {{ type: remap, inputs: [p], file: t.vrl }}\n  i:\n    type: remap\n    inputs: [f]\n    source: |\n{indented}\
+         sinks:\n  o: {{ type: console, inputs: [i] }}\n"
+    ));
+    fs::write(dir.path().join("t.vrl"), program).unwrap();
+    let done = run(dir.path(), &["validate"]);
+    assert_code(&done, CONFIG);
+    let said = stderr(&done);
+    for (place, help) in [
+        ("1:6", "hint: did you mean `upcase`?"),
+        ("2:6", "update the expression to be infallible by adding a `!`: `parse_json!(.d)`"),
+        ("2:1", "or change this to an infallible assignment: .c, err = parse_json(.d)"),
+        ("3:1", "expected one of: \"trace\", \"debug\", \"info\", \"warn\", \"error\""),
+    ] {
+        let (line, column) = place.split_once(':').unwrap();
+        let (line, column): (usize, usize) = (line.parse().unwrap(), column.parse().unwrap());
+        assert!(said.contains(&format!(" t.vrl:{place}\n")), "{place}: {said}");
+        let inline = format!(" pipeline.yaml:{}:{}\n", line + 8, column + 6);
+        assert!(said.contains(&inline), "{inline}: {said}");
+        assert_eq!(said.matches(help).count(), 2, "{help}: {said}");
+    }
+    assert!(!said.contains("error[E"), "{said}");
+}
+
+#[test]
+fn a_broken_table_is_one_problem_at_its_path() {
+    let dir = folder(
+        "sources:\n  p: { type: pactflow, endpoint: 'https://x.pactflow.io', token: t, own_queries: forward }\n\
+         enrichment_tables:\n  gone: { type: csv, path: gone.csv }\n  here: { type: csv, path: here.csv }\n\
+         transforms:\n  t: { type: remap, inputs: [p], source: \". = get_enrichment_table_record!(\\\"gone\\\", {\\\"id\\\": .id})\" }\n  \
+         u: { type: remap, inputs: [t], source: \". = get_enrichment_table_record!(\\\"here\\\", {\\\"id\\\": .id})\" }\n\
+         sinks:\n  o: { type: console, inputs: [u] }\n",
+    );
+    fs::write(dir.path().join("here.csv"), "id,name\n1,ana\n").unwrap();
+    let done = run(dir.path(), &["validate"]);
+    assert_code(&done, CONFIG);
+    let said = stderr(&done);
+    assert!(said.contains("--> pipeline.yaml:4:28\n") && said.contains("1 problem in pipeline.yaml"), "{said}");
+}
+
+#[test]
+fn a_configuration_is_named_by_position_or_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("other.yaml"), text("examples/quickstart/pipeline.yaml")).unwrap();
+    for command in [&["validate"][..], &["test"], &["graph"], &["ledger", "show"], &["ledger", "export"]] {
+        let with = |more: &[&str]| run(dir.path(), &[command, more].concat());
+        for more in [&["other.yaml"][..], &["-c", "other.yaml"], &["--config", "other.yaml"]] {
+            let done = with(more);
+            assert_ne!(done.status.code(), USAGE, "{command:?} {more:?}: {}", stderr(&done));
+            assert!(!stderr(&done).contains("cannot read"), "{command:?} {more:?}: {}", stderr(&done));
+        }
+        assert_code(&with(&["other.yaml", "-c", "other.yaml"]), USAGE);
+        let done = with(&[]);
+        assert_code(&done, CONFIG);
+        assert!(
+            stderr(&done).contains("hint: there is no such file in this folder: name the configuration"),
+            "{done:?}"
+        );
+    }
 }
 
 #[test]
@@ -648,6 +799,27 @@ fn access_denied_ends_once_with_1_and_says_so() {
         let done = run(dir.path(), &["run", "--once"]);
         assert_code(&done, FAILED);
         assert!(stderr(&done).contains("error: gave up on in/") && stderr(&done).contains("403"), "{}", stderr(&done));
+    }
+}
+
+#[test]
+fn a_page_that_calls_itself_an_error_is_neither_the_end_nor_complete() {
+    for records in [false, true] {
+        let always = When::During { after_s: 0, for_s: u32::MAX };
+        let scenario = Scenario::new().history(3, 40).fault(always, Fault::Complaint { records });
+        let simulator = simulator(Provider::PactFlow, scenario);
+        let dir = folder(&pipeline(&simulator, Provider::PactFlow, simulator.credential()));
+        let ran = run(dir.path(), &["run", "--once"]);
+        assert_code(&ran, FAILED);
+        let said = if records { "a part of the log did not answer" } else { "the log is degraded" };
+        assert!(stderr(&ran).contains(&format!("HTTP 200 with an error: {said}")), "{}", stderr(&ran));
+        assert_eq!(stdout(&ran).lines().count() > 0, records, "what came is delivered");
+        let shown = run(dir.path(), &["ledger", "show", "--format", "json"]);
+        let stream: Value = serde_json::from_slice(&shown.stdout).expect("one line for one stream");
+        assert_eq!(stream["coverage"], serde_json::json!([]), "nothing is covered");
+        let checked = run(dir.path(), &["check"]);
+        assert_code(&checked, FAILED);
+        assert!(stdout(&checked).contains(said), "{}", stdout(&checked));
     }
 }
 

@@ -1,8 +1,7 @@
 //! What a source says its settings cost is what they cost, on a day on which nothing happens.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // this is a test
 
-mod support;
-
+use crate::support;
 use chrono::TimeDelta;
 use headwater_contracts::{BuiltSource, Clock, Period, SourceOptions, StartAt, Timestamp};
 use headwater_ledger::MemoryLedger;

@@ -3,8 +3,7 @@
 //! `HEADWATER_KILLS` sets the number of kills per source (30 without it).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::naive_bytecount)] // this is a test
 
-mod support;
-
+use crate::support::{self, Headwater};
 use headwater_contracts::{Clock, Timestamp};
 use headwater_runtime::SystemClock;
 use headwater_simulator::{ANYPOINT_ORGANIZATIONS, Kind, Provider, Scenario, Simulator};
@@ -16,7 +15,6 @@ use std::{
     io::{BufRead, Read},
     sync::Arc,
 };
-use support::Headwater;
 
 fn pipeline(provider: Provider, simulator: &Simulator, sink: &str) -> String {
     let credential = simulator.credential();

@@ -5,8 +5,7 @@
 //! promises beyond that.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod support;
-
+use crate::support::{self, run, stderr, stdout};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -17,7 +16,6 @@ use std::{
     process::{Command, Output},
     thread::JoinHandle,
 };
-use support::{run, stderr, stdout};
 
 /// What one example's run has produced: stdout as `-`, every new file by its path below the folder, as events; and as
 /// `syslog` the messages that it has sent, as texts.

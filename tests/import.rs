@@ -8,8 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
-mod support;
-
+use crate::support::{Headwater, run, stderr, stdout};
 use headwater_contracts::Clock;
 use headwater_runtime::SystemClock;
 use headwater_simulator::{ANYPOINT_ORGANIZATIONS, Kind, Provider, Scenario, Simulator};
@@ -23,7 +22,6 @@ use std::{
     process::Output,
     sync::Arc,
 };
-use support::{Headwater, run, stderr, stdout};
 
 fn simulator(provider: Provider, events: u32) -> Simulator {
     let scenario = Scenario::new().seed(23).history(5, events).pactflow(|options| options.default_page_size = 50);

@@ -2,8 +2,7 @@
 //! transactions without honouring them: exactly once is tested with a real cluster (`real_kafka_tier.rs`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // this is a test
 
-mod support;
-
+use crate::support::{self, Headwater, run, stderr};
 use rdkafka::{
     ClientConfig,
     message::{Header, OwnedHeaders},
@@ -17,7 +16,6 @@ use std::{
     path::Path,
     time::{Duration, Instant},
 };
-use support::{Headwater, run, stderr};
 
 type Mock = MockCluster<'static, DefaultProducerContext>;
 

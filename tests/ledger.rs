@@ -1,8 +1,7 @@
 //! `headwater ledger` and `check`, by the real binary: proof that nothing is missing, and the way to get what is.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod support;
-
+use crate::support::{run, stderr, stdout};
 use chrono::TimeDelta;
 use headwater_contracts::Clock;
 use headwater_runtime::SystemClock;
@@ -10,7 +9,6 @@ use headwater_simulator::{Provider, Scenario, Simulator};
 use headwater_testkit::clock::TestClock;
 use serde_json::Value;
 use std::{collections::BTreeMap, fs, path::Path, process::Output, sync::Arc};
-use support::{run, stderr, stdout};
 
 /// A simulator whose clock the test holds, with one event of thirty hours ago that appears in ten minutes: old enough to lie in a
 /// range that is called covered.

@@ -2,8 +2,7 @@
 //! and runs this.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod support;
-
+use crate::support::{self, stderr, stdout};
 use headwater_real::free_port;
 use serde_json::Value;
 use std::{
@@ -14,7 +13,6 @@ use std::{
     process::Command,
     time::{Duration, Instant},
 };
-use support::{stderr, stdout};
 
 #[test]
 #[ignore = "needs a collector: tests/real/otlp/run"]

@@ -1,8 +1,7 @@
 //! `headwater query`: the questions in `examples/queries`, and what the command promises of any other.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod support;
-
+use crate::support::{self, stderr, stdout};
 use headwater_contracts::Timestamp;
 use headwater_runtime::SystemClock;
 use headwater_simulator::{ANYPOINT_ORGANIZATIONS, Provider, Scenario, Simulator, TimeUnit, Truth};
@@ -13,7 +12,6 @@ use std::{
     process::{Command, Output, Stdio},
     sync::Arc,
 };
-use support::{stderr, stdout};
 
 const FAILED: Option<i32> = Some(1);
 const USAGE: Option<i32> = Some(2);

@@ -3,15 +3,12 @@
 //! `HEADWATER_KILLS` sets the number of kills, of all providers together (30 without it).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::naive_bytecount)] // this is a test
 
-#[path = "support/kafka.rs"]
-mod kafka;
-mod support;
-
+use crate::kafka::{self, Origin, finish, folder, goes_on, kills};
+use crate::support::{self, Headwater};
 use headwater_contracts::{Clock, Timestamp};
 use headwater_real::{Certificates, Network, Options, PASSWORD, Protocol, RealKafka, USER, free_ports};
 use headwater_runtime::SystemClock;
 use headwater_simulator::{Kind, Provider};
-use kafka::{Origin, finish, folder, goes_on, kills};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use rdkafka::Message;
 use std::{
@@ -20,7 +17,6 @@ use std::{
     io::{BufRead, Read},
     time::{Duration, Instant},
 };
-use support::Headwater;
 
 const TOPIC: &str = "audit";
 const PARTITIONS: u32 = 4;

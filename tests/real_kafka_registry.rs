@@ -2,8 +2,7 @@
 //! schema that the registry has for the id in it. Needs `tests/real/kafka/install`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // this is a test
 
-mod support;
-
+use crate::support;
 use apache_avro::{Schema, reader::datum::GenericDatumReader, types::Value as Avro};
 use headwater_real::{Protocol, RealKafka, Registry};
 use headwater_runtime::SystemClock;

@@ -4,13 +4,10 @@
 //! `HEADWATER_KILLS` sets the number of kills (30 without it).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // this is a test
 
-#[path = "support/kafka.rs"]
-mod kafka;
-mod support;
-
+use crate::kafka::{self, Origin, finish, folder, kills, records};
+use crate::support::{self, Headwater};
 use headwater_real::{Protocol, RealKafka};
 use headwater_simulator::Provider;
-use kafka::{Origin, finish, folder, kills, records};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
@@ -24,7 +21,6 @@ use std::{
     fs,
     time::{Duration, Instant},
 };
-use support::Headwater;
 
 /// What the first tier wrote, all of it.
 const ALL: &str = "audit.all";

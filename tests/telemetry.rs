@@ -1,8 +1,7 @@
 //! headwater's own metrics and traces: what a receiver of OTLP gets of a run, over either protocol.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test's way to say that it failed
 
-mod support;
-
+use crate::support;
 use axum::{Router, body::Bytes, extract::State, http::HeaderMap, routing::post};
 use headwater_runtime::SystemClock;
 use headwater_simulator::{Provider, Scenario, Simulator};

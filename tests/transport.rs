@@ -1,8 +1,7 @@
 //! What lies below the answers of an API: certificates of a server's own making, and bodies that arrive slowly.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // this is a test
 
-mod support;
-
+use crate::support::{self, run, stderr, stdout};
 use headwater_contracts::{Period, Timestamp};
 use headwater_ledger::MemoryLedger;
 use headwater_runtime::SystemClock;
@@ -13,7 +12,6 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use support::{run, stderr, stdout};
 
 /// A folder with a pipeline that reads the simulator, its certificate, and `tls` for the source.
 fn folder(simulator: &Simulator, tls: &str) -> tempfile::TempDir {

@@ -49,6 +49,8 @@ pub(crate) fn check(config: &[PathBuf], timeout: Duration, simulate: bool) -> Re
     let mut assembled = assemble(config, purpose)?;
     if simulate {
         simulation::spare_the_outside(&mut assembled.pipeline)?;
+    } else {
+        assembled.log_warnings();
     }
     let places = if simulate { Vec::new() } else { places(&assembled.pipeline) };
     // Nothing is delivered, nothing is kept.

@@ -33,7 +33,9 @@ const ONCE_GIVES_UP_AFTER: u32 = 8;
 pub(crate) fn run(args: &RunArgs, log_format: LogFormat) -> Result<(), Failure> {
     let purpose = if args.simulate { Purpose::Simulate } else { Purpose::Run };
     let mut assembled = assemble(&args.config, purpose)?;
-    if args.simulate && !args.to_real_sinks {
+    if !args.simulate {
+        assembled.log_warnings();
+    } else if !args.to_real_sinks {
         simulation::spare_the_outside(&mut assembled.pipeline)?;
     }
     let api = assembled.pipeline.api.clone().filter(|_| !args.simulate);

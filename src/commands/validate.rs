@@ -4,11 +4,17 @@ use crate::{
     Failure,
     assemble::{Assembled, Purpose, assemble},
 };
-use std::path::PathBuf;
+use std::{
+    io::{self, IsTerminal},
+    path::PathBuf,
+};
 
 /// Checks a configuration without touching any endpoint, secret or destination.
 pub(crate) fn validate(config: &[PathBuf]) -> Result<(), Failure> {
-    let Assembled { pipeline, missing, .. } = assemble(config, Purpose::Validate)?;
+    let Assembled { pipeline, missing, warnings, .. } = assemble(config, Purpose::Validate)?;
+    if !warnings.is_empty() {
+        super::remark(warnings.render(io::stderr().is_terminal()));
+    }
     let count = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
     super::remark(format_args!(
         "valid: {}, {}, {}, {}",

@@ -6,7 +6,7 @@ use super::{
 };
 use chrono::{DateTime, SecondsFormat, TimeDelta};
 use headwater_contracts::Request;
-use headwater_simulator::{Drift, Provider, Scenario};
+use headwater_simulator::{Drift, Fault, Provider, Scenario, When};
 use serde_json::Value;
 
 /// Both bounds a millisecond further in.
@@ -70,6 +70,11 @@ fn each_behaviour_of_anypoint_catches_a_mistake() {
         s.others.spoofed_every_s = Some(DAY);
         s
     });
+    for records in [false, true] {
+        item(P, 4, Mistake::TakesErrorsForPages, Lost, |s| {
+            s.fault(When::Sometimes { per_mille: 300, within: 60 }, Fault::Complaint { records })
+        });
+    }
     item(P, 4, Mistake::EndsOn(503), Lost, |s| s.anypoint(|a| a.per_minute = Some(10)));
     // The first window begins as many whole days before the start as are kept.
     item(P, 5, Mistake::TrustsTheBounds, Lost, |s| s.late(5 * DAY, 0));

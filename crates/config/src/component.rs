@@ -1,7 +1,7 @@
 //! Sources and sinks: the keys of a component split into those that all share and those of its plugin.
 
 use crate::{
-    Diagnostic, Diagnostics, Entry, Node, Registry, SinkSpec, SourceSpec, Span,
+    Diagnostic, Diagnostics, Entry, Node, Registry, SinkSpec, SourceSpec, Span, address,
     consumer::KAFKA,
     decode::{Decoder, Subject, missing_key, value_problem},
     decode_error::scrub,
@@ -107,9 +107,18 @@ impl Workshop<'_> {
             Subject { required: &plugin.shape.required, misspelt: &parts.misspelt, ..Subject::new(&name, &entry.span) };
         let options: Option<SourceOptions> =
             self.decoder.decode_all(&parts.common, Subject::new(&name, &entry.span), diagnostics);
+        let proxy = options.as_ref().and_then(|options| options.proxy.as_ref()).filter(|proxy| !proxy.has_host());
+        if let (Some(_), Some(value)) = (proxy, entry.value.get("proxy")) {
+            // `proxy:3128` has a scheme for the parser.
+            let problem = format!("`proxy` of {name}: {} is not a URL", value.describe());
+            let shown = value.scalar().map_or("host:3128", |scalar| scalar.shown());
+            diagnostics.push(Diagnostic::at(&value.span, problem).hint(format!("write `http://{shown}`")));
+            return None;
+        }
         let built = (plugin.build)(&self.decoder, &parts.own, subject, options.as_ref(), diagnostics)?;
         let built = built.map_err(|error| report(&error, entry, &name, diagnostics)).ok()?;
-        Some(SourceSpec { name: entry.key.clone(), kind, options: options?, built, span: entry.span.clone() })
+        let (name, span, keys) = (entry.key.clone(), entry.span.clone(), entry.value.clone());
+        Some(SourceSpec { name, kind, options: options?, built, span, keys })
     }
 
     /// Builds a sink, or reports everything that is wrong with it. Its inputs are for the wiring to fill in.
@@ -142,7 +151,13 @@ fn report(error: &ConfigError, entry: &Entry, subject: &str, diagnostics: &mut D
         field if found => format!("`{field}` of {subject}"),
         field => format!("`{field}` (not given) of {subject}"),
     };
-    diagnostics.push(value_problem(span, &place, &hidden(&error.problem, &entry.value)));
+    let problem = value_problem(span, &place, &hidden(&error.problem, &entry.value));
+    let is_url = ["endpoint", "url"].iter().any(|key| error.field.ends_with(key));
+    let meant = node.scalar().filter(|_| found && is_url).and_then(address::meant);
+    diagnostics.push(match meant {
+        Some(meant) => problem.hint(format!("write `{meant}`")),
+        None => problem,
+    });
 }
 
 /// `text` without values of environment variables. Values of one or two characters occur in any text by chance.

@@ -1,15 +1,20 @@
 //! From a node to a typed value, with every error of it, not only the first.
 
 use crate::{
-    Diagnostic, Diagnostics, Entry, LoadOptions, Node, NodeId, Place, Span, State,
-    decode_error::{DecodeError, Problem},
+    Content, Diagnostic, Diagnostics, Entry, LoadOptions, Node, NodeId, Place, SIMULATED, Span, State, address,
+    decode_error::{DecodeError, Problem, WrongType},
     deserializer::De,
-    secret, suggest,
+    example,
+    registry::generator,
+    secret::{self, Remark},
+    suggest,
 };
 use headwater_contracts::from_file;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::{
-    cell::RefCell,
+    cell::{LazyCell, RefCell},
     collections::{BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
 };
@@ -20,6 +25,10 @@ pub struct Decoder<'a> {
     secrets: RefCell<HashMap<NodeId, Result<String, String>>>,
     files: RefCell<BTreeSet<PathBuf>>,
     places: RefCell<Vec<Place>>,
+    /// What is odd about the secrets read last, and where.
+    remarks: RefCell<Vec<(NodeId, Remark)>>,
+    /// Secrets as they stand in a file.
+    plain: RefCell<HashSet<String>>,
 }
 
 /// What is decoded, for messages.
@@ -45,7 +54,8 @@ impl<'a> Subject<'a> {
 impl<'a> Decoder<'a> {
     /// A decoder that reads secrets as `options` says.
     pub fn new(options: LoadOptions<'a>) -> Self {
-        Self { options, secrets: RefCell::default(), files: RefCell::default(), places: RefCell::default() }
+        let (secrets, remarks, plain, files, places) = Default::default();
+        Self { options, secrets, remarks, plain, files, places }
     }
 
     pub(crate) fn secret(&self, node: &Node) -> Result<String, String> {
@@ -95,23 +105,55 @@ impl<'a> Decoder<'a> {
         places
     }
 
+    /// Looks at the text of a secret: it may be none, or an odd one.
+    pub(crate) fn look(&self, node: &Node, text: &str) -> Result<(), String> {
+        if node.scalar().is_some_and(|scalar| scalar.written.is_none()) {
+            self.plain.borrow_mut().insert(text.to_owned());
+        }
+        let remarks = secret::look(text)?;
+        self.remarks.borrow_mut().extend(remarks.into_iter().map(|remark| (node.id, remark)));
+        Ok(())
+    }
+
     fn decode<T: DeserializeOwned>(&self, node: &Node, ignored: &HashSet<NodeId>) -> Result<T, DecodeError> {
+        self.remarks.borrow_mut().clear();
         T::deserialize(De { node, decoder: self, ignored }).map_err(|error| error.or_at(node))
     }
 
+    /// Reports what is odd about the secrets that the last decoding has read.
+    fn report_remarks(&self, node: &Node, subject: Subject<'_>, diagnostics: &mut Diagnostics) {
+        for (id, remark) in self.remarks.borrow().iter() {
+            let (Some(path), Some(secret)) = (node.path_to(*id), node_by_id(node, *id)) else { continue };
+            // A header's value is sent as it is.
+            if *remark == Remark::Scheme && path.split('.').any(|key| key == "headers") {
+                continue;
+            }
+            let place = if path.is_empty() { subject.name.to_owned() } else { format!("`{path}` of {}", subject.name) };
+            let (problem, hint) = remark.words();
+            diagnostics.push(Diagnostic::at(&secret.span, format!("{place} {problem}")).hint(hint).warning());
+        }
+    }
+
     /// Decodes `node`, or reports all that is wrong with it: what is wrong is taken out, and the rest is tried again.
-    /// What is then missing is not reported, for it was there.
-    pub fn decode_all<T: DeserializeOwned>(
+    /// What is then missing is not reported, for it was there. What stands in for a variable is made to fit.
+    pub fn decode_all<T: DeserializeOwned + JsonSchema>(
         &self,
         node: &Node,
         subject: Subject<'_>,
         diagnostics: &mut Diagnostics,
     ) -> Option<T> {
+        let schema = LazyCell::new(|| generator().into_root_schema_for::<T>().to_value());
+        let mut fitted = node.clone();
+        let mut tried = HashSet::new();
         let mut ignored = HashSet::new();
         let mut typos: Vec<String> = subject.misspelt.to_vec();
         loop {
-            let error = match self.decode(node, &ignored) {
+            let node = &fitted;
+            let decoded = self.decode(node, &ignored);
+            self.plain.borrow_mut().drain().for_each(|secret| diagnostics.hide(&secret));
+            let error = match decoded {
                 Ok(value) => {
+                    self.report_remarks(node, subject, diagnostics);
                     let complete = missing_required(node, subject, &typos, diagnostics);
                     return Some(value).filter(|_| complete && ignored.is_empty());
                 }
@@ -119,6 +161,10 @@ impl<'a> Decoder<'a> {
             };
             // `decode` always blames a node; a root that cannot be taken out ends the search.
             let blame = error.blame.clone()?;
+            if tried.insert(blame.id) && fit(&mut fitted, blame.id, &schema) {
+                continue;
+            }
+            let node = &fitted;
             let at_root = blame.id == node.id;
             let report = match &error.problem {
                 Problem::MissingKey(key) if at_root => {
@@ -138,12 +184,44 @@ impl<'a> Decoder<'a> {
                 _ => !blame.unset,
             };
             if report {
-                diagnostics.push(diagnostic(node, &error, subject, if at_root { subject.span } else { &blame.span }));
+                let span = if at_root { subject.span } else { &blame.span };
+                diagnostics.push(diagnostic(node, &error, subject, span, &schema));
             }
             if at_root || !ignored.insert(blame.id) {
                 return None;
             }
         }
+    }
+}
+
+/// Puts something in that the option takes, where what is wrong stands in for a variable that is not set. Whether it did.
+fn fit(root: &mut Node, id: NodeId, schema: &Value) -> bool {
+    let Some(path) = root.path_to(id) else { return false };
+    let Some(part) = example::find(schema, &path) else { return false };
+    let text = if example::is_url(schema, part) {
+        format!("https://{SIMULATED}.example")
+    } else {
+        example::show(schema, part)
+    };
+    let Some(node) = node_by_id_mut(root, id) else { return false };
+    match &mut node.content {
+        Content::Scalar(scalar) if scalar.stand_in => {
+            scalar.text = text;
+            scalar.plain = true;
+            true
+        }
+        _ => false,
+    }
+}
+
+fn node_by_id_mut(node: &mut Node, id: NodeId) -> Option<&mut Node> {
+    if node.id == id {
+        return Some(node);
+    }
+    match &mut node.content {
+        Content::Mapping(entries) => entries.iter_mut().find_map(|entry| node_by_id_mut(&mut entry.value, id)),
+        Content::Sequence(items) => items.iter_mut().find_map(|item| node_by_id_mut(item, id)),
+        Content::Scalar(_) => None,
     }
 }
 
@@ -188,32 +266,75 @@ fn path_to_key(node: &Node, id: NodeId) -> Option<String> {
     })
 }
 
-fn diagnostic(root: &Node, error: &DecodeError, subject: Subject<'_>, span: &Span) -> Diagnostic {
+fn diagnostic(root: &Node, error: &DecodeError, subject: Subject<'_>, span: &Span, schema: &Value) -> Diagnostic {
     let id = error.blame.as_ref().map(|blame| blame.id);
     let name = subject.name;
-    let inside = |path: Option<String>| match path.filter(|path| !path.is_empty()) {
+    let inside = |path: Option<&str>| match path.filter(|path| !path.is_empty()) {
         Some(path) => format!("`{path}` of {name}"),
         None => name.to_owned(),
     };
+    let path = id.and_then(|id| root.path_to(id));
+    let place = inside(path.as_deref());
     match &error.problem {
         Problem::UnknownKey { key, known } => {
-            let place = inside(id.and_then(|id| path_to_key(root, id)));
+            let place = inside(id.and_then(|id| path_to_key(root, id)).as_deref());
             Diagnostic::at(span, format!("unknown key `{key}` in {place}"))
                 .maybe_hint(suggest::hint(key, "keys", known))
         }
-        Problem::MissingKey(key) => missing_key(key, &inside(id.and_then(|id| root.path_to(id))), span),
+        Problem::MissingKey(key) => missing_key(key, &place, span),
         Problem::UnknownValue { value, known } => {
-            let place = inside(id.and_then(|id| root.path_to(id)));
+            let parent = id.and_then(|id| path_to_key(root, id));
+            // As another tool nests it: `encoding: { codec: json }`.
+            if let Some((parent, key)) = parent
+                .filter(|_| suggest::closest(value, known.iter().copied()).is_none())
+                .as_deref()
+                .and_then(|path| Some((path, path.rsplit('.').next()?)))
+            {
+                let inner = root.find(parent).0.get(value).and_then(Node::text);
+                let name = inner.and_then(|inner| known.iter().find(|name| **name == inner)).or(known.first());
+                let problem = format!("{}: expected a name, found a mapping", inside(Some(parent)));
+                let listed = known.join(", ");
+                return Diagnostic::at(span, problem)
+                    .maybe_hint(name.map(|name| format!("write `{key}: {name}` (values: {listed})")));
+            }
             Diagnostic::at(span, format!("unknown value `{value}` for {place}"))
                 .maybe_hint(suggest::hint(value, "values", known))
         }
-        Problem::Other(text) => value_problem(span, &inside(id.and_then(|id| root.path_to(id))), text),
+        Problem::WrongType(WrongType { wanted, found, quoted }) => {
+            let problem = Diagnostic::at(span, format!("{place}: expected {wanted}, found {found}"));
+            if *quoted { problem.hint("remove the quotes") } else { problem.maybe_hint(shape(schema, path.as_deref())) }
+        }
+        Problem::Other(text) => {
+            let part = example::find(schema, path.as_deref().unwrap_or_default());
+            let scalar = id.and_then(|id| node_by_id(root, id)).and_then(Node::scalar);
+            match (part, scalar) {
+                (Some(part), Some(scalar)) if example::is_url(schema, part) => {
+                    let (problem, hint) = address::problem(scalar, &example::show(schema, part));
+                    Diagnostic::at(span, format!("{place}: {problem}")).hint(hint)
+                }
+                _ => value_problem(span, &place, text),
+            }
+        }
     }
+}
+
+/// What the option at `path` looks like, where that is more than a number or a word.
+fn shape(schema: &Value, path: Option<&str>) -> Option<String> {
+    let path = path?;
+    let part = example::find(schema, path).filter(|part| example::is_shape(schema, part))?;
+    let key = path.rsplit('.').find(|step| step.parse::<usize>().is_err()).filter(|key| !key.is_empty());
+    let in_list = path.rsplit('.').next().is_some_and(|step| step.parse::<usize>().is_ok());
+    let shown = example::show(schema, part);
+    Some(match key {
+        Some(key) if !in_list => format!("write `{key}: {shown}`"),
+        _ => format!("write `{shown}`"),
+    })
 }
 
 /// `problem` about `place`; what it says on what to write instead becomes the hint.
 pub(crate) fn value_problem(span: &Span, place: &str, problem: &str) -> Diagnostic {
-    match problem.split_once(": write ") {
+    let cut = [": write ", "; write "].into_iter().find_map(|word| problem.split_once(word));
+    match cut {
         Some((problem, advice)) => Diagnostic::at(span, format!("{place}: {problem}")).hint(format!("write {advice}")),
         None => Diagnostic::at(span, format!("{place}: {problem}")),
     }

@@ -17,7 +17,17 @@ pub(crate) enum Problem {
     UnknownKey { key: String, known: Vec<&'static str> },
     MissingKey(&'static str),
     UnknownValue { value: String, known: Vec<&'static str> },
+    WrongType(WrongType),
     Other(String),
+}
+
+/// A value of a type that the option does not take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WrongType {
+    pub(crate) wanted: String,
+    pub(crate) found: String,
+    /// Whether it would do without its quotes.
+    pub(crate) quoted: bool,
 }
 
 /// The node an error came from.
@@ -36,7 +46,14 @@ impl DecodeError {
             return self;
         }
         let scalar = node.scalar();
-        self.at(node.id, &node.span, scalar)
+        let Self { problem: Problem::WrongType(WrongType { wanted, .. }), .. } = &self else {
+            return self.at(node.id, &node.span, scalar);
+        };
+        // As it was written, which need not be as it was read: `1e1` is 10.
+        let quoted = scalar.is_some_and(|scalar| !scalar.plain && scalar.written.is_none()) && takes_plain(wanted);
+        let found = if quoted { format!("the text {}", node.describe()) } else { node.describe() };
+        let problem = Problem::WrongType(WrongType { wanted: wanted.clone(), found, quoted });
+        Self { problem, ..self }.at(node.id, &node.span, scalar)
     }
 
     pub(crate) fn at(mut self, id: NodeId, span: &Span, scalar: Option<&Scalar>) -> Self {
@@ -74,6 +91,7 @@ impl fmt::Display for DecodeError {
             Problem::UnknownKey { key, .. } => write!(f, "unknown key `{key}`"),
             Problem::MissingKey(key) => write!(f, "missing key `{key}`"),
             Problem::UnknownValue { value, .. } => write!(f, "unknown value `{value}`"),
+            Problem::WrongType(WrongType { wanted, found, .. }) => write!(f, "expected {wanted}, found {found}"),
             Problem::Other(text) => f.write_str(text),
         }
     }
@@ -99,7 +117,8 @@ impl de::Error for DecodeError {
     }
 
     fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::custom(format!("expected {}, found {}", wanted(expected), found(unexpected)))
+        let (wanted, found) = (wanted(expected), found(unexpected));
+        Self { problem: Problem::WrongType(WrongType { wanted, found, quoted: false }), blame: None }
     }
 
     fn invalid_value(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
@@ -109,6 +128,11 @@ impl de::Error for DecodeError {
     fn invalid_length(length: usize, expected: &dyn Expected) -> Self {
         Self::custom(format!("expected {}, found {length} items", wanted(expected)))
     }
+}
+
+/// Whether what is wanted is written without quotes.
+fn takes_plain(wanted: &str) -> bool {
+    wanted.contains("number") || wanted == "`true` or `false`"
 }
 
 /// What serde expects, in words of YAML.

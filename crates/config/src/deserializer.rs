@@ -1,7 +1,7 @@
 //! serde over the spanned tree.
 
-use crate::{Content, Entry, Node, NodeId, decode::Decoder, decode_error::DecodeError, node::Resolved, secret};
-use headwater_contracts::from_file;
+use crate::{Content, Entry, Node, NodeId, Scalar, decode::Decoder, decode_error::DecodeError, node::Resolved, secret};
+use headwater_contracts::{Secret, from_file};
 use serde::{
     Deserializer,
     de::{self, Error as _, IntoDeserializer, Unexpected, Visitor},
@@ -53,6 +53,33 @@ impl<'a> De<'a> {
         self.decoder.secret(self.node).map_err(DecodeError::custom)
     }
 
+    /// A number or a boolean. What variables have put together counts as if it were not quoted: inside `{ }` it has to be.
+    fn plain<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.node.scalar() {
+            Some(scalar) if !scalar.plain && scalar.written.is_some() => {
+                let node =
+                    Node { content: Content::Scalar(Scalar { plain: true, ..scalar.clone() }), ..self.node.clone() };
+                De { node: &node, ..self }.any(visitor).map_err(|error| error.or_at(self.node))
+            }
+            _ => self.any(visitor),
+        }
+    }
+
+    /// A text of which nothing may be shown: `{ env: X }` and the like, or as it stands.
+    fn credential<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match &self.node.content {
+            Content::Mapping(_) if secret::is_reference(self.node) => {
+                let text = self.secret()?;
+                self.decoder.look(self.node, &text).map_err(DecodeError::custom)?;
+            }
+            Content::Scalar(scalar) if scalar.resolve() != Resolved::Null => {
+                self.decoder.look(self.node, &scalar.text).map_err(DecodeError::custom)?;
+            }
+            _ => return Err(DecodeError::custom(secret::expected(self.node))),
+        }
+        visitor.visit_newtype_struct(self)
+    }
+
     /// A text: numbers and booleans count as what was written, a secret reference as what it refers to.
     fn string<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match &self.node.content {
@@ -75,7 +102,7 @@ impl<'a> De<'a> {
             Content::Scalar(scalar) => visitor.visit_enum(scalar.text.as_str().into_deserializer()),
             Content::Mapping(entries) => match entries.as_slice() {
                 [entry] => visitor.visit_enum(Variant { entry, de: self }),
-                _ => Err(DecodeError::custom("expected a name, or a mapping with one key")),
+                _ => Err(DecodeError::invalid_type(Unexpected::Map, &"a name, or a mapping with one key")),
             },
             Content::Sequence(_) => Err(DecodeError::invalid_type(Unexpected::Seq, &visitor)),
         }
@@ -95,9 +122,9 @@ impl<'de> Deserializer<'de> for De<'_> {
     type Error = DecodeError;
 
     read! {
-        deserialize_any => any, deserialize_bool => any, deserialize_i8 => any, deserialize_i16 => any,
-        deserialize_i32 => any, deserialize_i64 => any, deserialize_u8 => any, deserialize_u16 => any,
-        deserialize_u32 => any, deserialize_u64 => any, deserialize_f32 => any, deserialize_f64 => any,
+        deserialize_any => any, deserialize_bool => plain, deserialize_i8 => plain, deserialize_i16 => plain,
+        deserialize_i32 => plain, deserialize_i64 => plain, deserialize_u8 => plain, deserialize_u16 => plain,
+        deserialize_u32 => plain, deserialize_u64 => plain, deserialize_f32 => plain, deserialize_f64 => plain,
         deserialize_unit => any, deserialize_seq => any, deserialize_bytes => any, deserialize_byte_buf => any,
         deserialize_char => string, deserialize_str => string, deserialize_string => string,
         deserialize_identifier => string, deserialize_map => mapping,
@@ -118,7 +145,8 @@ impl<'de> Deserializer<'de> for De<'_> {
             let path = self.decoder.path(self.node, written, name);
             return visitor.visit_str(&path).map_err(|error: DecodeError| error.or_at(self.node));
         }
-        visitor.visit_newtype_struct(self).map_err(|error| error.or_at(self.node))
+        let read = if name == Secret::NAME { self.credential(visitor) } else { visitor.visit_newtype_struct(self) };
+        read.map_err(|error| error.or_at(self.node))
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value> {

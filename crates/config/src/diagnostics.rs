@@ -3,9 +3,30 @@
 use crate::{Span, mask::masked};
 use std::fmt::{self, Write as _};
 
+/// Whether the configuration can be used all the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// It cannot.
+    #[default]
+    Error,
+    /// It can, and probably does something else than what was meant.
+    Warning,
+}
+
+impl Severity {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
 /// One problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
+    /// An error, or a warning.
+    pub severity: Severity,
     /// What is wrong; lower-case, names in backticks, never a secret.
     pub message: String,
     /// Where; `None` if it is about no place in a file.
@@ -14,17 +35,34 @@ pub struct Diagnostic {
     pub hint: Option<String>,
     /// Other places that matter, each with a word on why.
     pub notes: Vec<(String, Span)>,
+    /// What else helps, below the places: a text of one or more lines each.
+    pub help: Vec<String>,
 }
 
 impl Diagnostic {
     /// A problem without a place.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), span: None, hint: None, notes: Vec::new() }
+        let severity = Severity::Error;
+        Self { severity, message: message.into(), span: None, hint: None, notes: Vec::new(), help: Vec::new() }
     }
 
     /// A problem at `span`.
     pub fn at(span: &Span, message: impl Into<String>) -> Self {
         Self { span: Some(span.clone()), ..Self::new(message) }
+    }
+
+    /// The same as a warning.
+    #[must_use]
+    pub fn warning(mut self) -> Self {
+        self.severity = Severity::Warning;
+        self
+    }
+
+    /// With something else that helps.
+    #[must_use]
+    pub fn help(mut self, text: impl Into<String>) -> Self {
+        self.help.push(text.into());
+        self
     }
 
     /// With what to do about it.
@@ -48,28 +86,67 @@ impl Diagnostic {
         self
     }
 
-    fn render(&self, out: &mut String, paint: Paint) {
-        let _ = writeln!(out, "{}: {}", paint.error("error"), self.message);
-        let Some(span) = &self.span else {
-            if let Some(hint) = &self.hint {
-                let _ = writeln!(out, "  = {}: {hint}", paint.hint("hint"));
-            }
-            return;
-        };
+    fn render(&self, out: &mut String, paint: Paint, secrets: &[String]) {
+        let _ = writeln!(out, "{}: {}", paint.word(self.severity), self.message);
         let hint = self.hint.as_ref().map(|hint| format!("{}: {hint}", paint.hint("hint")));
-        excerpt(out, span, "-->", '^', hint.as_deref(), paint);
+        match &self.span {
+            Some(span) => excerpt(out, span, "-->", '^', hint.as_deref(), paint.of(self.severity), secrets),
+            None => hint.iter().for_each(|hint| below(out, hint, paint)),
+        }
         for (text, span) in &self.notes {
-            excerpt(out, span, ":::", '-', Some(text), paint);
+            excerpt(out, span, ":::", '-', Some(text), paint.of(self.severity), secrets);
+        }
+        for text in &self.help {
+            below(out, text, paint);
         }
     }
 }
 
+/// In one line, for a log.
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(span) = &self.span {
+            write!(f, "{}: ", span.location())?;
+        }
+        f.write_str(&self.message)?;
+        for text in self.hint.iter().chain(&self.help) {
+            let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+            write!(f, "; {}", lines.by_ref().collect::<Vec<_>>().join(" "))?;
+        }
+        Ok(())
+    }
+}
+
+/// Secrets that are shorter occur in any line by chance.
+const SECRET_MIN: usize = 5;
+
+/// `line` with asterisks for the secret, so that columns stay.
+fn hidden(line: &str, secret: &str) -> String {
+    let length = secret.chars().count();
+    if length < SECRET_MIN { line.to_owned() } else { line.replace(secret, &"*".repeat(length)) }
+}
+
+/// A text below the places, its lines under each other.
+fn below(out: &mut String, text: &str, paint: Paint) {
+    for (number, line) in text.lines().enumerate() {
+        let _ = if number == 0 { writeln!(out, "  {} {line}", paint.frame("=")) } else { writeln!(out, "    {line}") };
+    }
+}
+
 /// Place, line, and a row of `mark` under the span with `label` behind it.
-fn excerpt(out: &mut String, span: &Span, arrow: &str, mark: char, label: Option<&str>, paint: Paint) {
+fn excerpt(
+    out: &mut String,
+    span: &Span,
+    arrow: &str,
+    mark: char,
+    label: Option<&str>,
+    paint: Paint,
+    secrets: &[String],
+) {
     let place = span.location();
     let number = place.line.to_string();
     let gutter = " ".repeat(number.len());
-    let line = masked(span.file.line(place.line));
+    let line = secrets.iter().fold(masked(span.file.line(place.line)), |line, secret| hidden(&line, secret));
     let _ = writeln!(out, "{gutter}{} {place}", paint.frame(arrow));
     let _ = writeln!(out, "{} {line}", paint.frame(&format!("{number} |")));
     // Tabs stay tabs so that the marks stand under what they mean on any terminal.
@@ -79,19 +156,28 @@ fn excerpt(out: &mut String, span: &Span, arrow: &str, mark: char, label: Option
     let width = first.chars().count().clamp(1, left.max(1));
     let marks: String = std::iter::repeat_n(mark, width).collect();
     let label = label.map(|label| format!(" {label}")).unwrap_or_default();
-    let _ = writeln!(out, "{} {indent}{}{label}", paint.frame(&format!("{gutter} |")), paint.error(&marks));
+    let _ = writeln!(out, "{} {indent}{}{label}", paint.frame(&format!("{gutter} |")), paint.strong(&marks));
 }
 
 /// Colours, or none.
 #[derive(Clone, Copy)]
-struct Paint(bool);
+struct Paint {
+    colour: bool,
+    severity: Severity,
+}
 
 impl Paint {
-    fn with(self, code: &str, text: &str) -> String {
-        if self.0 { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    fn of(self, severity: Severity) -> Self {
+        Self { severity, ..self }
     }
-    fn error(self, text: &str) -> String {
-        self.with("1;31", text)
+    fn with(self, code: &str, text: &str) -> String {
+        if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+    fn word(self, severity: Severity) -> String {
+        self.of(severity).strong(severity.word())
+    }
+    fn strong(self, text: &str) -> String {
+        self.with(if self.severity == Severity::Error { "1;31" } else { "1;33" }, text)
     }
     fn hint(self, text: &str) -> String {
         self.with("1;32", text)
@@ -106,12 +192,14 @@ impl Paint {
 pub struct Diagnostics {
     items: Vec<Diagnostic>,
     names: Vec<String>,
+    /// Credentials that stand in the files as plain text: no line of one is shown with them.
+    secrets: Vec<String>,
 }
 
 impl Diagnostics {
     /// No problems yet, in a configuration made of the files called so.
     pub fn for_files(names: Vec<String>) -> Self {
-        Self { items: Vec::new(), names }
+        Self { names, ..Self::default() }
     }
 
     /// Adds one. The same problem at the same place counts once.
@@ -121,14 +209,35 @@ impl Diagnostics {
         }
     }
 
-    /// Whether there is none.
+    /// Never shows `secret`, wherever it stands in a file.
+    pub(crate) fn hide(&mut self, secret: &str) {
+        if !self.secrets.iter().any(|known| known == secret) {
+            self.secrets.push(secret.to_owned());
+        }
+    }
+
+    /// Whether there is none, not even a warning.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
-    /// How many there are.
+    /// Whether one is an error: the configuration cannot be used.
+    pub fn has_errors(&self) -> bool {
+        self.count(Severity::Error) > 0
+    }
+
+    /// How many there are, warnings among them.
     pub fn len(&self) -> usize {
         self.items.len()
+    }
+
+    /// Takes out those that `keep` does not keep.
+    pub fn retain(&mut self, keep: impl FnMut(&Diagnostic) -> bool) {
+        self.items.retain(keep);
+    }
+
+    fn count(&self, severity: Severity) -> usize {
+        self.items.iter().filter(|item| item.severity == severity).count()
     }
 
     /// All of them: those without a place first, then by file, in the order given, and by place.
@@ -146,22 +255,26 @@ impl Diagnostics {
 
     /// As text for a terminal, closing with the number of problems.
     pub fn render(&self, colour: bool) -> String {
-        let paint = Paint(colour);
+        let paint = Paint { colour, severity: Severity::Error };
         let mut out = String::new();
         for item in self.sorted() {
-            item.render(&mut out, paint);
+            item.render(&mut out, paint, &self.secrets);
             out.push('\n');
         }
-        let count = match self.items.len() {
-            1 => "1 problem".to_owned(),
-            n => format!("{n} problems"),
+        let (errors, warnings) = (self.count(Severity::Error), self.count(Severity::Warning));
+        let counted = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
+        let (worst, count) = match (errors, warnings) {
+            (0, 0) => return out,
+            (0, n) => (Severity::Warning, counted(n, "warning")),
+            (n, 0) => (Severity::Error, counted(n, "problem")),
+            (n, m) => (Severity::Error, format!("{} and {}", counted(n, "problem"), counted(m, "warning"))),
         };
         let place = match self.names.as_slice() {
             [] => String::new(),
             [name] => format!(" in {name}"),
             [first, rest @ ..] => format!(" in {first} and {} more", rest.len()),
         };
-        let _ = writeln!(out, "{}: {count}{place}", paint.error("error"));
+        let _ = writeln!(out, "{}: {count}{place}", paint.word(worst));
         out
     }
 }
@@ -190,6 +303,24 @@ mod tests {
         assert_eq!(
             diagnostics.to_string(),
             "error: unknown key `page_sise`\n --> pipeline.yaml:2:5\n2 |     page_sise: 100\n  |     ^^^^^^^^^ hint: did you mean `page_size`?\n\nerror: 1 problem in pipeline.yaml\n"
+        );
+    }
+
+    #[test]
+    fn a_warning_is_called_so_counts_apart_and_fits_in_a_line() {
+        let file = SourceFile::new("p.yaml", "", "a: 1\n");
+        let warning = Diagnostic::at(&Span::new(&file, 0, 1), "odd").hint("write b").help("such as\n  b: 1").warning();
+        assert_eq!(warning.to_string(), "p.yaml:1:1: odd; write b; such as b: 1");
+        let mut diagnostics = Diagnostics::for_files(vec!["p.yaml".into()]);
+        diagnostics.push(warning);
+        assert!(!diagnostics.has_errors() && !diagnostics.is_empty());
+        assert_eq!(
+            diagnostics.to_string(),
+            "warning: odd\n --> p.yaml:1:1\n1 | a: 1\n  | ^ hint: write b\n  = such as\n      b: 1\n\nwarning: 1 warning in p.yaml\n"
+        );
+        diagnostics.push(Diagnostic::new("wrong"));
+        assert!(
+            diagnostics.has_errors() && diagnostics.to_string().ends_with("error: 1 problem and 1 warning in p.yaml\n")
         );
     }
 }

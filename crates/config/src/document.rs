@@ -5,6 +5,7 @@ use crate::{
     suggest,
 };
 use std::{
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -21,6 +22,31 @@ pub(crate) const SECTIONS: &[&str] = &[
     "enrichment_tables",
     "sinks",
     "tests",
+];
+
+/// Whether a key at the top is only there to be referred to: a place for anchors.
+pub(crate) fn is_home(key: &str) -> bool {
+    key.starts_with("x-") || key.starts_with('.')
+}
+
+/// Sections of other programs' configurations, and what says the same here.
+const ELSEWHERE: &[(&[&str], &str)] = &[
+    (&["data_dir"], "the folder of the ledger is `state: { type: file, path: .. }`"),
+    (
+        &["secret", "secrets"],
+        "a secret stands where it is used: `token: { env: NAME }`, `{ file: .. }` or `{ exec: [..] }`",
+    ),
+    (&["acknowledgements"], "it is not needed: an event counts only when its sinks have acknowledged it"),
+    (&["healthchecks"], "`headwater check` reaches every endpoint before a run"),
+    (&["log_schema", "schema"], "the fields of events are the business of transforms"),
+    (&["timezone"], "it is not needed: a time without a zone is UTC"),
+    (&["enrichment"], "tables are in `enrichment_tables`"),
+    (&["receivers", "inputs", "input", "source"], "what is read is in `sources`"),
+    (&["processors", "pipeline", "filters", "transform"], "what happens to events is in `transforms`"),
+    (&["exporters", "outputs", "output", "sink"], "where events go is in `sinks`, each with its `inputs`"),
+    (&["service", "pipelines"], "components are wired by their `inputs`"),
+    (&["extensions"], "health and metrics are served by `api: { address: 127.0.0.1:8686 }`"),
+    (&["anchors", "templates", "common", "defaults"], "a place for anchors has a name that begins with `x-`"),
 ];
 
 /// The sections of all files, merged; components in the order read.
@@ -79,7 +105,16 @@ fn folder(path: &Path) -> std::io::Result<Vec<PathBuf>> {
 /// Reads one file; `shown` is what its author called it.
 pub(crate) fn open(path: &Path, shown: &str) -> Result<Arc<SourceFile>, Diagnostic> {
     let bytes = std::fs::read(path).map_err(|error| {
-        Diagnostic::new(format!("cannot read `{shown}`: {error}")).hint("check the path and its permissions")
+        let hint = match error.kind() {
+            ErrorKind::NotFound if shown == "pipeline.yaml" => {
+                "there is no such file in this folder: name the configuration, as in `headwater run FILE`, or begin with the \
+                 one of the README"
+            }
+            ErrorKind::NotFound => "there is no such file: check the path, and where it begins",
+            ErrorKind::PermissionDenied => "let the user that headwater runs as read it",
+            _ => "check the path and its permissions",
+        };
+        Diagnostic::new(format!("cannot read `{shown}`: {error}")).hint(hint)
     })?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
@@ -143,10 +178,15 @@ impl Document {
                     diagnostics.push(Diagnostic::at(&section.value.span, problem));
                 }
             },
-            other => diagnostics.push(
-                Diagnostic::at(&section.span, format!("unknown section `{other}`"))
-                    .maybe_hint(suggest::hint(other, "sections", SECTIONS)),
-            ),
+            home if is_home(home) => {}
+            other => {
+                let elsewhere = ELSEWHERE.iter().find(|(names, _)| names.contains(&other));
+                let hint = elsewhere.map(|(_, hint)| (*hint).to_owned());
+                diagnostics.push(
+                    Diagnostic::at(&section.span, format!("unknown section `{other}`"))
+                        .maybe_hint(hint.or_else(|| suggest::hint(other, "sections", SECTIONS))),
+                );
+            }
         }
     }
 }

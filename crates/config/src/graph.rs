@@ -1,7 +1,10 @@
 //! The pipeline as a picture: Mermaid and Graphviz.
 
 use crate::OutputRef;
-use std::{collections::HashMap, fmt::Write as _};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Write as _,
+};
 
 /// What a component is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +60,20 @@ pub struct Graph {
 }
 
 impl Graph {
+    /// Names of the components whose events come to a sink, the sinks among them.
+    pub fn delivering(&self) -> HashSet<&str> {
+        let sinks = self.nodes.iter().filter(|node| node.role == Role::Sink).map(|node| node.name.as_str());
+        let mut left: Vec<&str> = sinks.collect();
+        let mut found = HashSet::new();
+        while let Some(name) = left.pop() {
+            if found.insert(name) {
+                let read = self.edges.iter().filter(|edge| edge.to == name);
+                left.extend(read.map(|edge| edge.from.component.as_str()));
+            }
+        }
+        found
+    }
+
     /// A Mermaid flowchart. Nodes are numbered, because a name such as `end` is a word of Mermaid.
     pub fn to_mermaid(&self) -> String {
         let numbers: HashMap<&str, usize> =

@@ -2,7 +2,9 @@
 //!
 //! Variables are put in after YAML has been parsed: a variable's content is text, never YAML.
 
-use crate::{Content, Diagnostic, Diagnostics, LoadOptions, Node, Scalar, Span, environment::SIMULATED};
+use crate::{
+    Content, Diagnostic, Diagnostics, LoadOptions, Node, Scalar, Span, document::is_home, environment::SIMULATED,
+};
 
 /// Which part of a file a walk is in: VRL texts keep their dollars.
 #[derive(Clone, Copy, PartialEq)]
@@ -41,6 +43,8 @@ fn walk(node: &mut Node, part: Part, options: &LoadOptions<'_>, diagnostics: &mu
         Content::Mapping(entries) => {
             for entry in entries {
                 let below = match (part, entry.key.as_str()) {
+                    // What is only there to be referred to: the places that do are walked.
+                    (Part::Root, key) if is_home(key) => continue,
                     (Part::Root, "transforms") => Part::Transforms,
                     (Part::Transforms, _) => Part::Transform,
                     (Part::Transform, "source" | "condition" | "route") | (Part::Tests, "source" | "conditions") => {
@@ -73,9 +77,17 @@ fn scalar_text(scalar: &mut Scalar, span: &Span, options: &LoadOptions<'_>, diag
                 Diagnostic::new("this is no reference to a variable")
                     .hint("write `${NAME}`, `${NAME:-default}` or `${NAME:?message}`; `$$` for a dollar sign"),
             ),
+            Piece::Nested { start, end } => (
+                start,
+                end,
+                Diagnostic::new("a reference to a variable cannot stand inside another one")
+                    .hint("write a plain default, or choose between the variables where they are set"),
+            ),
             Piece::Reference { name, otherwise, start, end } => {
                 // As in a shell, `:-` and `:?` also hold for a variable that is set and empty.
-                let value = options.environment.var(name).filter(|v| !v.is_empty() || otherwise == Otherwise::Error);
+                let value = options.environment.var(name);
+                let state = if value.is_some() { "is set, and empty" } else { "is not set" };
+                let value = value.filter(|value| !value.is_empty() || otherwise == Otherwise::Error);
                 match (value, otherwise) {
                     (Some(value), _) => {
                         from_environment = true;
@@ -83,21 +95,24 @@ fn scalar_text(scalar: &mut Scalar, span: &Span, options: &LoadOptions<'_>, diag
                         continue;
                     }
                     (None, Otherwise::Default(default)) => {
+                        from_environment = true;
                         out.push_str(default);
                         continue;
                     }
                     (None, _) if options.lenient => {
                         options.environment.missing(name);
+                        from_environment = true;
+                        scalar.stand_in = true;
                         out.push_str(SIMULATED);
                         continue;
                     }
                     (None, Otherwise::Message(message)) if !message.is_empty() => {
-                        (start, end, Diagnostic::new(format!("environment variable `{name}` is not set: {message}")))
+                        (start, end, Diagnostic::new(format!("environment variable `{name}` {state}: {message}")))
                     }
                     (None, _) => (
                         start,
                         end,
-                        Diagnostic::new(format!("environment variable `{name}` is not set"))
+                        Diagnostic::new(format!("environment variable `{name}` {state}"))
                             .hint(format!("set it, or give a default: `${{{name}:-default}}`")),
                     ),
                 }
@@ -138,6 +153,11 @@ enum Piece<'a> {
         start: usize,
         end: usize,
     },
+    /// A reference inside a reference.
+    Nested {
+        start: usize,
+        end: usize,
+    },
 }
 
 /// Cuts a text at its references. A dollar before anything but `{` and `$` is a dollar.
@@ -152,6 +172,12 @@ fn pieces(text: &str) -> Vec<Piece<'_>> {
             at = dollar + 2;
         } else if after.starts_with('{') {
             let close = after.find('}');
+            if close.is_some_and(|close| after[1..close].contains("${")) {
+                let end = dollar + 1 + closing(after).unwrap_or(after.len());
+                pieces.push(Piece::Nested { start: dollar, end });
+                at = end;
+                continue;
+            }
             let end = close.map_or(text.len(), |close| dollar + 1 + close + 1);
             let reference = close.and_then(|close| reference(&after[1..close]));
             pieces.push(match reference {
@@ -166,6 +192,20 @@ fn pieces(text: &str) -> Vec<Piece<'_>> {
     }
     pieces.push(Piece::Text(&text[at..]));
     pieces
+}
+
+/// Where the brace ends that `text` begins with, those inside it counted.
+fn closing(text: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    for (at, c) in text.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 1 => return Some(at + 1),
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    None
 }
 
 fn reference(inside: &str) -> Option<(&str, Otherwise<'_>)> {
@@ -235,6 +275,13 @@ mod tests {
         check("k: >\n  folded\n  ${HOST}\n", "a.yaml:3:3");
         check("k: a ${1}", "a.yaml:1:6");
         check("k: a ${X", "a.yaml:1:6");
+        check("k: ${EMPTY:?name it}", "`EMPTY` is set, and empty: name it");
+        for nested in ["${X:-${N}}", "${X:-${N:-b}}", "${X:-a${N}b}", "${N:-${X}}", "${X:-${"] {
+            check(
+                &format!("k: \"a {nested}\""),
+                if nested.ends_with('{') { "no reference" } else { "inside another one" },
+            );
+        }
         let (node, problems) = load("k: a ${X}", true);
         assert!(problems.is_empty());
         assert_eq!(node.to_json()["k"], "a simulated");
@@ -253,7 +300,7 @@ mod tests {
         #[test]
         fn pieces_cover_the_text(text in "[$a{}:?\\-X\u{e9} ]{0,40}") {
             for piece in pieces(&text) {
-                if let Piece::Reference { start, end, .. } | Piece::Broken { start, end } = piece {
+                if let Piece::Reference { start, end, .. } | Piece::Broken { start, end } | Piece::Nested { start, end } = piece {
                     let found = text.get(start..end).is_some_and(|piece| piece.starts_with("${"));
                     prop_assert!(found, "{start}..{end}");
                 }

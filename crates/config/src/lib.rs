@@ -8,6 +8,7 @@
 //! The crate knows no plugin: the binary registers them in a [`Registry`]. It does not compile VRL: [`VrlText`] says
 //! where each byte of a program was written, and [`read`] lets the compiler add its problems to the others.
 
+mod address;
 mod component;
 mod consumer;
 mod decode;
@@ -16,6 +17,7 @@ mod deserializer;
 mod diagnostics;
 mod document;
 mod environment;
+mod example;
 mod graph;
 mod import;
 mod interpolate;
@@ -40,7 +42,7 @@ mod vrl_text;
 mod wiring;
 
 pub use decode::{Decoder, Subject};
-pub use diagnostics::{Diagnostic, Diagnostics};
+pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use environment::{Environment, LoadOptions, ProcessEnvironment, SIMULATED, UNRESOLVED};
 pub use graph::{Graph, GraphEdge, GraphNode, Role};
 pub use load::{Loaded, load, read, read_texts};

@@ -1,7 +1,7 @@
 //! Files to a pipeline.
 
 use crate::{
-    DeadLetter, Diagnostic, Diagnostics, Entry, LoadOptions, Pipeline, Registry, SourceFile, Span, State,
+    DeadLetter, Diagnostic, Diagnostics, Entry, LoadOptions, Pipeline, Registry, SourceFile, Span, State, address,
     component::Workshop,
     consumer::is_kafka,
     decode::Decoder,
@@ -21,9 +21,9 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// The pipeline, if nothing at all is wrong.
+    /// The pipeline, if nothing is wrong; warnings do not count.
     pub fn finish(self) -> Result<Pipeline, Diagnostics> {
-        if self.diagnostics.is_empty() { Ok(self.pipeline) } else { Err(self.diagnostics) }
+        if self.diagnostics.has_errors() { Err(self.diagnostics) } else { Ok(self.pipeline) }
     }
 }
 
@@ -80,6 +80,14 @@ fn pipeline(
     diagnostics: &mut Diagnostics,
 ) -> Pipeline {
     let workshop = Workshop { registry, decoder: Decoder::new(options) };
+    for (section, entries) in [("source", &document.sources), ("sink", &document.sinks)] {
+        for entry in entries {
+            address::warn(&entry.value, &format!("{section} `{}`", entry.key), diagnostics);
+        }
+    }
+    if let Some(telemetry) = &document.telemetry {
+        address::warn(&telemetry.value, "`telemetry`", diagnostics);
+    }
     if document.whole {
         nothing_to_do(document, diagnostics);
     }

@@ -1,6 +1,7 @@
 //! Credentials written as plain text must not travel into a log with the line that a diagnostic shows.
 
-const SENSITIVE: &[&str] = &["token", "password", "secret", "api_key", "passphrase", "private_key"];
+const SENSITIVE: &[&str] =
+    &["token", "password", "secret", "api_key", "passphrase", "private_key", "authorization", "cookie"];
 
 /// A key that has one of these is likely to be meant for one of those.
 const ALIKE: &[&str] = &["tok", "pass", "pwd", "secr", "apikey", "cred"];

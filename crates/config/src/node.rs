@@ -60,6 +60,8 @@ pub struct Scalar {
     pub written: Option<String>,
     /// Whether a variable in it was not set: what follows from that is no problem of its own.
     pub(crate) unset: bool,
+    /// Whether something stands in it for a variable that is not set and is not needed.
+    pub(crate) stand_in: bool,
     pub(crate) offsets: OffsetMap,
 }
 
@@ -249,8 +251,14 @@ mod tests {
     #[test]
     fn plain_scalars_mean_what_the_core_schema_says() {
         let check = |text: &str, expected: Resolved<'_>| {
-            let scalar =
-                Scalar { text: text.into(), plain: true, written: None, unset: false, offsets: OffsetMap::default() };
+            let scalar = Scalar {
+                text: text.into(),
+                plain: true,
+                written: None,
+                unset: false,
+                stand_in: false,
+                offsets: OffsetMap::default(),
+            };
             assert_eq!(scalar.resolve(), expected, "{text}");
         };
         check("", Resolved::Null);

@@ -1,7 +1,7 @@
 //! One source of a configuration, for a question to its log.
 
 use crate::{
-    Content, Diagnostic, Diagnostics, Entry, LoadOptions, Node, Registry, SourceFile, SourceSpec,
+    Content, Diagnostic, Diagnostics, Entry, LoadOptions, Node, Registry, Severity, SourceFile, SourceSpec,
     component::Workshop,
     decode::Decoder,
     document::{Document, files, open},
@@ -43,7 +43,7 @@ pub fn read_source(
     let document = read(paths, &mut problems);
     let found = document.sources.iter().find(|entry| entry.key == question.source);
     let Some(mut entry) = found.cloned() else {
-        if !problems.is_empty() {
+        if problems.has_errors() {
             // It may stand in what could not be read.
             return Err(NoSource::Configuration(problems));
         }
@@ -53,14 +53,14 @@ pub fn read_source(
     if let Some(file) = question.filter {
         let mut wrong = Diagnostics::default();
         set_filter(&mut entry, file, registry, &options, &mut wrong);
-        if !wrong.is_empty() {
+        if wrong.has_errors() {
             return Err(NoSource::Question(wrong));
         }
     }
     let workshop = Workshop { registry, decoder: Decoder::new(options) };
     let source = workshop.source(&entry, &mut problems);
     match source {
-        Some(source) if problems.is_empty() => Ok(source),
+        Some(source) if !problems.has_errors() => Ok(source),
         _ if question.filter.is_some_and(|file| only_in(file, &problems)) => Err(NoSource::Question(problems)),
         _ => Err(NoSource::Configuration(problems)),
     }
@@ -88,7 +88,9 @@ fn unknown(name: &str, sources: &[Entry]) -> Diagnostics {
 /// Whether there are problems, and all of them stand in `file`.
 fn only_in(file: &Arc<SourceFile>, problems: &Diagnostics) -> bool {
     let inside = |problem: &&Diagnostic| problem.span.as_ref().is_some_and(|span| Arc::ptr_eq(&span.file, file));
-    !problems.is_empty() && problems.sorted().iter().all(inside)
+    let all = problems.sorted();
+    let mut errors = all.iter().filter(|problem| problem.severity == Severity::Error).peekable();
+    errors.peek().is_some() && errors.all(inside)
 }
 
 /// Puts the keys that `file` holds into the source's `filter`.

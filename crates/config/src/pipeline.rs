@@ -1,9 +1,9 @@
 //! A pipeline, typed and checked.
 
-use crate::{Graph, Span, VrlText};
+use crate::{Diagnostic, Graph, Node, Span, VrlText, decode::value_problem};
 use headwater_contracts::{
-    BuiltSource, ExportFormat, KafkaCluster, OcsfVersion, Period, Sasl, Sink, SinkOptions, SourceOptions, Telemetry,
-    Tls,
+    BuiltSource, ConfigError, ExportFormat, KafkaCluster, OcsfVersion, Period, Sasl, Sink, SinkOptions, SourceOptions,
+    Telemetry, Tls,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -146,7 +146,7 @@ impl KafkaState {
 pub struct Api {
     /// Address and port to listen at, such as `127.0.0.1:8686`.
     #[serde(deserialize_with = "address")]
-    #[schemars(with = "String")]
+    #[schemars(with = "String", example = "127.0.0.1:8686")]
     pub address: SocketAddr,
 }
 
@@ -180,6 +180,24 @@ pub struct SourceSpec {
     pub built: BuiltSource,
     /// Where its name was written.
     pub span: Span,
+    /// Its keys, as they were written.
+    pub(crate) keys: Node,
+}
+
+impl SourceSpec {
+    /// Where the option at `path` (`a.b`) was written; the name of the source, if it was not.
+    pub fn place(&self, path: &str) -> &Span {
+        match self.keys.find(path) {
+            (node, true) => &node.span,
+            _ => &self.span,
+        }
+    }
+
+    /// What the plugin remarks on an option, as a warning at it.
+    pub fn remark(&self, remark: &ConfigError) -> Diagnostic {
+        let place = format!("`{}` of source `{}`", remark.field, self.name);
+        value_problem(self.place(&remark.field), &place, &remark.problem).warning()
+    }
 }
 
 /// A source component that reads files: events of another source.
@@ -395,7 +413,7 @@ pub struct TableSpec {
     pub name: String,
     /// What it is.
     pub table: Table,
-    /// Where its name was written.
+    /// Where its path was written.
     pub span: Span,
 }
 

@@ -88,7 +88,7 @@ impl Registry {
     }
 }
 
-fn decode<C: DeserializeOwned>(
+fn decode<C: DeserializeOwned + JsonSchema>(
     decoder: &Decoder<'_>,
     node: &Node,
     subject: Subject<'_>,

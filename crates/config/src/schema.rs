@@ -52,6 +52,7 @@ pub fn json_schema(registry: &Registry) -> Value {
         "title": "headwater pipeline",
         "type": "object",
         "additionalProperties": false,
+        "patternProperties": { r"^(x-|\.)": { "description": "A place for anchors (`&name`) that other places refer to." } },
         "properties": {
             "state": described(one_of(states), "Where the ledger is. Default: a folder `./state`."),
             "api": described(api, "The HTTP API: health, metrics and the page. Omit to switch it off."),

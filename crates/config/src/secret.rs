@@ -62,24 +62,132 @@ pub(crate) fn resolve(node: &Node, options: &LoadOptions<'_>) -> Result<String, 
     let reference = reference(node)?;
     if !options.resolve_secrets {
         match reference {
-            Reference::Env(name) if options.environment.var(name).is_none() => options.environment.missing(name),
+            Reference::Env(name) => match options.environment.var(name) {
+                Some(value) if value.is_empty() => options.environment.missing(&format!("{name} (set, and empty)")),
+                Some(_) => {}
+                None => options.environment.missing(name),
+            },
             Reference::File(path) if !node.span.file.resolve(Path::new(path)).exists() => {
                 options.environment.missing(path);
             }
-            _ => {}
+            Reference::File(_) | Reference::Exec(_) => {}
         }
-        return Ok(UNRESOLVED.to_owned());
+        return Ok(unread(node));
     }
     let found = match reference {
-        Reference::Env(name) => options
-            .environment
-            .var(name)
-            .filter(|value| !value.is_empty())
-            .ok_or_else(|| format!("environment variable `{name}` is not set")),
+        Reference::Env(name) => match options.environment.var(name) {
+            Some(value) if value.is_empty() => Err(format!("environment variable `{name}` is set, and empty")),
+            Some(value) => Ok(value),
+            None => Err(format!("environment variable `{name}` is not set")),
+        },
         Reference::File(path) => read(&node.span.file.resolve(Path::new(path)), path),
         Reference::Exec(words) => run(&words, EXEC_TIMEOUT),
     };
     found.or_else(|problem| if options.lenient { Ok(SIMULATED.to_owned()) } else { Err(problem) })
+}
+
+/// What stands for a secret that is not read: the same for the same place, so that two can be compared.
+fn unread(node: &Node) -> String {
+    let place = node.to_json().to_string();
+    format!("{UNRESOLVED} {}", place.replace(|c: char| !c.is_ascii_graphic(), "?"))
+}
+
+/// What is wrong with a secret that is neither text nor a reference.
+pub(crate) fn expected(node: &Node) -> String {
+    let found = match node.entries() {
+        [entry] => format!("a mapping with the key `{}`", entry.key),
+        _ => node.describe(),
+    };
+    let meant = match node.entries() {
+        [entry] => crate::suggest::closest(&entry.key, ["env", "file", "exec"]),
+        _ => None,
+    };
+    let write = match meant {
+        Some("file") => "`{ file: /path/of/the/secret }`",
+        Some("exec") => "`{ exec: [command, argument] }`",
+        Some(_) => "`{ env: NAME }`",
+        None => "`{ env: NAME }`, `{ file: /path/of/the/secret }`, `{ exec: [command, argument] }`, or a text",
+    };
+    format!("expected a secret, found {found}: write {write}")
+}
+
+/// What is odd about a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Remark {
+    /// `$NAME`.
+    Variable,
+    /// `${` is left in it.
+    Reference,
+    /// It begins with the word that belongs before it in a header.
+    Scheme,
+    /// It stands in quotes.
+    Quoted,
+    /// It has blanks around it.
+    Blanks,
+}
+
+impl Remark {
+    /// What is odd, and what to do. Never a part of the secret.
+    pub(crate) fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Variable => (
+                "is the name of a variable, and is sent as it stands",
+                "write `\"${NAME}\"` or `{ env: NAME }` for the variable's value",
+            ),
+            Self::Reference => (
+                "has a `${` left in it, and is sent so",
+                "nothing is replaced in the value of a variable or in a secret's file: write the secret itself there",
+            ),
+            Self::Scheme => (
+                "begins with the name of a scheme, such as `Bearer `, which is added when it is sent",
+                "write only what follows it",
+            ),
+            Self::Quoted => (
+                "has quotes around it, which are sent with it",
+                "take them off where the value is set: outside of YAML quotes are characters",
+            ),
+            Self::Blanks => ("has blanks around it, which are sent with it", "take them off"),
+        }
+    }
+}
+
+/// Looks at the text of a secret: what cannot be one is an error. Names no part of it.
+pub(crate) fn look(text: &str) -> Result<Vec<Remark>, String> {
+    if text.trim().is_empty() {
+        return Err("is empty: write the secret, or `{ env: NAME }`".to_owned());
+    }
+    if text.starts_with('\u{feff}') {
+        return Err(
+            "begins with a byte order mark (U+FEFF), which an editor has put there: save it without one".to_owned()
+        );
+    }
+    if text.ends_with(['\n', '\r']) {
+        return Err("has a line break at its end: take it off (`{ file: .. }` does so by itself)".to_owned());
+    }
+    let mut remarks = Vec::new();
+    let is_name = |name: &str| {
+        !name.is_empty()
+            && !name.starts_with(|c: char| c.is_ascii_digit())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    if text.trim().strip_prefix('$').is_some_and(is_name) {
+        remarks.push(Remark::Variable);
+    }
+    if text.contains("${") {
+        remarks.push(Remark::Reference);
+    }
+    let first = text.trim_start().split_once(char::is_whitespace).map(|(first, _)| first.to_ascii_lowercase());
+    if first.is_some_and(|word| ["bearer", "basic", "apikey", "token"].contains(&word.as_str())) {
+        remarks.push(Remark::Scheme);
+    }
+    let inside = |quote: char| text.len() > 1 && text.starts_with(quote) && text.ends_with(quote);
+    if inside('"') || inside('\'') || (text.starts_with('\u{201c}') && text.ends_with('\u{201d}')) {
+        remarks.push(Remark::Quoted);
+    }
+    if text.trim() != text {
+        remarks.push(Remark::Blanks);
+    }
+    Ok(remarks)
 }
 
 fn read(path: &Path, shown: &str) -> Result<String, String> {
@@ -88,6 +196,8 @@ fn read(path: &Path, shown: &str) -> Result<String, String> {
     let file = std::fs::File::open(path).map_err(|e| problem(e.to_string()))?;
     file.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|e| problem(e.to_string()))?;
     let text = text(bytes).map_err(|why| problem(why.into()))?;
+    // As an editor of Windows writes it.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned();
     let end = text.strip_suffix('\n').map_or(text.as_str(), |rest| rest.strip_suffix('\r').unwrap_or(rest));
     if end.is_empty() { Err(problem("it is empty".into())) } else { Ok(end.to_owned()) }
 }
@@ -166,11 +276,33 @@ mod tests {
     }
 
     #[test]
+    fn odd_secrets_are_noticed_and_usual_ones_are_not() {
+        let odd = |text: &str| look(text).unwrap();
+        assert_eq!(odd("$PACTFLOW_TOKEN"), [Remark::Variable]);
+        assert_eq!(odd("${TOKEN}"), [Remark::Reference]);
+        assert_eq!(odd("a${B:-c}"), [Remark::Reference]);
+        assert_eq!(odd("Bearer abc"), [Remark::Scheme]);
+        assert_eq!(odd("basic YTpi"), [Remark::Scheme]);
+        assert_eq!(odd("'abc'"), [Remark::Quoted]);
+        assert_eq!(odd("\"abc\""), [Remark::Quoted]);
+        assert_eq!(odd(" abc"), [Remark::Blanks]);
+        for usual in ["abc", "p$ss", "$2b$10$N9qo8uLO", "$1", "pass word", "bearer", "{\"a\":1}", "0123", "\""] {
+            assert_eq!(odd(usual), [], "{usual}");
+        }
+        for wrong in ["", "  ", "\n", "\u{feff}abc", "abc\n", "abc\r\n"] {
+            let problem = look(wrong).unwrap_err();
+            assert!(!problem.contains("abc"), "{problem}");
+        }
+    }
+
+    #[test]
     fn a_file_loses_one_line_end() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
         std::fs::write(&path, "abc \n\n").unwrap();
         assert_eq!(read(&path, "secret").as_deref(), Ok("abc \n"));
+        std::fs::write(&path, "\u{feff}abc\r\n").unwrap();
+        assert_eq!(read(&path, "secret").as_deref(), Ok("abc"));
         std::fs::write(&path, "\n").unwrap();
         assert!(read(&path, "secret").unwrap_err().contains("empty"));
         assert!(read(&folder.path().join("none"), "none").unwrap_err().contains("`none`"));

@@ -8,6 +8,7 @@ use crate::{
     keys::{CsvKeys, DeadLetterKeys, FileStateKeys, MmdbKeys},
 };
 use headwater_contracts::{ConfigError, OcsfVersion, Period, Telemetry};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 
@@ -33,7 +34,7 @@ impl Document {
 
 impl Workshop<'_> {
     /// Decodes a value with a `type` beside its own keys.
-    pub(crate) fn tagged<T: DeserializeOwned>(
+    pub(crate) fn tagged<T: DeserializeOwned + JsonSchema>(
         &self,
         entry: &Entry,
         name: &str,
@@ -118,7 +119,9 @@ impl Workshop<'_> {
             }
             _ => Table::Mmdb { path: file.resolve(&self.tagged::<MmdbKeys>(entry, &name, diagnostics)?.path) },
         };
-        Some(TableSpec { name: entry.key.clone(), table, span: entry.span.clone() })
+        // What is wrong with a table is mostly its file.
+        let span = entry.value.entry("path").map_or(&entry.span, |path| &path.value.span);
+        Some(TableSpec { name: entry.key.clone(), table, span: span.clone() })
     }
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct Wiring {
     index: HashMap<String, usize>,
     /// Components that a dangling input probably meant: that nobody reads them follows from it.
     meant: HashSet<String>,
+    /// Whether a circle reads nothing from outside: one of its inputs was to be a source that nobody reads now.
+    closed: bool,
 }
 
 impl Wiring {
@@ -214,7 +216,7 @@ impl Wiring {
         order
     }
 
-    fn cycles(&self, diagnostics: &mut Diagnostics) {
+    fn cycles(&mut self, diagnostics: &mut Diagnostics) {
         let sorted: HashSet<usize> = self.sorted().into_iter().collect();
         let mut visited = HashSet::new();
         for start in (0..self.wires.len()).filter(|index| !sorted.contains(index)) {
@@ -229,7 +231,9 @@ impl Wiring {
                 }
             }
             let Some(first) = way.iter().position(|index| *index == at).filter(|_| !way.is_empty()) else { continue };
-            self.cycle(&way[first..], diagnostics);
+            let circle = &way[first..];
+            self.closed |= circle.iter().all(|member| self.upstream(*member).all(|read| circle.contains(&read)));
+            self.cycle(circle, diagnostics);
         }
     }
 
@@ -245,30 +249,83 @@ impl Wiring {
         diagnostics.push(problem.hint("remove one of these inputs"));
     }
 
+    /// Reports outputs whose events would be lost, and transforms that nobody reads.
     fn unused(&self, diagnostics: &mut Diagnostics) {
-        let read: HashSet<&OutputRef> =
+        let reader_of: HashSet<&OutputRef> =
             self.wires.iter().flat_map(|wire| wire.inputs.iter().map(|(output, _)| output)).collect();
-        let touched: HashSet<&str> = read.iter().map(|output| output.component.as_str()).collect();
+        let read: HashSet<&str> = reader_of.iter().map(|output| output.component.as_str()).collect();
+        // What is behind an unread transform: that its events are lost is said where they come from.
+        let mut blamed = HashSet::new();
         for wire in self.wires.iter().filter(|wire| wire.role != Role::Sink && !self.meant.contains(&wire.name)) {
             let (name, role) = (&wire.name, wire.role.word());
-            if !touched.contains(name.as_str()) {
+            if wire.role == Role::Source && !read.contains(name.as_str()) {
+                if self.closed {
+                    continue;
+                }
                 let problem = Diagnostic::at(&wire.span, format!("nothing reads {role} `{name}`"));
                 diagnostics
                     .push(problem.hint(format!("add `{name}` to the `inputs` of a sink or transform, or remove it")));
                 continue;
             }
-            let known = wire.ports != Ports::Any;
-            for output in wire.outputs().filter(|output| known && !read.contains(output)) {
-                let advice = if output.port == UNMATCHED {
-                    ", or set `reroute_unmatched: false` to drop them by rule"
-                } else {
-                    ""
-                };
-                let problem = Diagnostic::at(&wire.span, format!("nothing reads `{output}`: its events would be lost"));
-                diagnostics
-                    .push(problem.hint(format!("add `{output}` to the `inputs` of a sink or transform{advice}")));
+            let loses = wire.role == Role::Source || wire.kind == "route" && wire.ports != Ports::Any;
+            for output in wire.outputs().filter(|output| loses && read.contains(output.component.as_str())) {
+                if !reader_of.contains(&output) {
+                    let advice = if output.port == UNMATCHED {
+                        ", or set `reroute_unmatched: false` to drop them by rule"
+                    } else {
+                        ""
+                    };
+                    let problem =
+                        Diagnostic::at(&wire.span, format!("nothing reads `{output}`: its events would be lost"));
+                    diagnostics
+                        .push(problem.hint(format!("add `{output}` to the `inputs` of a sink or transform{advice}")));
+                } else if let Some(end) = self.dead_end(&output) {
+                    blamed.insert(end.name.clone());
+                    let message =
+                        format!("the events of `{output}` would be lost: nothing reads transform `{}`", end.name);
+                    let problem = Diagnostic::at(&wire.span, message).note("they end here", &end.span);
+                    let other =
+                        if output.port.is_empty() { format!("take `{name}` out") } else { "remove the route".into() };
+                    let hint = format!("add `{}` to the `inputs` of a sink, or {other} as well", end.name);
+                    diagnostics.push(problem.hint(hint));
+                }
             }
         }
+        for wire in self.wires.iter().filter(|wire| wire.role == Role::Transform && !self.meant.contains(&wire.name)) {
+            let name = &wire.name;
+            if !read.contains(name.as_str()) && !blamed.contains(name) {
+                let problem = Diagnostic::at(&wire.span, format!("nothing reads transform `{name}`: it is not run"));
+                let hint = format!("add `{name}` to the `inputs` of a sink or transform, or remove it");
+                diagnostics.push(problem.hint(hint).warning());
+            }
+        }
+    }
+
+    /// A transform that nobody reads, if all who read `output` lead to one, and none to a sink or to what is wrong in itself.
+    fn dead_end(&self, output: &OutputRef) -> Option<&Wire> {
+        let mut end = None;
+        let (mut seen, mut left) = (HashSet::new(), vec![output.clone()]);
+        while let Some(output) = left.pop() {
+            for wire in self.wires.iter().filter(|wire| wire.inputs.iter().any(|(input, _)| *input == output)) {
+                if wire.role == Role::Sink || self.meant.contains(&wire.name) {
+                    return None;
+                }
+                if !seen.insert(&wire.name) {
+                    continue;
+                }
+                let any = |input: &&(OutputRef, Span)| input.0.component == wire.name;
+                let readers: Vec<OutputRef> = self
+                    .wires
+                    .iter()
+                    .flat_map(|reader| reader.inputs.iter().filter(any).map(|(output, _)| output.clone()))
+                    .collect();
+                if readers.is_empty() {
+                    end = Some(wire);
+                }
+                left.extend(readers);
+            }
+        }
+        end
     }
 
     fn dead_letter(&self, name: Option<&str>, document: &Document, diagnostics: &mut Diagnostics) {

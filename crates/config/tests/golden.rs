@@ -17,7 +17,7 @@ fn every_bad_file_gives_its_text() {
         let name = path.file_name().unwrap().to_str().unwrap();
         let loaded =
             read_texts(&common::text(name, &fs::read_to_string(&path).unwrap()), &common::registry(), common::strict());
-        let found = loaded.finish().err().map(|problems| problems.to_string()).unwrap_or_default();
+        let found = loaded.diagnostics.to_string();
         assert!(!found.contains("s3cret"), "{name} shows a secret:\n{found}");
         let expected = path.with_extension("txt");
         if std::env::var_os("UPDATE_GOLDEN").is_some() {

@@ -15,6 +15,7 @@ fn json(yaml: &str) -> Value {
 }
 
 const GOOD: &str = "
+x-common: &c { any: thing }
 state: { type: file, path: ./state }
 api: { address: 127.0.0.1:8686 }
 dead_letter: { path: dead }

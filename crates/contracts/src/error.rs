@@ -14,6 +14,14 @@ pub enum ReadError {
         /// Status and what the body says.
         reason: String,
     },
+    /// Something else has to happen first, which is due in `wait`: ask again then.
+    #[error("{reason}; the next try is in {}s", wait.as_secs())]
+    Later {
+        /// How long that takes.
+        wait: Duration,
+        /// What it is, and why it has not happened yet.
+        reason: String,
+    },
     /// Network trouble, 5xx, a page cut short: back off with jitter and ask the same again.
     #[error("{0}")]
     Transient(String),
@@ -26,11 +34,23 @@ pub enum ReadError {
 }
 
 impl ReadError {
+    /// The same with another text.
+    #[must_use]
+    pub fn map(self, change: impl FnOnce(String) -> String) -> Self {
+        match self {
+            Self::Throttled { retry_after, reason } => Self::Throttled { retry_after, reason: change(reason) },
+            Self::Later { wait, reason } => Self::Later { wait, reason: change(reason) },
+            Self::Transient(reason) => Self::Transient(change(reason)),
+            Self::Denied(reason) => Self::Denied(change(reason)),
+            Self::Malformed(reason) => Self::Malformed(change(reason)),
+        }
+    }
+
     /// A word for metrics and logs.
     pub fn class(&self) -> &'static str {
         match self {
             Self::Throttled { .. } => "throttled",
-            Self::Transient(_) => "transient",
+            Self::Later { .. } | Self::Transient(_) => "transient",
             Self::Denied(_) => "denied",
             Self::Malformed(_) => "malformed",
         }

@@ -9,6 +9,7 @@
 //! | [`Sink`] | a destination | the sink driver of the runtime |
 //! | [`Clock`] | the runtime (system), the testkit (fake) | everything that needs the time |
 
+mod answer;
 mod batch;
 mod clock;
 mod coverage;
@@ -34,6 +35,7 @@ mod telemetry;
 mod tls;
 mod transform;
 
+pub use answer::{complaint, excerpt, instead_of_json, shown};
 pub use batch::{Batch, Outcome, Tally};
 pub use clock::Clock;
 pub use coverage::{Coverage, Covered, Span};

@@ -1,7 +1,7 @@
 //! Values that people write in YAML, and the options that every source and every sink takes.
 
 use crate::{Timestamp, Tls};
-use chrono::TimeDelta;
+use chrono::{NaiveDate, TimeDelta};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
@@ -118,7 +118,7 @@ impl JsonSchema for Period {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "description": "A duration such as `30s`, `5m`, `1h30m`, `7d`.", "pattern": r"^(\d+(ms|s|m|h|d|w) ?)+$" })
+        json_schema!({ "type": "string", "description": "A duration such as `30s`, `5m`, `1h30m`, `7d`.", "examples": ["5m"], "pattern": r"^(\d+(ms|s|m|h|d|w) ?)+$" })
     }
 }
 
@@ -184,11 +184,11 @@ impl JsonSchema for ByteSize {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "description": "A size such as `64KiB`, `10MiB`, or plain bytes.", "oneOf": [{ "type": "integer", "minimum": 0 }, { "type": "string", "pattern": r"^\d+ ?([kKMG]i?B|B)?$" }] })
+        json_schema!({ "description": "A size such as `64KiB`, `10MiB`, or plain bytes.", "examples": ["10MiB"], "oneOf": [{ "type": "integer", "minimum": 0 }, { "type": "string", "pattern": r"^\d+ ?([kKMG]i?B|B)?$" }] })
     }
 }
 
-/// Where a first run begins: RFC 3339, `earliest` (whatever the provider still holds), `now`, or an age such as `7d`.
+/// Where a first run begins: RFC 3339, a date (midnight UTC), `earliest` (whatever the provider still holds), `now`, or an age such as `7d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StartAt {
     /// Everything the provider still holds.
@@ -226,14 +226,23 @@ impl FromStr for StartAt {
         Ok(match text {
             "earliest" => Self::Earliest,
             "now" => Self::Now,
-            other => match other.parse::<Timestamp>() {
-                Ok(instant) => Self::At(instant),
-                Err(_) => Self::Ago(Period::parse(other).map_err(|_| {
-                    format!("`{other}` is no start: write an RFC 3339 time, `earliest`, `now`, or an age such as `7d`")
+            other => match instant(other) {
+                Some(instant) => Self::At(instant),
+                None => Self::Ago(Period::parse(other).map_err(|_| {
+                    format!(
+                        "`{other}` is neither a time nor an age: write a date such as `2026-01-31`, a time such as \
+                         `2026-01-31T08:00:00Z`, an age such as `7d`, `earliest`, or `now`"
+                    )
                 })?),
             },
         })
     }
+}
+
+/// RFC 3339, or a date: its midnight in UTC.
+fn instant(text: &str) -> Option<Timestamp> {
+    let midnight = || text.parse::<NaiveDate>().ok().filter(|_| text.len() == "2026-01-31".len());
+    text.parse().ok().or_else(|| midnight().and_then(|date| date.and_hms_opt(0, 0, 0)).map(|time| time.and_utc()))
 }
 
 impl JsonSchema for StartAt {
@@ -242,7 +251,7 @@ impl JsonSchema for StartAt {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "description": "RFC 3339 time, `earliest`, `now`, or an age such as `7d`." })
+        json_schema!({ "type": "string", "description": "RFC 3339 time, a date (midnight UTC), `earliest`, `now`, or an age such as `7d`.", "examples": ["7d"] })
     }
 }
 
@@ -251,8 +260,10 @@ impl JsonSchema for StartAt {
 #[serde(deny_unknown_fields)]
 pub struct RateLimit {
     /// Number of requests.
+    #[schemars(example = 30)]
     pub requests: u32,
     /// In this time.
+    #[schemars(example = "1m")]
     pub per: Period,
 }
 
@@ -261,8 +272,10 @@ pub struct RateLimit {
 #[serde(deny_unknown_fields)]
 pub struct Rescan {
     /// How often.
+    #[schemars(example = "1h")]
     pub every: Period,
     /// How far back.
+    #[schemars(example = "24h")]
     pub span: Period,
 }
 
@@ -271,8 +284,10 @@ pub struct Rescan {
 #[serde(deny_unknown_fields, default)]
 pub struct Retry {
     /// First wait. Default: `1s`.
+    #[schemars(example = "1s")]
     pub initial: Period,
     /// Longest wait. Default: `5m`.
+    #[schemars(example = "5m")]
     pub max: Period,
 }
 
@@ -332,11 +347,14 @@ impl SourceOptions {
 #[serde(deny_unknown_fields, default)]
 pub struct BatchOptions {
     /// Most events in one delivery. Default: 1000.
+    #[schemars(example = 1000)]
     pub max_events: usize,
     /// Most raw bytes in one delivery. Default: `1MiB`.
+    #[schemars(example = "1MiB")]
     pub max_bytes: ByteSize,
     /// Longest wait for more events once there is one. Default: `1s`. What is there goes at once when
     /// reading waits for it.
+    #[schemars(example = "1s")]
     pub timeout: Period,
 }
 
@@ -378,6 +396,19 @@ impl SinkOptions {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_start_is_a_time_a_date_an_age_or_a_word() {
+        let at = |text: &str| text.parse::<Timestamp>().map(StartAt::At).map_err(|error| error.to_string());
+        assert_eq!("2026-01-31".parse(), at("2026-01-31T00:00:00Z"));
+        assert_eq!("2026-01-31T08:00:00+01:00".parse(), at("2026-01-31T07:00:00Z"));
+        assert_eq!("7d".parse(), Ok(StartAt::Ago(Period::days(7))));
+        assert_eq!("now".parse(), Ok(StartAt::Now));
+        for wrong in ["", "2026-1-31", "2026-02-30", "31.01.2026", "2026", "yesterday"] {
+            let problem = wrong.parse::<StartAt>().unwrap_err();
+            assert!(problem.contains("2026-01-31"), "{wrong}: {problem}");
+        }
+    }
 
     #[test]
     fn durations_and_sizes_read_as_people_write_them() {

@@ -1,6 +1,9 @@
 //! What a source asks for, and what it is told of the answer.
 
-use crate::{ReadError, Timestamp};
+use crate::{
+    ReadError, Timestamp,
+    answer::{self, complaint, excerpt, instead_of_json, shown},
+};
 use std::time::Duration;
 
 /// HTTP methods that audit APIs use for reading.
@@ -70,7 +73,7 @@ pub struct PageEnd<'a> {
     pub server_time: Timestamp,
 }
 
-/// An answer other than 2xx.
+/// An answer that is no page: any status but 200, or 200 with an error in it.
 #[derive(Debug, Clone)]
 pub struct Rejection {
     /// HTTP status.
@@ -79,21 +82,25 @@ pub struct Rejection {
     pub retry_after: Option<Duration>,
     /// `Content-Type`, empty if none.
     pub content_type: String,
-    /// The first 64 KiB of the body.
+    /// The first 64 KiB of the body; of a page that calls itself an error, what is not its records.
     pub body: Vec<u8>,
 }
 
 impl Rejection {
     /// What any JSON API means by this status; `denied_hint` says what a person should do about 401 and 403.
     pub fn classify(&self, denied_hint: &str) -> ReadError {
-        let reason = match self.message() {
-            Some(message) => format!("HTTP {}: {message}", self.status),
-            None => format!("HTTP {}", self.status),
-        };
+        let reason = self.reason();
         match self.status {
             429 => ReadError::Throttled { retry_after: self.retry_after, reason },
             503 if self.retry_after.is_some() => ReadError::Throttled { retry_after: self.retry_after, reason },
+            200 => ReadError::Transient(reason),
+            201..=299 => {
+                ReadError::Transient(format!("{reason}: no page of the log, which comes with status 200 only"))
+            }
             401 | 403 => ReadError::Denied(format!("{reason}; {denied_hint}")),
+            407 => ReadError::Denied(format!(
+                "{reason}: the proxy asks for a credential; write it into the proxy's address, as `http://user:password@host:port`"
+            )),
             300..=399 => ReadError::Denied(format!(
                 "{reason}: a redirect, which is refused so that credentials stay with the configured endpoint; check `endpoint` and the credentials"
             )),
@@ -102,56 +109,36 @@ impl Rejection {
         }
     }
 
+    /// The status and what the body says, for a person. Every text of an answer that is shown passes here or through
+    /// [`excerpt`].
+    pub fn reason(&self) -> String {
+        let status = self.status;
+        let with = if status == 200 { " with an error" } else { "" };
+        if let Some(message) = self.message() {
+            return format!("HTTP {status}{with}: {message}");
+        }
+        if self.body.trim_ascii().is_empty() {
+            return format!("HTTP {status}{with}");
+        }
+        let what = if instead_of_json(&self.content_type, &self.body).is_some() { " that is not JSON" } else { "" };
+        format!("HTTP {status}{with}, a body{what}: {}", excerpt(&self.body))
+    }
+
     /// The message inside the error body, whatever its shape: problem details, `errors`, `error`, `message`,
     /// `error_msg`, or plain text. At most 300 characters; `None` for HTML and empty bodies.
     pub fn message(&self) -> Option<String> {
         let text = match serde_json::from_slice::<serde_json::Value>(&self.body) {
-            Ok(body) => json_message(&body)?,
+            Ok(_) if self.status == 200 => complaint(&self.body, 0)?,
+            Ok(body) => answer::message(&body)?,
             Err(_) => {
                 let text = std::str::from_utf8(&self.body).ok()?.trim();
-                if text.is_empty() || text.starts_with('<') || self.content_type.contains("html") {
+                if text.is_empty() || instead_of_json(&self.content_type, &self.body).is_some() {
                     return None;
                 }
                 text.to_owned()
             }
         };
-        Some(text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect())
-    }
-}
-
-fn json_message(body: &serde_json::Value) -> Option<String> {
-    use serde_json::Value;
-    let words = |value: &Value| -> Option<String> {
-        match value {
-            Value::String(text) => Some(text.clone()),
-            Value::Array(items) => {
-                let texts: Vec<String> = items.iter().filter_map(json_message).collect();
-                (!texts.is_empty()).then(|| texts.join("; "))
-            }
-            Value::Object(map) if map.values().all(Value::is_array) && !map.is_empty() => Some(
-                map.iter()
-                    .map(|(key, list)| format!("{key}: {}", json_message(list).unwrap_or_default()))
-                    .collect::<Vec<_>>()
-                    .join("; "),
-            ),
-            Value::Object(_) => json_message(value),
-            _ => None,
-        }
-    };
-    match body {
-        Value::String(text) => Some(text.clone()),
-        Value::Array(_) => words(body),
-        Value::Object(map) => {
-            let main = ["detail", "title", "message", "error_msg", "error_description", "error", "errors"]
-                .iter()
-                .find_map(|key| map.get(*key).and_then(words))?;
-            let reference = map.get("reference").or_else(|| map.get("errorId")).and_then(Value::as_str);
-            Some(match reference {
-                Some(reference) => format!("{main} (reference {reference})"),
-                None => main,
-            })
-        }
-        _ => None,
+        Some(shown(&text, 300))
     }
 }
 
@@ -178,6 +165,16 @@ mod tests {
         check("<html>no</html>", None);
         check("", None);
         check("17", None);
+        check("a\u{1b}[2Jb", Some(r"a\u{1b}[2Jb"));
+    }
+
+    #[test]
+    fn the_reason_names_what_came() {
+        let reason = |status, body: &str| rejection(status, body).reason();
+        assert_eq!(reason(500, ""), "HTTP 500");
+        assert_eq!(reason(403, r#"{"message":"no"}"#), "HTTP 403: no");
+        assert_eq!(reason(200, r#"{"ok":false,"error":"no","data":[]}"#), "HTTP 200 with an error: no");
+        assert_eq!(reason(502, "<html>no</html>"), "HTTP 502, a body that is not JSON: `<html>no</html>`");
     }
 
     #[test]
@@ -187,6 +184,10 @@ mod tests {
         assert_eq!(class(503), "transient");
         assert_eq!(class(401), "denied");
         assert_eq!(class(302), "denied");
+        assert_eq!(class(407), "denied");
+        for no_page in [200, 202, 204, 206] {
+            assert_eq!(class(no_page), "transient");
+        }
         assert_eq!(class(400), "malformed");
     }
 }

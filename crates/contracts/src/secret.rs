@@ -1,6 +1,6 @@
 //! A string that never prints.
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de};
 use std::fmt;
 
 /// A credential. `Debug`, `Display` and logs show `***`; only [`Secret::expose`] gives the text, and only the
@@ -9,6 +9,9 @@ use std::fmt;
 pub struct Secret(String);
 
 impl Secret {
+    /// What a deserializer is told that it reads: one that knows the name may look at the text.
+    pub const NAME: &'static str = "headwater::Secret";
+
     /// Wraps `text`.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
@@ -35,7 +38,17 @@ impl fmt::Display for Secret {
 /// The loader has resolved `{ env: X }`, `{ file: .. }` and `{ exec: [..] }` to a string by the time this runs.
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self)
+        struct Visitor;
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Secret;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a secret")
+            }
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Secret, D::Error> {
+                String::deserialize(deserializer).map(Secret)
+            }
+        }
+        deserializer.deserialize_newtype_struct(Self::NAME, Visitor)
     }
 }
 
@@ -47,6 +60,7 @@ impl schemars::JsonSchema for Secret {
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
             "description": "A secret: a plain string, or where to read it.",
+            "examples": ["{ env: NAME }"],
             "oneOf": [
                 { "type": "string" },
                 { "type": "object", "properties": { "env": { "type": "string" } }, "required": ["env"], "additionalProperties": false },

@@ -10,7 +10,9 @@
 //!                                        └─► Complete: coverage, state · Restart · Split
 //! ```
 
-use crate::{Coverage, Echo, Identity, Import, OwnRequests, PageEnd, ReadError, Rejection, Request, Span, Timestamp};
+use crate::{
+    ConfigError, Coverage, Echo, Identity, Import, OwnRequests, PageEnd, ReadError, Rejection, Request, Span, Timestamp,
+};
 use serde_json::Value;
 
 /// What a plugin may know when it plans: the committed ledger of one stream, and the time.
@@ -83,6 +85,16 @@ pub trait Source: Send + Sync + 'static {
     /// Whether the provider records requests for pages. If it does not, they need not be remembered; logins always are.
     fn leaves_echoes(&self) -> bool {
         true
+    }
+
+    /// Whether several customers share the endpoint, so that only the credential says whose log a stream is.
+    fn shares_endpoint(&self) -> bool {
+        false
+    }
+
+    /// What works and will hardly do what its author expects, each at its option: warnings before anything runs.
+    fn remarks(&self) -> Vec<ConfigError> {
+        Vec::new()
     }
 
     /// A reader for a file of this stream's records; `state` is what the stream's last scan had committed. `None` if there

@@ -1,5 +1,7 @@
 //! The HTTP API of a run: `/health`, `/ready`, `/metrics`.
 
+mod door;
+
 use crate::{
     clock::SystemClock,
     status::{Board, Phase},
@@ -90,6 +92,11 @@ pub async fn keep(metrics: Metrics) -> std::convert::Infallible {
 
 /// Binds the API. The address says where, also for port 0.
 pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    if !address.ip().is_loopback() {
+        tracing::warn!(
+            "`api.address` {address} can be reached from other machines: it asks for no password, and names sources, streams and their errors; use 127.0.0.1, or let only your monitoring reach it"
+        );
+    }
     TcpListener::bind(address).await
 }
 
@@ -106,7 +113,7 @@ pub async fn serve(listener: TcpListener, board: Board, metrics: Option<Metrics>
         .route("/health", get(|| async { "ok\n" }))
         .route("/ready", get(move || async move { ready(&ready_board, SystemClock.now()) }))
         .route("/metrics", get(move || async move { metrics.map(|m| m.render()).unwrap_or_default() }));
-    axum::serve(listener, app).await
+    door::serve(listener, app, door::Limits::default()).await
 }
 
 fn ready(board: &Board, now: Timestamp) -> (StatusCode, Json<Value>) {

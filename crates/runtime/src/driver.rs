@@ -113,6 +113,10 @@ struct Reading {
     backoff: Backoff,
     /// Scans started again since the last one that got somewhere.
     restarts: u32,
+    /// Pages in a row that had records and called themselves an error.
+    complaints: u32,
+    /// Why the scan under way does not count as complete, although it goes on.
+    incomplete: Option<String>,
     /// Where the stream's first run began.
     start: Option<Timestamp>,
     /// When the last warning was logged.
@@ -135,6 +139,8 @@ impl Reading {
             logins_seen: 0,
             backoff: Backoff::new(retry),
             restarts: 0,
+            complaints: 0,
+            incomplete: None,
             start: None,
             told_of_retention: None,
             notes: HashSet::new(),
@@ -248,6 +254,7 @@ impl Driver {
         while let Some(mut scan) = stack.pop() {
             tracing::debug!(source = %self.key.source, stream = %self.key.stream, "{}", scan.describe());
             let mut trace = Trace::scan(&self.key, scan.describe());
+            (reading.complaints, reading.incomplete) = (0, None);
             loop {
                 self.line.phase(Phase::Reading { scan: scan.describe(), progress: scan.progress() });
                 let read = self.page(scan.as_mut(), reading, &trace).await?;
@@ -257,8 +264,19 @@ impl Driver {
                 let failed = match read {
                     Ok(Next::More) => {
                         reading.backoff.reset();
-                        reading.held.state = scan.state().or(reading.held.state.take());
+                        // What a scan that is not complete has passed over is read again by the next.
+                        if reading.incomplete.is_none() {
+                            reading.held.state = scan.state().or(reading.held.state.take());
+                        }
                         continue;
+                    }
+                    Ok(Next::Complete) if let Some(why) = reading.incomplete.take() => {
+                        let why = format!("{why}: the scan does not count as complete, its records do");
+                        if self.ending.give_up_after.is_some() {
+                            // The next would end like this one.
+                            return Err(Halt::GivenUp(why));
+                        }
+                        ReadError::Malformed(why)
                     }
                     Ok(Next::Complete) => {
                         reading.backoff.reset();
@@ -336,8 +354,8 @@ impl Driver {
         });
         self.watch_retention(reading);
         if let Some(limit) = self.ending.give_up_after {
-            let asks_long =
-                matches!(error, ReadError::Throttled { retry_after: Some(asked), .. } if *asked > LONG_WAIT);
+            let asks_long = matches!(error,
+                ReadError::Throttled { retry_after: Some(asked), .. } | ReadError::Later { wait: asked, .. } if *asked > LONG_WAIT);
             let in_vain = reading.backoff.attempts() + 1 >= limit || reading.restarts >= RESTARTS_MAX;
             let definite = matches!(error, ReadError::Denied(_))
                 || (self.ending.at_once && matches!(error, ReadError::Malformed(_)));
@@ -347,6 +365,7 @@ impl Driver {
         }
         let asked = match error {
             ReadError::Throttled { retry_after, .. } => *retry_after,
+            ReadError::Later { wait, .. } => Some(*wait),
             ReadError::Denied(_) | ReadError::Malformed(_) => Some(SLOW_RETRY.to_std().min(self.retry.max.to_std())),
             ReadError::Transient(_) => None,
         };

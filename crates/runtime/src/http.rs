@@ -3,13 +3,25 @@
 //! Credentials go to the configured origin and nowhere else: a source can name a path and a query, never a host, and
 //! redirects are not followed. Bodies are streamed; nothing here holds a page.
 
+mod coding;
+mod pace;
+mod proxy;
+mod trouble;
+mod waits;
+
 use crate::token::Tokens;
 use bytes::Bytes;
-use headwater_contracts::{Auth, ConfigError, Login, LoginBody, Method, Request, SourceOptions, Timestamp, Tls};
+use coding::Decoder;
+use headwater_contracts::{
+    Auth, Clock, ConfigError, Login, LoginBody, Method, ReadError, Request, SourceOptions, Timestamp,
+};
+use headwater_net::{Names, Trust};
+use pace::Pace;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 use thiserror::Error;
+use trouble::{causes, hint};
 use url::Url;
 
 /// RFC 3986 section 2.3: everything but unreserved characters is escaped, so that `+`, `[` and `:` survive every server.
@@ -30,6 +42,9 @@ pub struct HttpClient {
     client: reqwest::Client,
     endpoint: Url,
     credential: Credential,
+    timeout: Duration,
+    /// Where requests go first, if not to the endpoint; without credentials.
+    proxy: Option<String>,
 }
 
 /// What requests bear.
@@ -47,11 +62,16 @@ pub struct Answer {
     pub status: u16,
     /// `Date`, if sent and readable.
     pub date: Option<Timestamp>,
-    /// `Retry-After` in either form, an HTTP date being relative to `date`; with 429 also `X-RateLimit-Reset`.
+    /// `Retry-After` and its relatives, instants being relative to `date`; with 429 also `X-RateLimit-Reset`.
     pub retry_after: Option<Duration>,
     /// `Content-Type`, or empty.
     pub content_type: String,
     response: reqwest::Response,
+    /// `Err` if nobody can undo how the body is coded.
+    decoder: Result<Decoder, String>,
+    /// What has come and is not decoded yet.
+    coded: Bytes,
+    pace: Pace,
     received: u64,
 }
 
@@ -59,21 +79,30 @@ impl HttpClient {
     /// A client for `endpoint` with the TLS, proxy and timeouts of `options`.
     pub fn new(endpoint: &Url, auth: &Auth, options: &SourceOptions) -> Result<Self, ConfigError> {
         let timeout = options.timeout.map_or(Duration::from_mins(1), headwater_contracts::Period::to_std);
+        let proxy = match &options.proxy {
+            Some(proxy) => Some(proxy.clone()),
+            None => proxy::of_environment(endpoint, |name| std::env::var(name).ok())?,
+        };
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .connect_timeout(timeout)
             .read_timeout(timeout)
-            .tcp_nodelay(true);
-        if is_loopback(endpoint) {
-            // The environment's proxies are for the world outside.
-            builder = builder.no_proxy();
-        }
-        if let Some(proxy) = &options.proxy {
+            .tcp_nodelay(true)
+            .dns_resolver(Names::default())
+            // Bodies are decoded here, where what is wrong with them can be said.
+            .no_gzip()
+            // The environment's has been asked.
+            .no_proxy();
+        if let Some(proxy) = &proxy {
             let proxy = reqwest::Proxy::all(proxy.clone()).map_err(|e| ConfigError::new("proxy", causes(&e)))?;
             builder = builder.proxy(proxy);
         }
-        builder = with_tls(builder, options.tls.as_ref().unwrap_or(&Tls::default()))?;
+        let secure = endpoint.scheme() == "https" || proxy.as_ref().is_some_and(|proxy| proxy.scheme() == "https");
+        if secure || options.tls.is_some() {
+            let trust = Trust::new(&options.tls.clone().unwrap_or_default())?;
+            builder = builder.tls_backend_preconfigured(trust.client_config(&["h2", "http/1.1"])?);
+        }
         let client = builder.build().map_err(|e| ConfigError::new("tls", causes(&e)))?;
         let unfit = || {
             ConfigError::new(
@@ -95,7 +124,8 @@ impl HttpClient {
                 Credential::Token(Arc::new(Tokens::new(login.clone())))
             }
         };
-        Ok(Self { client, endpoint: endpoint.clone(), credential })
+        let proxy = proxy.as_ref().map(proxy::name);
+        Ok(Self { client, endpoint: endpoint.clone(), credential, timeout, proxy })
     }
 
     /// The token of this client, if its requests bear one.
@@ -118,6 +148,7 @@ impl HttpClient {
         url.set_query(encode_query(&request.query).as_deref());
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static(request.accept));
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         match &self.credential {
             Credential::Header(name, value) => drop(headers.insert(name.clone(), value.clone())),
             Credential::Token(tokens) => {
@@ -167,29 +198,45 @@ impl HttpClient {
             .header(header::ACCEPT, "application/json")
             .header(header::USER_AGENT, user_agent)
             .header(header::CONTENT_TYPE, content_type)
+            // All of it: an answer to a login is small.
+            .timeout(self.timeout)
             .body(body);
         self.answer(builder, now).await
     }
 
     async fn answer(&self, request: reqwest::RequestBuilder, now: Timestamp) -> Result<Answer, ExchangeError> {
-        let response = request
-            .send()
-            .await
-            .map_err(|e| ExchangeError(format!("no answer from `{}`: {}", self.origin(), causes(&e))))?;
+        let response = request.send().await.map_err(|error| {
+            let text = causes(&error);
+            let hint = hint(&text, self.endpoint.scheme());
+            ExchangeError(format!("no answer from `{}`{}: {text}{hint}", self.origin(), self.through()))
+        })?;
         let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         let date = text(header::DATE).and_then(|date| httpdate::parse_http_date(date).ok()).map(Timestamp::from);
         let status = response.status().as_u16();
-        let server_now = date.unwrap_or(now);
-        let reset = response.headers().get("x-ratelimit-reset").and_then(|value| value.to_str().ok());
-        let reset = reset.filter(|_| status == 429).and_then(|value| rate_limit_reset(value, server_now));
         Ok(Answer {
             status,
             date,
-            retry_after: text(header::RETRY_AFTER).and_then(|value| retry_after(value, server_now)).or(reset),
+            retry_after: waits::wait(response.headers(), status, date.unwrap_or(now)),
             content_type: text(header::CONTENT_TYPE).unwrap_or_default().to_owned(),
+            decoder: Decoder::of(response.headers()),
+            coded: Bytes::new(),
+            pace: Pace::new(self.timeout),
             response,
             received: 0,
         })
+    }
+
+    /// ` through the proxy ..`, if there is one.
+    fn through(&self) -> String {
+        self.proxy.as_ref().map_or_else(String::new, |proxy| format!(" through the proxy `{proxy}`"))
+    }
+
+    /// Names the proxy beside a refusal that may be the proxy's own: of an `http` endpoint it sees and answers everything.
+    pub(crate) fn or_the_proxys(&self, refusal: ReadError) -> ReadError {
+        if self.endpoint.scheme() == "https" || self.proxy.is_none() {
+            return refusal;
+        }
+        refusal.map(|text| format!("{text} (the answer came{}, and may be its own)", self.through()))
     }
 
     /// Scheme, host and port: safe to show.
@@ -199,62 +246,37 @@ impl HttpClient {
 }
 
 impl Answer {
-    /// The next piece of the body, decompressed; `None` at its end.
-    pub async fn chunk(&mut self) -> Result<Option<Bytes>, ExchangeError> {
-        let chunk = self.response.chunk().await.map_err(|e| {
-            ExchangeError(format!("the answer broke off after {} bytes: {}", self.received, causes(&e)))
-        })?;
-        self.received += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
-        if self.received > BODY_MAX {
-            return Err(ExchangeError(format!(
-                "the answer is larger than {BODY_MAX} bytes; set a smaller `page_size`"
-            )));
-        }
-        Ok(chunk)
-    }
-
-    /// The beginning of an error body; what cannot be read of it is left out.
-    pub async fn error_body(&mut self) -> Vec<u8> {
-        let mut body = Vec::new();
-        while let Ok(Some(chunk)) = self.chunk().await {
-            body.extend_from_slice(&chunk[..chunk.len().min(ERROR_BODY_MAX - body.len())]);
-            if body.len() >= ERROR_BODY_MAX {
-                break;
+    /// The next piece of the body, decoded; `None` at its end. `clock` tells how long it was waited for.
+    pub async fn chunk(&mut self, clock: &dyn Clock) -> Result<Option<Bytes>, ExchangeError> {
+        let decoder = self.decoder.as_mut().map_err(|unasked| ExchangeError(unasked.clone()))?;
+        loop {
+            let decoded = decoder.decode(&mut self.coded).map_err(ExchangeError)?;
+            if let Some(piece) = decoded {
+                self.received += piece.len() as u64;
+                if self.received > BODY_MAX {
+                    return Err(ExchangeError(format!(
+                        "the answer is larger than {BODY_MAX} bytes; set a smaller `page_size`"
+                    )));
+                }
+                return Ok(Some(piece));
             }
+            let asked = clock.monotonic();
+            let chunk = self.response.chunk().await.map_err(|e| {
+                ExchangeError(format!("the answer broke off after {} bytes: {}", self.received, causes(&e)))
+            })?;
+            let Some(chunk) = chunk else { return decoder.end().map_err(ExchangeError) };
+            self.pace.came(chunk.len(), clock.monotonic().saturating_sub(asked)).map_err(ExchangeError)?;
+            self.coded = chunk;
         }
-        body
     }
-}
 
-fn with_tls(mut builder: reqwest::ClientBuilder, tls: &Tls) -> Result<reqwest::ClientBuilder, ConfigError> {
-    if let Some(pem) = tls.authorities()? {
-        let authorities = reqwest::Certificate::from_pem_bundle(&pem).unwrap_or_default();
-        if authorities.is_empty() {
-            return Err(tls.no_authority());
-        }
-        builder = builder.tls_certs_merge(authorities);
-    }
-    if let Some((cert, mut key)) = tls.identity()? {
-        key.push(b'\n');
-        key.extend(cert);
-        let identity = reqwest::Identity::from_pem(&key).map_err(|error| Tls::no_identity(causes(&error)))?;
-        builder = builder.identity(identity);
-    }
-    if tls.verify == Some(false) {
-        tracing::warn!(
-            "`tls.verify: false`: anyone on the way to the endpoint can read the credential and forge events"
-        );
-        builder = builder.tls_danger_accept_invalid_certs(true);
-    }
-    Ok(builder)
-}
-
-fn is_loopback(endpoint: &Url) -> bool {
-    match endpoint.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
+    /// The beginning of an error body; what cannot be read of it, or does not come in some seconds, is left out.
+    pub async fn error_body(&mut self, clock: &dyn Clock) -> Vec<u8> {
+        let body = futures::stream::unfold(self, |answer| async {
+            let chunk = answer.chunk(clock).await.ok()??;
+            Some((chunk, answer))
+        });
+        pace::beginning(ERROR_BODY_MAX, tokio::time::sleep(pace::ERROR_BODY), body).await
     }
 }
 
@@ -267,44 +289,6 @@ fn encode_query(query: &[(String, String)]) -> Option<String> {
         let _ = write!(text, "{separator}{name}={value}");
     }
     (!text.is_empty()).then_some(text)
-}
-
-/// `Retry-After` as RFC 9110 section 10.2.3 has it: seconds, or an HTTP date.
-fn retry_after(value: &str, server_now: Timestamp) -> Option<Duration> {
-    if let Ok(seconds) = value.trim().parse::<u64>() {
-        return Some(Duration::from_secs(seconds.min(86_400)));
-    }
-    let at = Timestamp::from(httpdate::parse_http_date(value.trim()).ok()?);
-    Some((at - server_now).to_std().unwrap_or_default().min(Duration::from_hours(24)))
-}
-
-/// `X-RateLimit-Reset`: seconds since the epoch, or, where that would be in 1970, from now.
-fn rate_limit_reset(value: &str, server_now: Timestamp) -> Option<Duration> {
-    let seconds: i64 = value.trim().parse().ok()?;
-    let wait = if seconds > 1_000_000_000 { seconds - server_now.timestamp() } else { seconds };
-    // The server's clock is known to a second.
-    u64::try_from(wait).ok().map(|wait| Duration::from_secs((wait + 1).min(86_400)))
-}
-
-/// An error with its causes; without the address, which the caller names.
-fn causes(error: &reqwest::Error) -> String {
-    let mut text = String::new();
-    let mut source: Option<&dyn std::error::Error> = std::error::Error::source(error);
-    while let Some(error) = source {
-        let step = error.to_string();
-        if !text.contains(&step) {
-            let _ = write!(text, "{}{step}", if text.is_empty() { "" } else { ": " });
-        }
-        source = error.source();
-    }
-    match () {
-        () if error.is_timeout() => "timed out".into(),
-        () if text.is_empty() => error.to_string(),
-        () if text.contains("UnknownIssuer") => format!(
-            "{text}: nobody that is trusted here has signed the server's certificate; if it is self-signed, or of your own authority, name the authority's PEM file as `tls.ca_file`"
-        ),
-        () => text,
-    }
 }
 
 #[cfg(test)]
@@ -322,28 +306,5 @@ mod tests {
             Some("filter%5Bdate%5D%5Bsince%5D=2024-01-01T00%3A00%3A00Z&sort=%2Bt")
         );
         assert_eq!(encode_query(&[]), None);
-    }
-
-    #[test]
-    fn a_reset_is_an_instant_or_a_wait() {
-        let now = Timestamp::from_timestamp(1_700_000_000, 0).unwrap();
-        assert_eq!(rate_limit_reset("1700000030", now), Some(Duration::from_secs(31)));
-        assert_eq!(rate_limit_reset("30", now), Some(Duration::from_secs(31)));
-        assert_eq!(rate_limit_reset("1600000000", now), None);
-        assert_eq!(rate_limit_reset("soon", now), None);
-    }
-
-    #[test]
-    fn retry_after_reads_both_forms() {
-        let now = Timestamp::from(httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap());
-        let check = |text, expected: Option<u64>| {
-            assert_eq!(retry_after(text, now), expected.map(Duration::from_secs), "{text}");
-        };
-        check("120", Some(120));
-        check("Sun, 06 Nov 1994 08:50:37 GMT", Some(60));
-        check("Sun, 06 Nov 1994 08:40:37 GMT", Some(0));
-        check("99999999999", Some(86_400));
-        check("soon", None);
-        check("-1", None);
     }
 }

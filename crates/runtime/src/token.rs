@@ -10,7 +10,7 @@
 //! | a login that is refused | the next one waits for the floor, which doubles |
 //! | 429 to a login | the next one waits as long as the answer says |
 
-use headwater_contracts::{Login, OwnRequest, ReadError, Rejection};
+use headwater_contracts::{Login, OwnRequest, ReadError, Rejection, complaint, excerpt, instead_of_json};
 use reqwest::header::HeaderValue;
 use serde_json::Value;
 use std::{
@@ -132,6 +132,9 @@ impl Tokens {
         let wait = state.not_before.saturating_sub(now);
         Need::Wait(match &state.problem {
             Some(denied @ ReadError::Denied(_)) => denied.clone(),
+            Some(ReadError::Transient(reason)) => {
+                ReadError::Later { wait, reason: format!("the login failed: {reason}") }
+            }
             problem => {
                 let why = problem.as_ref().map_or_else(String::new, |problem| format!(" ({problem})"));
                 ReadError::Throttled {
@@ -177,11 +180,24 @@ impl Tokens {
         }
     }
 
+    fn token_in<'a>(&self, answer: &'a Value) -> Option<&'a str> {
+        answer.get(self.login.token).and_then(Value::as_str).filter(|token| !token.is_empty())
+    }
+
+    /// Whether an answer with 200 has an error in place of a token.
+    pub(crate) fn is_refusal(&self, body: &[u8]) -> bool {
+        let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+        self.token_in(&answer).is_none() && complaint(body, 0).is_some()
+    }
+
     fn read(&self, body: &[u8]) -> Result<(HeaderValue, Duration), ReadError> {
         let unusable = |what: String| ReadError::Malformed(format!("the answer to the login {what}; check `endpoint`"));
-        let answer: Value = serde_json::from_slice(body).map_err(|_| unusable("is not JSON".into()))?;
-        let token = answer.get(self.login.token).and_then(Value::as_str).filter(|token| !token.is_empty());
-        let token = token.ok_or_else(|| unusable(format!("has no `{}`", self.login.token)))?;
+        let answer: Value = serde_json::from_slice(body).map_err(|_| match instead_of_json("", body) {
+            Some(instead) => unusable(format!("is {instead} It begins with {}", excerpt(body))),
+            // It may hold a token all the same, so it is not shown.
+            None => unusable("is not JSON".into()),
+        })?;
+        let token = self.token_in(&answer).ok_or_else(|| unusable(format!("has no `{}`", self.login.token)))?;
         let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
             .map_err(|_| unusable("holds a token that no header can carry".into()))?;
         value.set_sensitive(true);
@@ -200,6 +216,9 @@ impl Tokens {
         let problem = match rejection.classify(self.login.refused_hint) {
             // Whatever a login is told below 500, asking the same again soon cannot help.
             ReadError::Malformed(reason) => ReadError::Denied(format!("{reason}; {}", self.login.refused_hint)),
+            ReadError::Transient(reason) if rejection.status == 200 && !is_passing(&reason) => {
+                ReadError::Denied(format!("{reason}; {}", self.login.refused_hint))
+            }
             other => other,
         };
         let problem = self.without_secrets(problem);
@@ -243,12 +262,7 @@ impl Tokens {
             .filter(|secret| !secret.is_empty())
             .collect();
         let clean = |text: String| secrets.iter().fold(text, |text, secret| text.replace(secret, "***"));
-        match problem {
-            ReadError::Throttled { retry_after, reason } => ReadError::Throttled { retry_after, reason: clean(reason) },
-            ReadError::Transient(reason) => ReadError::Transient(clean(reason)),
-            ReadError::Denied(reason) => ReadError::Denied(clean(reason)),
-            ReadError::Malformed(reason) => ReadError::Malformed(clean(reason)),
-        }
+        problem.map(clean)
     }
 
     /// Judges the answer `status` to a request of `stream` that bore token `number`. An error if the token is to blame:
@@ -258,7 +272,7 @@ impl Tokens {
         let State { token, streams, .. } = &mut *state;
         let standing = streams.entry(stream.to_owned()).or_default();
         if status != 401 {
-            if (200..300).contains(&status) {
+            if status == 200 {
                 *standing = Standing { worked: Some(number), in_vain: 0 };
             }
             return None;
@@ -278,6 +292,11 @@ impl Tokens {
     }
 }
 
+/// Whether an error of OAuth 2.0 is the server's trouble (RFC 6749, 4.1.2.1).
+fn is_passing(reason: &str) -> bool {
+    ["temporarily_unavailable", "server_error"].iter().any(|word| reason.contains(word))
+}
+
 fn prefixed(problem: ReadError) -> ReadError {
     match problem {
         ReadError::Throttled { retry_after, reason } => {
@@ -285,7 +304,7 @@ fn prefixed(problem: ReadError) -> ReadError {
         }
         ReadError::Transient(reason) => ReadError::Transient(format!("the login failed: {reason}")),
         ReadError::Denied(reason) => ReadError::Denied(format!("the login was refused: {reason}")),
-        ReadError::Malformed(reason) => ReadError::Malformed(reason),
+        other => other,
     }
 }
 
@@ -367,6 +386,37 @@ mod tests {
             tokens.judge("forbidden", number, 401, now);
         }
         assert!((5..35).contains(&logins), "{logins} logins in a day");
+    }
+
+    #[test]
+    fn an_answer_with_200_and_an_error_is_a_refusal_that_says_so() {
+        let tokens = tokens();
+        let check = |body: &str, class: &str, says: &str| {
+            assert!(tokens.is_refusal(body.as_bytes()), "{body}");
+            let error = tokens.refused(&rejection(200, None, body), seconds(0));
+            assert!(error.class() == class && error.to_string().contains(says), "{error}");
+        };
+        let unknown = r#"{"error":"invalid_client","error_description":"no such client"}"#;
+        check(unknown, "denied", "invalid_client: no such client");
+        check(r#"{"error":"temporarily_unavailable"}"#, "transient", "temporarily_unavailable");
+        check(r#"{"message":"out of order"}"#, "denied", "out of order");
+        for page in [r#"{"access_token":"t","error":"x"}"#, "{}", r#"{"token":"s3cr3t"}"#, "<html>"] {
+            assert!(!tokens.is_refusal(page.as_bytes()), "{page}");
+        }
+        let html = tokens.granted(b"<html>Log in</html>", seconds(0)).unwrap_err().to_string();
+        assert!(html.contains("HTML") && html.contains("`<html>Log in</html>`"), "{html}");
+        let other = tokens.granted(br#"{"token":"s3cr3t"}"#, seconds(0)).unwrap_err().to_string();
+        assert!(!other.contains("s3cr3t"), "{other}");
+    }
+
+    #[test]
+    fn a_login_that_gets_no_answer_is_not_called_throttling() {
+        let tokens = tokens();
+        let error = tokens.unanswered("no answer: dns error".into(), seconds(0));
+        assert_eq!(error.class(), "transient");
+        let Need::Wait(wait) = tokens.need(seconds(1)) else { panic!("no wait") };
+        assert!(wait.class() == "transient" && wait.to_string().contains("dns error; the next try is in 1s"), "{wait}");
+        assert!(!wait.to_string().contains("throttled"), "{wait}");
     }
 
     #[test]

@@ -76,6 +76,11 @@ pub enum Fault {
     },
     /// 200 with an HTML page.
     Html,
+    /// 200 with a page that calls itself an error.
+    Complaint {
+        /// Whether half of the page's records come along; none otherwise.
+        records: bool,
+    },
     /// The connection breaks in the middle of the body.
     CutBody,
     /// The body ends in the middle, and HTTP says that is all.

@@ -206,6 +206,8 @@ impl Scenario {
                 m.other_calls_per_day = dice.pick([0, 200, 600]);
                 m.dates = dice.pick([Dates::Iso, Dates::Legacy]);
                 m.records_readings = dice.chance(700);
+                // From dice of its own: the other choices of a seed stay what they were.
+                m.empty_pages_per_mille = Dice::new(&[seed, 0xe0]).pick([0, 100, 400]);
             }
             Provider::SolaceCloud => {
                 // Ties of more than a page, too.
@@ -284,7 +286,27 @@ impl Scenario {
         if provider == Provider::Api7 {
             scenario.api7_errors(&mut dice);
         }
+        // From dice of their own: the other choices of a seed stay what they were.
+        scenario.roll_complaints(&mut Dice::new(&[seed, 0xe1]));
         scenario
+    }
+
+    /// Adds answers with 200 that are no pages, or not whole ones.
+    fn roll_complaints(&mut self, dice: &mut Dice) {
+        if !dice.chance(350) {
+            return;
+        }
+        let fault = dice.pick([
+            Fault::Complaint { records: false },
+            Fault::Complaint { records: true },
+            Fault::Complaint { records: true },
+            Fault::status(202, ErrorBody::Empty),
+        ]);
+        let when = match dice.below(2) {
+            0 => When::Requests { first: dice.below(12), count: 1 + dice.below(2) },
+            _ => When::Sometimes { per_mille: 150, within: 60 },
+        };
+        *self = std::mem::take(self).fault(when, fault);
     }
 
     /// Gives most errors the shapes that API7 has.

@@ -111,12 +111,42 @@ async fn item_4_a_chain_ends_in_different_ways() {
             FinalToken::ThenEmpty => {
                 let last = stage.json(&continued("", token.unwrap().as_str().unwrap())).await;
                 assert_eq!(last["data"], serde_json::json!([]));
-                assert!(last["nextToken"].is_string());
+                assert_eq!(last.get("nextToken"), token);
             }
         }
         let (entries, ended) = stage.chain(&format!("{}&maxResults=7", whole()), 40).await;
         assert!(ended && entries.len() == page["data"].as_array().unwrap().len());
     }
+}
+
+#[tokio::test]
+async fn a_page_may_call_itself_an_error() {
+    let with = |records| When::Requests { first: u64::from(records), count: 1 };
+    let scenario = [false, true]
+        .into_iter()
+        .fold(small(100), |scenario, records| scenario.fault(with(records), Fault::Complaint { records }));
+    let stage = Stage::mural(scenario);
+    let records = |page: &Value| page["data"].as_array().unwrap().len();
+    let (empty, half, whole) = (stage.json(&whole()).await, stage.json(&whole()).await, stage.json(&whole()).await);
+    assert!(empty["errors"].is_array() && half["errors"].is_array() && whole.get("errors").is_none());
+    assert_eq!((records(&empty), records(&half)), (0, records(&whole).div_ceil(2)));
+}
+
+#[tokio::test]
+async fn item_12_a_page_may_come_after_empty_ones_that_lead_to_it() {
+    let stage = Stage::mural(small(100).mural(|m| m.empty_pages_per_mille = 500));
+    let whole_chain = stage.chain(&whole(), 1).await.0;
+    let first = format!("{}&maxResults=7", whole());
+    let (mut page, mut entries, mut empty) = (stage.json(&first).await, Vec::new(), 0);
+    loop {
+        let data = page["data"].as_array().unwrap().clone();
+        empty += i32::from(data.is_empty());
+        entries.extend(data);
+        let Some(token) = page["nextToken"].as_str() else { break };
+        page = stage.json(&format!("{}&maxResults=7", continued("", token))).await;
+    }
+    assert_eq!(entries, whole_chain);
+    assert!(empty > 2, "{empty}");
 }
 
 #[tokio::test]

@@ -1,13 +1,14 @@
 //! Exporters for either protocol.
 
-use headwater_contracts::{ConfigError, Telemetry as Options, TelemetryProtocol, Tls};
+use headwater_contracts::{ConfigError, Telemetry as Options, TelemetryProtocol};
+use headwater_net::{Names, Trust};
 use opentelemetry_otlp::{
     ExporterBuildError, MetricExporter, SpanExporter, WithExportConfig, WithHttpConfig, WithTonicConfig,
 };
 use std::{collections::HashMap, str::FromStr};
 use tonic::{
     metadata::{MetadataKey, MetadataMap, MetadataValue},
-    transport::{Certificate, ClientTlsConfig, Identity},
+    transport::{ClientTlsConfig, Endpoint, Identity},
 };
 
 /// What the exporters of both signals share.
@@ -17,7 +18,7 @@ pub(crate) struct Exporters<'a> {
 }
 
 enum Transport {
-    Grpc { tls: Option<ClientTlsConfig>, headers: MetadataMap },
+    Grpc { receiver: Box<Endpoint>, headers: MetadataMap },
     Http { client: reqwest::blocking::Client, headers: HashMap<String, String> },
 }
 
@@ -40,7 +41,9 @@ impl<'a> Exporters<'a> {
             return Err(ConfigError::new("tls.verify", problem));
         }
         let transport = match options.protocol {
-            TelemetryProtocol::Grpc => Transport::Grpc { tls: grpc_tls(options)?, headers: metadata(options)? },
+            TelemetryProtocol::Grpc => {
+                Transport::Grpc { receiver: Box::new(receiver(options)?), headers: metadata(options)? }
+            }
             TelemetryProtocol::Http => {
                 let headers = options.headers.iter();
                 let headers = headers.map(|(name, value)| (name.clone(), value.expose().to_owned())).collect();
@@ -52,8 +55,8 @@ impl<'a> Exporters<'a> {
 
     pub(crate) fn metrics(&self) -> Result<MetricExporter, ConfigError> {
         let built = match &self.transport {
-            Transport::Grpc { tls, headers } => {
-                self.grpc(MetricExporter::builder().with_tonic(), tls.as_ref(), headers).build()
+            Transport::Grpc { receiver, headers } => {
+                self.grpc(MetricExporter::builder().with_tonic(), receiver, headers).build()
             }
             Transport::Http { client, headers } => {
                 self.http(MetricExporter::builder().with_http(), "v1/metrics", client, headers).build()
@@ -64,8 +67,8 @@ impl<'a> Exporters<'a> {
 
     pub(crate) fn traces(&self) -> Result<SpanExporter, ConfigError> {
         let built = match &self.transport {
-            Transport::Grpc { tls, headers } => {
-                self.grpc(SpanExporter::builder().with_tonic(), tls.as_ref(), headers).build()
+            Transport::Grpc { receiver, headers } => {
+                self.grpc(SpanExporter::builder().with_tonic(), receiver, headers).build()
             }
             Transport::Http { client, headers } => {
                 self.http(SpanExporter::builder().with_http(), "v1/traces", client, headers).build()
@@ -74,18 +77,10 @@ impl<'a> Exporters<'a> {
         built.map_err(|error| unusable(&error))
     }
 
-    fn grpc<B: WithExportConfig + WithTonicConfig>(
-        &self,
-        builder: B,
-        tls: Option<&ClientTlsConfig>,
-        headers: &MetadataMap,
-    ) -> B {
+    fn grpc<B: WithExportConfig + WithTonicConfig>(&self, builder: B, receiver: &Endpoint, headers: &MetadataMap) -> B {
         let builder = builder.with_endpoint(self.options.endpoint.as_str());
         let builder = builder.with_timeout(self.options.timeout.to_std()).with_metadata(headers.clone());
-        match tls {
-            Some(tls) => builder.with_tls_config(tls.clone()),
-            None => builder,
-        }
+        builder.with_channel(receiver.connect_lazy())
     }
 
     fn http<B: WithExportConfig + WithHttpConfig>(
@@ -121,39 +116,29 @@ fn metadata(options: &Options) -> Result<MetadataMap, ConfigError> {
     Ok(headers)
 }
 
-fn grpc_tls(options: &Options) -> Result<Option<ClientTlsConfig>, ConfigError> {
+fn receiver(options: &Options) -> Result<Endpoint, ConfigError> {
+    let unfit = |error: tonic::transport::Error| ConfigError::new("endpoint", error.to_string());
+    let receiver = Endpoint::from_shared(options.endpoint.to_string()).map_err(unfit)?;
+    let receiver = receiver.timeout(options.timeout.to_std()).connect_timeout(options.timeout.to_std());
     if options.endpoint.scheme() != "https" {
-        return Ok(None);
+        return Ok(receiver);
     }
-    let mut config = ClientTlsConfig::new().with_native_roots();
-    if let Some(tls) = &options.tls {
-        if let Some(pem) = tls.authorities()? {
-            config = config.ca_certificate(Certificate::from_pem(pem));
-        }
-        if let Some((cert, key)) = tls.identity()? {
-            config = config.identity(Identity::from_pem(cert, key));
-        }
+    let Trust { verifier, identity } = Trust::new(&options.tls.clone().unwrap_or_default())?;
+    let mut tls = ClientTlsConfig::new();
+    if let Some((cert, key)) = identity {
+        tls = tls.identity(Identity::from_pem(cert, key));
     }
-    Ok(Some(config))
+    receiver.tls_config_with_verifier(tls, verifier).map_err(|error| ConfigError::new("tls", error.to_string()))
 }
 
 fn http_client(options: &Options) -> Result<reqwest::blocking::Client, ConfigError> {
     let mut builder = reqwest::blocking::Client::builder()
         .timeout(options.timeout.to_std())
-        .redirect(reqwest::redirect::Policy::none());
-    if let Some(tls) = &options.tls {
-        if let Some(pem) = tls.authorities()? {
-            let authorities = reqwest::Certificate::from_pem_bundle(&pem).unwrap_or_default();
-            if authorities.is_empty() {
-                return Err(tls.no_authority());
-            }
-            builder = builder.tls_certs_merge(authorities);
-        }
-        if let Some((cert, mut key)) = tls.identity()? {
-            key.push(b'\n');
-            key.extend(cert);
-            builder = builder.identity(reqwest::Identity::from_pem(&key).map_err(Tls::no_identity)?);
-        }
+        .redirect(reqwest::redirect::Policy::none())
+        .dns_resolver(std::sync::Arc::new(Names::default()));
+    if options.endpoint.scheme() == "https" {
+        let trust = Trust::new(&options.tls.clone().unwrap_or_default())?;
+        builder = builder.tls_backend_preconfigured(trust.client_config(&["h2", "http/1.1"])?);
     }
     builder.build().map_err(|error| ConfigError::new("tls", error.to_string()))
 }

@@ -10,7 +10,7 @@ use crate::{
 use chrono::TimeDelta;
 use headwater_contracts::{Clock, Period, Timestamp};
 use headwater_ledger::{FileLedger, Ledger, MemoryLedger};
-use headwater_simulator::{Kind, Provider, Scenario, Simulator, Truth};
+use headwater_simulator::{Fault, Kind, Provider, Scenario, Simulator, Truth};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
@@ -28,6 +28,7 @@ pub const TROUBLES: &[&str] = &[
     "hours late",
     "drift",
     "faults",
+    "errors in pages",
     "kills",
     "duplicates after kills",
     "own queries",
@@ -381,6 +382,7 @@ fn take_census(
         ("hours late", truths.iter().filter(shown).any(|truth| truth.visible_at - truth.time > hours)),
         ("drift", scenario.drift.is_some()),
         ("faults", !scenario.faults.is_empty()),
+        ("errors in pages", scenario.faults.iter().any(|rule| matches!(rule.fault, Fault::Complaint { .. }))),
         ("kills", verdict.crashes > 0),
         ("duplicates after kills", verdict.duplicates > 0),
         ("own queries", some(Kind::OwnCollector)),

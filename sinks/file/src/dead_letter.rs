@@ -120,7 +120,7 @@ impl DeadLetterFile {
 
     fn with_limit(dir: &Path, max_bytes: u64) -> io::Result<Self> {
         let format = Format { records: Records::Lines, compression: Compression::None, header: Vec::new() };
-        let mut log = Log::new(format, Rotate { max_bytes: Some(max_bytes), every: None });
+        let mut log = Log::new(format, Rotate { max_bytes: Some(max_bytes), every: None }).refusing_links();
         let path = dir.join(FILE);
         log.length(&path, chrono::Utc::now())?;
         Ok(Self { path, log })
@@ -220,6 +220,17 @@ mod tests {
         assert!(DeadLetterFile::files(dir.path()).unwrap().len() > 10);
         assert_eq!(read(dir.path()), letters);
         assert!(DeadLetterFile::files(dir.path().join("none")).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_link_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let victim = dir.path().join("victim");
+        fs::write(&victim, "precious\n").unwrap();
+        std::os::unix::fs::symlink(&victim, dir.path().join(FILE)).unwrap();
+        let error = DeadLetterFile::open(dir.path()).err().unwrap().to_string();
+        assert!(error.contains("symbolic link"), "{error}");
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious\n");
     }
 
     #[test]

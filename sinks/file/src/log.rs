@@ -27,6 +27,8 @@ pub(crate) struct Rotate {
 pub(crate) struct Log {
     format: Format,
     rotate: Rotate,
+    /// Whether a link in place of the file is an error.
+    refuses_links: bool,
     open: Option<Open>,
 }
 
@@ -47,7 +49,12 @@ impl Drop for Open {
 
 impl Log {
     pub(crate) fn new(format: Format, rotate: Rotate) -> Self {
-        Self { format, rotate, open: None }
+        Self { format, rotate, refuses_links: false, open: None }
+    }
+
+    /// For a file that nobody has a reason to put elsewhere by a link.
+    pub(crate) fn refusing_links(self) -> Self {
+        Self { refuses_links: true, ..self }
     }
 
     /// Appends whole records to the file at `path`, which is created or continued. They are on disk when this
@@ -86,7 +93,7 @@ impl Log {
         let current = self.open.take_if(|open| open.path != path || !is_at(&open.file, path)).is_none();
         let open = match &mut self.open {
             Some(open) if current => open,
-            _ => self.open.insert(Open::at(path, &self.format, now)?),
+            _ => self.open.insert(Open::at(path, &self.format, self.refuses_links, now)?),
         };
         Ok(open.file.metadata().map_err(|e| context(e, "read the size of", path))?.len())
     }
@@ -108,12 +115,12 @@ impl Log {
 }
 
 impl Open {
-    fn at(path: &Path, format: &Format, now: Timestamp) -> io::Result<Self> {
+    fn at(path: &Path, format: &Format, refuses_links: bool, now: Timestamp) -> io::Result<Self> {
         let parent = directory(path);
         create_directories(parent).map_err(|e| context(e, "create the directory of", path))?;
         // Another process may create, rotate or remove the file between any two steps: then look again.
         for _ in 0..10 {
-            let (file, created) = match open_or_create(path) {
+            let (file, created) = match open_or_create(path, refuses_links) {
                 Ok(opened) => opened,
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
                 Err(error) => return Err(context(error, "open", path)),
@@ -131,6 +138,16 @@ impl Open {
             match examine(BufReader::with_capacity(1 << 16, &file), format).map_err(|e| context(e, "read", path))? {
                 Verdict::Continue(whole) => {
                     if whole < before.len() {
+                        if !is_itself(&file, path) {
+                            return Err(io::Error::new(
+                                ErrorKind::InvalidInput,
+                                format!(
+                                    "cannot repair `{}`: its last record has no end, and it is a symbolic link, so that what it leads to may belong to another program. \
+                                     End or remove that record, or name the file itself",
+                                    path.display()
+                                ),
+                            ));
+                        }
                         let kept = keep_torn(&file, path, whole).map_err(|e| context(e, "repair", path))?;
                         tracing::warn!(
                             file = %path.display(), bytes = before.len() - whole, kept = %kept.display(),
@@ -156,7 +173,10 @@ impl Open {
     }
 }
 
-fn open_or_create(path: &Path) -> io::Result<(File, bool)> {
+fn open_or_create(path: &Path, refuses_links: bool) -> io::Result<(File, bool)> {
+    if refuses_links && fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it is a symbolic link: put the file itself there"));
+    }
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => return Err(ErrorKind::IsADirectory.into()),
         // Opening a pipe would wait for its reader.
@@ -168,6 +188,9 @@ fn open_or_create(path: &Path) -> io::Result<(File, bool)> {
     }
     let mut options = OpenOptions::new();
     options.read(true).append(true).mode(0o600);
+    if refuses_links {
+        options.custom_flags(libc::O_NOFOLLOW);
+    }
     match options.open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok((options.create_new(true).open(path)?, true)),
         opened => Ok((opened?, false)),
@@ -197,11 +220,20 @@ fn is_at(file: &File, path: &Path) -> bool {
     }
 }
 
+/// Whether `path` is `file`, and no link to it.
+fn is_itself(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::symlink_metadata(path)) {
+        (Ok(ours), Ok(there)) => ours.dev() == there.dev() && ours.ino() == there.ino(),
+        _ => false,
+    }
+}
+
 /// Moves everything after `whole` to the end of `path` + `.torn`.
 fn keep_torn(mut file: &File, path: &Path, whole: u64) -> io::Result<PathBuf> {
     let mut name = path.as_os_str().to_owned();
     name.push(".torn");
-    let mut torn = OpenOptions::new().append(true).create(true).mode(0o600).open(&name)?;
+    let mut torn =
+        OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(&name)?;
     file.seek(SeekFrom::Start(whole))?;
     io::copy(&mut file, &mut torn)?;
     torn.sync_all()?;

@@ -2,7 +2,7 @@
 
 use crate::{SchemaRegistry, schema::Format};
 use headwater_contracts::{ConfigError, Secret};
-use headwater_sink_kit::Trust;
+use headwater_sink_kit::{Names, Trust};
 use schema_registry_converter::{
     async_impl::schema_registry::{SrSettings, perform_sr_call},
     error::SRCError,
@@ -37,6 +37,7 @@ impl Registry {
         let mut client = reqwest::Client::builder()
             .user_agent(concat!("headwater/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
+            .dns_resolver(Names::default())
             .referer(false)
             .http1_only();
         if options.url.host_str().is_some_and(|host| host == "localhost" || loopback(host)) {

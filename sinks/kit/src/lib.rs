@@ -1,7 +1,6 @@
 //! What several sinks need, once: an event on one line or in one row, its facts by the names that all encodings share, templates,
 //! the records of a batch, and blocking work that can be interrupted safely.
 
-mod anyone;
 mod background;
 mod csv;
 mod facts;
@@ -11,15 +10,14 @@ mod severity;
 mod shorten;
 mod template;
 mod tls_files;
-mod trust;
 
 pub use background::Background;
 pub use csv::{cells, csv_record, csv_row};
 pub use facts::{Facts, Target};
+pub use headwater_net::{Names, Trust};
 pub use line::{line, on_one_line};
 pub use records::{pieces, records};
 pub use severity::{Severity, severity};
 pub use shorten::shortened;
 pub use template::Template;
 pub use tls_files::TlsFiles;
-pub use trust::Trust;

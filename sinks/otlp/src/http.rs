@@ -7,7 +7,7 @@ use crate::{
 use bytes::Bytes;
 use flate2::write::GzEncoder;
 use headwater_contracts::{ConfigError, is_this_machine};
-use headwater_sink_kit::Trust;
+use headwater_sink_kit::{Names, Trust};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use prost::Message;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -39,6 +39,7 @@ impl Http {
         let mut builder = reqwest::Client::builder()
             .user_agent(USER_AGENT)
             .redirect(reqwest::redirect::Policy::none())
+            .dns_resolver(Names::default())
             .referer(false)
             // A request that timed out takes its connection with it.
             .http1_only()

@@ -2,7 +2,7 @@
 
 use crate::{address::Address, stream::Connection, tls};
 use headwater_contracts::{ConfigError, Tls};
-use headwater_sink_kit::TlsFiles;
+use headwater_sink_kit::{Names, TlsFiles};
 use rustls::{ClientConfig, ProtocolVersion, pki_types::ServerName};
 use socket2::{SockRef, TcpKeepalive};
 use std::{
@@ -89,7 +89,9 @@ impl Receiver {
 }
 
 async fn tcp(address: &Address) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect((address.host.as_str(), address.port)).await?;
+    let mut found = Names::default().look_up(&address.host).await?;
+    found.iter_mut().for_each(|one| one.set_port(address.port));
+    let stream = TcpStream::connect(&found[..]).await?;
     stream.set_nodelay(true)?;
     // A receiver that vanished without a word is noticed while nothing is sent, too.
     let keepalive = TcpKeepalive::new().with_time(Duration::from_mins(1)).with_interval(Duration::from_secs(10));

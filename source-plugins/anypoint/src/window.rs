@@ -10,7 +10,7 @@ use chrono::{SecondsFormat, TimeDelta};
 use headwater_contracts::{
     Echo, Method, Next, OwnRequests, PageEnd, ReadError, Record, Rejection, Request, Scan, Span, Timestamp, Unreadable,
 };
-use headwater_source_kit::{Visited, cursor, envelope};
+use headwater_source_kit::{Empties, Visited, cursor, envelope};
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 
@@ -53,6 +53,7 @@ pub(crate) struct Window {
     state: State,
     cursor: Option<String>,
     used: Visited,
+    empties: Empties,
     occurrences: Occurrences,
     failures: u32,
     /// A time that the window asked for cannot contain.
@@ -72,6 +73,7 @@ impl Window {
             state,
             cursor: None,
             used: Visited::default(),
+            empties: Empties::default(),
             occurrences: Occurrences::default(),
             failures: 0,
             stray: None,
@@ -85,6 +87,7 @@ impl Window {
     fn rewind(&mut self) {
         self.cursor = None;
         self.used.clear();
+        self.empties.restart();
         self.occurrences.restart();
         self.stray = None;
     }
@@ -224,9 +227,15 @@ impl Scan for Window {
             return Ok(Next::Restart("the records were not in the order of their timestamps".to_owned()));
         }
         self.throttled = 0;
-        if end.records == 0 {
+        // The empty page at the end has no cursor, or the one that led to it.
+        let next = next.filter(|cursor| end.records > 0 || self.cursor.as_ref() != Some(cursor));
+        if end.records == 0 && next.is_none() {
             self.finish(end.server_time);
             return Ok(Next::Complete);
+        }
+        if let Err(why) = self.empties.page(end.records) {
+            self.rewind();
+            return Err(ReadError::Malformed(why));
         }
         match next {
             Some(cursor) if self.used.insert(&cursor) => {

@@ -154,6 +154,7 @@ impl Scan for EventTypes {
         match rejection.classify(DENIED) {
             // The permission for this list is not documented, and old versions may not have it.
             ReadError::Denied(_) | ReadError::Malformed(_) if rejection.status != 401 => Ok(self.done(None)),
+            ReadError::Transient(_) if rejection.status < 300 => Ok(self.done(None)),
             error => Err(error),
         }
     }

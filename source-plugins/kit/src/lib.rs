@@ -12,6 +12,7 @@
 //! | [`Visited`] | the positions that a scan has asked for |
 //! | [`same_query`] | a recorded query string beside the parameters that were sent |
 
+mod empties;
 mod endpoint;
 mod json;
 mod pace;
@@ -21,6 +22,7 @@ mod rescans;
 mod scalar;
 mod visited;
 
+pub use empties::Empties;
 pub use endpoint::{check_endpoint, stream_name};
 pub use json::{cursor, envelope, object, part};
 pub use pace::Pace;

@@ -10,7 +10,7 @@ use crate::{
     window::{PARTITION, partition_of, whole_second},
 };
 use chrono::TimeDelta;
-use headwater_contracts::{Cadence, Gap, Identity, Import, Plan, Source, Span, StreamView, Timestamp};
+use headwater_contracts::{Cadence, ConfigError, Gap, Identity, Import, Plan, Source, Span, StreamView, Timestamp};
 use serde_json::Value;
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -193,6 +193,24 @@ impl Source for Mural {
         let (chains, budget) = (self.settings.chains().len() as u64, &self.settings.budget);
         // What is over the budget is done later, or not at all.
         (schedule::sweeps_per_day(&self.settings) * chains).min(u64::from(budget.calls) * budget.per.times_a_day())
+    }
+
+    fn shares_endpoint(&self) -> bool {
+        true
+    }
+
+    fn remarks(&self) -> Vec<ConfigError> {
+        let wanted = schedule::sweeps_per_day(&self.settings) * self.settings.chains().len() as u64;
+        let budget = &self.settings.budget;
+        let allowed = u64::from(budget.calls) * budget.per.times_a_day();
+        if wanted <= allowed {
+            return Vec::new();
+        }
+        let problem = format!(
+            "the settings ask for {wanted} calls a day at least, and it allows {allowed}: early sweeps wait, and events come late; \
+             write a longer `poll_interval`, fewer `filter.actions`, or more calls if the company has them to spare"
+        );
+        vec![ConfigError::new("call_budget", problem)]
     }
 
     fn retention(&self) -> TimeDelta {

@@ -12,7 +12,7 @@ use chrono::{SecondsFormat, TimeDelta};
 use headwater_contracts::{
     Echo, Next, OwnRequests, PageEnd, ReadError, Record, Rejection, Request, Scan, Span, Timestamp, Unreadable,
 };
-use headwater_source_kit::{Visited, cursor, envelope};
+use headwater_source_kit::{Empties, Visited, cursor, envelope};
 use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -76,6 +76,7 @@ pub(crate) struct Sweep {
     chain: usize,
     token: Option<String>,
     used: Visited,
+    empties: Empties,
     page_size: Option<u32>,
     failures: u32,
     server_errors: u32,
@@ -105,6 +106,7 @@ impl Sweep {
             chain: 0,
             token: None,
             used: Visited::default(),
+            empties: Empties::default(),
             page_size,
             failures: 0,
             server_errors: 0,
@@ -131,6 +133,7 @@ impl Sweep {
     fn restart_chain(&mut self) {
         self.token = None;
         self.used.clear();
+        self.empties.restart();
         self.server_errors = 0;
         self.stray = None;
     }
@@ -296,7 +299,15 @@ impl Scan for Sweep {
             // It was refused, and the same request with a smaller one was not.
             self.state.page_size_refused = self.settings.cadence.page_size;
         }
-        match next.filter(|_| end.records > 0) {
+        // An empty page that leads to itself is the end. One that leads on is none.
+        let next = next.filter(|token| end.records > 0 || self.token.as_ref() != Some(token));
+        if next.is_some()
+            && let Err(why) = self.empties.page(end.records)
+        {
+            self.rewind();
+            return Err(ReadError::Malformed(why));
+        }
+        match next {
             Some(token) if !self.used.insert(&token) => {
                 self.broken("the server gave the same `nextToken` twice".to_owned())
             }

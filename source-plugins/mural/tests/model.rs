@@ -37,6 +37,8 @@ struct Habits {
     served: usize,
     end: EndOfChain,
     legacy_dates: bool,
+    /// Empty pages before each page in mid-chain.
+    empty_pages: usize,
     /// Every so many-th call in mid-chain finds its token expired; 0 for never.
     expires: usize,
 }
@@ -54,6 +56,8 @@ struct Server {
     now: i64,
     stored: Vec<Stored>,
     frozen: HashMap<String, Vec<Stored>>,
+    /// Empty pages still to come before what a token leads to.
+    empties: HashMap<String, usize>,
     calls: Vec<Timestamp>,
     continued: usize,
 }
@@ -64,7 +68,15 @@ fn parse(text: &str) -> i64 {
 
 impl Server {
     fn new(habits: Habits, stored: Vec<Stored>) -> Self {
-        Self { habits, now: BEGIN, stored, frozen: HashMap::new(), calls: vec![], continued: 0 }
+        Self {
+            habits,
+            now: BEGIN,
+            stored,
+            frozen: HashMap::new(),
+            empties: HashMap::new(),
+            calls: vec![],
+            continued: 0,
+        }
     }
 
     /// Elements and envelope, or a status.
@@ -80,6 +92,12 @@ impl Server {
             self.continued += 1;
             if self.habits.expires > 0 && self.continued.is_multiple_of(self.habits.expires) {
                 return Err(410);
+            }
+            if let Some(empties) = self.empties.get(token).copied().filter(|left| *left > 0) {
+                let (rest, next) = (self.frozen[token].clone(), format!("token-{}", self.calls.len()));
+                self.frozen.insert(next.clone(), rest);
+                self.empties.insert(next.clone(), empties - 1);
+                return Ok((vec![], json!({ "data": [], "nextToken": next }).to_string().into_bytes()));
             }
             self.frozen[token].clone()
         } else {
@@ -108,7 +126,11 @@ impl Server {
                 EndOfChain::NoToken => {}
                 EndOfChain::NullToken => envelope["nextToken"] = Value::Null,
                 EndOfChain::EmptyToken => envelope["nextToken"] = json!(""),
-                EndOfChain::EmptyPage if rows.is_empty() => envelope["nextToken"] = json!("the end"),
+                EndOfChain::EmptyPage if rows.is_empty() => {
+                    // Another token than the one that led here, and then the same for ever.
+                    envelope["nextToken"] = json!("the end");
+                    self.frozen.insert("the end".to_owned(), vec![]);
+                }
                 EndOfChain::EmptyPage => {
                     envelope["nextToken"] = json!(token);
                     self.frozen.insert(token, vec![]);
@@ -116,6 +138,7 @@ impl Server {
             }
         } else {
             envelope["nextToken"] = json!(token);
+            self.empties.insert(token.clone(), self.habits.empty_pages);
             self.frozen.insert(token, rest);
         }
         let pattern = if self.habits.legacy_dates { "%Y-%m-%d %H:%M:%S%.3f" } else { "%Y-%m-%dT%H:%M:%S%.3fZ" };
@@ -247,13 +270,15 @@ fn habits() -> impl Strategy<Value = Habits> {
         end,
         any::<bool>(),
         prop_oneof![Just(0usize), 3usize..9],
+        0usize..3,
     )
-        .prop_map(|(bounds_inclusive, largest_page, served, end, legacy_dates, expires)| Habits {
+        .prop_map(|(bounds_inclusive, largest_page, served, end, legacy_dates, expires, empty_pages)| Habits {
             bounds_inclusive,
             largest_page,
             served,
             end,
             legacy_dates,
+            empty_pages,
             expires,
         })
 }
@@ -313,6 +338,7 @@ fn plain() -> Habits {
         served: 100,
         end: EndOfChain::NoToken,
         legacy_dates: false,
+        empty_pages: 0,
         expires: 0,
     }
 }
@@ -452,6 +478,27 @@ fn refusals_in_mid_chain_are_told_apart() {
     assert!(matches!(scan.page(&end(r#"{"data":[],"nextToken":"v"}"#, 1)), Ok(Next::More)));
     assert!(matches!(scan.rejected(&refused(404)), Ok(Next::Restart(_))));
     assert!(!has_token(&mut scan), "from the start again");
+}
+
+#[test]
+fn empty_pages_that_lead_on_without_end_prove_nothing() {
+    let server = Server::new(plain(), vec![]);
+    let reader = Reader::new(json!({ "mode": "settled" }), &SourceOptions::default(), BEGIN - 10 * DAY);
+    let mut scan = reader.plan(&server).scans.into_iter().next().unwrap();
+    let mut page = |token: &str| {
+        let _ = scan.request();
+        let envelope = json!({ "data": [], "nextToken": token }).to_string();
+        let end = PageEnd { envelope: envelope.as_bytes(), records: 0, server_time: at(BEGIN) };
+        (scan.page(&end), scan.span().is_empty())
+    };
+    for n in 0..9 {
+        assert!(matches!(page(&format!("token-{n}")), (Ok(Next::More), true)), "{n}");
+    }
+    let (given_up, nothing_claimed) = page("token-9");
+    assert!(given_up.is_err_and(|error| error.class() == "malformed") && nothing_claimed);
+    // The token that it was asked with is the end.
+    assert!(matches!(page("a"), (Ok(Next::More), true)));
+    assert!(matches!(page("a"), (Ok(Next::Complete), false)));
 }
 
 #[test]

@@ -358,10 +358,7 @@ impl Scan for AuditScan {
         if !matches!(rejection.status, 400 | 404 | 410 | 422) {
             return Err(rejection.classify(DENIED));
         }
-        let reason = match rejection.message() {
-            Some(message) => format!("HTTP {}: {message}", rejection.status),
-            None => format!("HTTP {}", rejection.status),
-        };
+        let reason = rejection.reason();
         if self.next.is_some() {
             self.rewind();
             if self.restarts < RESTARTS {

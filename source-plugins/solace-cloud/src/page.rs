@@ -30,13 +30,17 @@ impl Pagination {
     }
 
     /// Whether page `asked`, of `records` records where `size` were asked for, is the last one. A full page never is: what
-    /// its server says of the rest may be capped.
+    /// its server says of the rest may be capped. An empty one is, unless the server counts pages after it and names the next.
     pub(crate) fn is_last(&self, asked: u64, records: u64, size: u64) -> bool {
         let size = self.page_size.map_or(size, |clamped| clamped.min(size));
         let names_next =
             self.next_page.is_some_and(|next| next > asked && self.total_pages.is_none_or(|all| next <= all));
         let more_pages = self.total_pages.is_some_and(|all| all > asked);
-        records == 0 || (records < size && !names_next && !more_pages)
+        if records == 0 {
+            // Beyond the end some servers go on to name a next page; what counts the pages names those that there are.
+            return !(names_next && more_pages);
+        }
+        records < size && !names_next && !more_pages
     }
 }
 
@@ -64,6 +68,10 @@ mod tests {
         check(json!({}), 1, 7, true);
         check(json!({ "totalPages": 0 }), 1, 0, true);
         check(json!({ "totalPages": 1 }), 1, 0, true);
+        // A gap: there are pages behind it.
+        check(json!({ "totalPages": 3, "nextPage": 3 }), 2, 0, false);
+        check(json!({ "totalPages": 3, "nextPage": 4 }), 3, 0, true);
+        check(json!({ "nextPage": 3 }), 2, 0, true);
         // Full: not the last one, whatever it says; also if the server gives less than was asked for.
         check(json!({ "totalPages": 1, "pageSize": 25 }), 1, 25, false);
         check(json!({ "totalPages": 1, "pageSize": 10 }), 1, 10, false);

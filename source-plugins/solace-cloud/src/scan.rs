@@ -10,6 +10,7 @@ use crate::{
 use chrono::{SecondsFormat, TimeDelta};
 use headwater_contracts::{
     Echo, Next, OwnRequests, PageEnd, ReadError, Record, Rejection, Request, Rescan, Scan, Span, Timestamp, Unreadable,
+    shown,
 };
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
@@ -165,15 +166,12 @@ impl AuditScan {
 
 /// An error of the API, with what it says about each parameter.
 pub(crate) fn refusal(rejection: &Rejection) -> String {
-    let mut reason = format!("HTTP {}", rejection.status);
-    if let Some(message) = rejection.message() {
-        reason = format!("{reason}: {message}");
-    }
+    let mut reason = rejection.reason();
     let body: Option<Value> = serde_json::from_slice(&rejection.body).ok();
     let details = body.as_ref().and_then(|body| body.get("validationDetails")).and_then(Value::as_object);
     for (parameter, texts) in details.into_iter().flatten() {
         let texts: Vec<&str> = texts.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        reason.push_str(&format!("; {parameter}: {}", texts.join(", ")).chars().take(300).collect::<String>());
+        reason.push_str(&shown(&format!("; {parameter}: {}", texts.join(", ")), 300));
     }
     reason
 }

@@ -13,6 +13,7 @@
 use crate::page::Pagination;
 use chrono::TimeDelta;
 use headwater_contracts::Timestamp;
+use headwater_source_kit::Empties;
 use std::collections::{HashMap, HashSet};
 
 /// How far before the last start the next page begins, if possible: servers that compare by the second lose nothing.
@@ -50,6 +51,7 @@ pub(crate) struct Seek {
     counted: Option<Counted>,
     attempts: u32,
     count_attempts: u32,
+    empties: Empties,
     current: Current,
 }
 
@@ -83,6 +85,7 @@ impl Seek {
             counted: None,
             attempts: 0,
             count_attempts: 0,
+            empties: Empties::default(),
             current: Current::default(),
         }
     }
@@ -153,6 +156,9 @@ impl Seek {
             Some((last, next))
         });
         let Some((last, next)) = ahead else {
+            if let Err(why) = self.empties.page(current.records) {
+                return Step::Stuck(why);
+            }
             self.before = places;
             self.page += 1;
             return Step::More;
@@ -344,6 +350,22 @@ mod tests {
         assert_eq!(server(&[], 25).read().1, 1);
         let long: Vec<i64> = (0..1000).map(|n| n * 60_000).collect();
         assert!(server(&long, 25).read().1 <= 1000 / 23);
+    }
+
+    #[test]
+    fn an_empty_page_with_pages_behind_it_is_not_the_end() {
+        let mut seek = Seek::new(at(0));
+        let page = |page, pages| Pagination {
+            page_number: Some(page),
+            next_page: Some(page + 1),
+            total_pages: Some(pages),
+            ..Pagination::default()
+        };
+        assert_eq!(seek.end_page(&page(1, 2), 25), Step::More);
+        assert_eq!(seek.page_number(), 2);
+        // Never without end.
+        let mut steps = (2..).map(|number| seek.end_page(&page(number, u64::MAX), 25));
+        assert!(matches!(steps.by_ref().take(100).find(|step| *step != Step::More), Some(Step::Stuck(_))));
     }
 
     #[test]

@@ -159,6 +159,10 @@ impl Source for SolaceCloud {
         self.settings.cadence.requests_per_day()
     }
 
+    fn shares_endpoint(&self) -> bool {
+        true
+    }
+
     fn retention(&self) -> TimeDelta {
         self.settings.retention
     }

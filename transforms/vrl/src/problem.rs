@@ -70,20 +70,46 @@ impl ProgramError {
                 message: label.message.trim().to_owned(),
             })
             .collect();
+        let (message, code) = unwrapped(&diagnostic.message, diagnostic.code);
+        let hint = hint(code).map(|hint| format!("hint: {hint}"));
         Self {
             offset: labels.first().map_or(0..0, |label| label.offset.clone()),
-            message: diagnostic.message,
-            code: diagnostic.code,
+            message,
+            code,
             severity,
             labels,
-            notes: diagnostic
-                .notes
-                .iter()
-                .filter(|note| !matches!(note, Note::SeeRepl))
-                .map(|note| note.to_string().trim_end().to_owned())
-                .filter(|note| !note.is_empty())
+            notes: hint
+                .into_iter()
+                .chain(
+                    diagnostic
+                        .notes
+                        .iter()
+                        .filter(|note| !matches!(note, Note::SeeRepl))
+                        .map(|note| note.to_string().trim_end().to_owned())
+                        .filter(|note| !note.is_empty()),
+                )
                 .collect(),
         }
+    }
+}
+
+/// What a function says of its arguments comes wrapped in an error of its call, number and all.
+fn unwrapped(message: &str, code: usize) -> (String, usize) {
+    let inner = message.split_once("error[E").and_then(|(_, rest)| rest.split_once(']'));
+    match inner.and_then(|(number, rest)| Some((number.parse().ok()?, rest.trim_matches([' ', ':', '"'])))) {
+        Some((number, rest)) if !rest.is_empty() => (rest.to_owned(), number),
+        _ => (message.to_owned(), code),
+    }
+}
+
+/// What to do about kinds of problems that the compiler only names.
+fn hint(code: usize) -> Option<&'static str> {
+    match code {
+        100 => Some(
+            "handle the error: `result, err = ..` and look at `err`, `.. ?? \"default\"`, or `name!(..)` to let the event fail",
+        ),
+        315 => Some("a condition and `%headwater` cannot be changed; `==` compares"),
+        _ => None,
     }
 }
 
@@ -183,6 +209,17 @@ mod tests {
         assert_eq!(Position::of(text, 999), Position { line: 3, column: 1 });
         assert_eq!(within("ä", 1..9), 0..2);
         assert_eq!(within("", 3..4), 0..0);
+    }
+
+    #[test]
+    fn what_a_function_says_is_unwrapped() {
+        let unwrapped = |message: &str| unwrapped(message, 610);
+        assert_eq!(
+            unwrapped("function compilation error: error[E401] invalid enum variant\""),
+            ("invalid enum variant".to_owned(), 401)
+        );
+        assert_eq!(unwrapped("unhandled error"), ("unhandled error".to_owned(), 610));
+        assert_eq!(unwrapped("error[E"), ("error[E".to_owned(), 610));
     }
 
     #[test]

@@ -9,6 +9,8 @@ use std::path::Path;
 pub(crate) enum Failure {
     /// The store's own error.
     Store(redb::Error),
+    /// What is in the file is not what was written: how that shows.
+    Damaged(String),
     /// The content is not what it should be: the reason, and what to do.
     Unusable(String),
 }
@@ -31,13 +33,14 @@ impl Failure {
     pub(crate) fn breaks(&self) -> bool {
         matches!(
             self,
-            Self::Store(
-                redb::Error::Io(_)
-                    | redb::Error::PreviousIo
-                    | redb::Error::DatabaseClosed
-                    | redb::Error::LockPoisoned(_)
-                    | redb::Error::Corrupted(_)
-            )
+            Self::Damaged(_)
+                | Self::Store(
+                    redb::Error::Io(_)
+                        | redb::Error::PreviousIo
+                        | redb::Error::DatabaseClosed
+                        | redb::Error::LockPoisoned(_)
+                        | redb::Error::Corrupted(_)
+                )
         )
     }
 
@@ -52,9 +55,9 @@ impl Failure {
         let reason = match self {
             Self::Store(redb::Error::Io(error)) => return from_io(error, &path, doing),
             Self::Store(redb::Error::DatabaseAlreadyOpen) => return LedgerError::InUse { path },
-            Self::Store(redb::Error::Corrupted(what)) => {
-                format!("it is damaged ({what}); restore it from a backup, or move it away to start over")
-            }
+            Self::Damaged(what) | Self::Store(redb::Error::Corrupted(what)) => format!(
+                "it is damaged: the disk or a copy has changed it ({what}). Restore the state folder from a backup. To start over, which delivers again everything since `start_at`, move the folder away"
+            ),
             Self::Store(redb::Error::UpgradeRequired(version)) => {
                 format!("it has file format {version}, which only an older version of headwater reads")
             }
@@ -73,7 +76,9 @@ pub(crate) fn from_io(error: io::Error, path: &Path, doing: &'static str) -> Led
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "; the user headwater runs as must be able to write `state.path`"
         }
-        io::ErrorKind::InvalidData => "; it is not a ledger, or it is damaged: move it away, or restore a backup",
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+            "; it is not a ledger, or it is damaged: restore the state folder from a backup, or move it away to start over"
+        }
         io::ErrorKind::Unsupported => "; `state.path` must be on a file system with file locks",
         _ => "",
     };

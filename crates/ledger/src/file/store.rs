@@ -1,11 +1,12 @@
 //! The file below the database: opening, locking, and getting it back after a failed write.
 
 use super::failure::{Failure, from_io};
-use super::tables;
+use super::{folder, tables};
 use crate::LedgerError;
 use redb::{Builder, Database, StorageBackend};
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -13,7 +14,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 const CACHE_BYTES: usize = 2 << 20;
 
 /// The file of own requests that the database has not taken over.
-const JOURNAL: &str = "requests.journal";
+pub(super) const JOURNAL: &str = "requests.journal";
 
 /// redb's mark at the start of a finished file.
 const MAGIC: &[u8; 9] = b"redb\x1a\x0a\xa9\x0d\x0a";
@@ -35,7 +36,7 @@ pub(crate) struct Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        *self.db.write().unwrap_or_else(PoisonError::into_inner) = None;
+        self.close();
         // Closing the file would do, were it not that a process that is just being started, for a secret's `exec`,
         // holds a copy of it for a moment. Nobody is left to act on an error.
         if let Some(lock) = &self.lock {
@@ -50,22 +51,28 @@ impl Store {
     pub(crate) fn open(dir: &Path) -> Result<(Self, Arc<dyn StorageBackend>), LedgerError> {
         let path = dir.join("ledger.redb");
         let fail = |error| from_io(error, &path, "open");
-        create_dir(dir).map_err(fail)?;
-        let file = open_file(&path).map_err(fail)?;
+        folder::create(dir).map_err(fail)?;
+        let file = folder::open_file(&path).map_err(fail)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(LedgerError::InUse { path }),
             Err(TryLockError::Error(error)) => return Err(from_io(error, &path, "open")),
         }
-        let journal = open_file(&dir.join(JOURNAL)).map_err(|error| from_io(error, &dir.join(JOURNAL), "open"))?;
-        // The new names must survive a power cut as well as what is written under them.
-        #[cfg(unix)]
-        File::open(dir).and_then(|dir| dir.sync_all()).map_err(fail)?;
+        let of_journal = |error| from_io(error, &dir.join(JOURNAL), "open");
+        let journal = folder::open_file(&dir.join(JOURNAL)).map_err(of_journal)?;
+        folder::sync(dir).map_err(fail)?;
         let lock = file.try_clone().map_err(fail)?;
         let on =
             |file| redb::backends::FileBackend::new(file).map_err(|error| Failure::from(error).tell(&path, "open"));
         let (backend, journal) = (on(file)?, on(journal)?);
+        if backend.len().and_then(|len| Ok(len == 0 || creation_was_cut_short(&backend)?)).map_err(fail)? {
+            folder::refuse_if_begun(dir, &path)?;
+        }
         let mut store = Self::on(Arc::new(backend), path)?;
+        // Beside the journal and the dead letters it is one trace more, and no reason not to run.
+        if let Err(error) = folder::mark_as_begun(dir) {
+            tracing::warn!("{error}");
+        }
         store.lock = Some(lock);
         Ok((store, Arc::new(journal)))
     }
@@ -97,13 +104,13 @@ impl Store {
         loop {
             let guard = self.healthy()?;
             let Some(db) = guard.as_ref() else { continue };
-            let failure = match work(db) {
+            let failure = match guarded(|| work(db)) {
                 Ok(done) => return Ok(done),
                 Err(failure) => failure,
             };
             drop(guard);
             if failure.breaks() {
-                *self.db.write().unwrap_or_else(PoisonError::into_inner) = None;
+                self.close();
             }
             if !(again && failure.is_echo()) {
                 return Err(failure.tell(&self.path, doing));
@@ -131,10 +138,39 @@ impl Store {
         if creation_was_cut_short(&*self.backend).map_err(io)? {
             self.backend.set_len(0).map_err(io)?;
         }
-        let db = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(Unlocked(Arc::clone(&self.backend)))?;
-        tables::prepare(&db)?;
-        Ok(db)
+        // Reads every page in use: redb believes what it finds otherwise, and panics where that makes no sense.
+        guarded(|| {
+            let backend = Unlocked(Arc::clone(&self.backend));
+            let db = Builder::new()
+                .set_cache_size(CACHE_BYTES)
+                .set_check_integrity_on_open(true)
+                .create_with_backend(backend)?;
+            tables::prepare(&db)?;
+            Ok(db)
+        })
     }
+
+    /// Reads every page in use once more, which may have changed on the disk since.
+    pub(crate) fn examine(&self) -> Result<(), LedgerError> {
+        self.close();
+        self.healthy().map(drop)
+    }
+
+    fn close(&self) {
+        let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        // Closing writes, and so meets what is damaged once more.
+        if let Err(failure) = guarded(|| Ok(drop(db.take()))) {
+            tracing::debug!("closing the ledger: {failure:?}");
+        }
+    }
+}
+
+/// Runs work on the database. Should it panic on what it finds there, that is damage like any other.
+fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(Failure::Damaged(said.unwrap_or("its pages contradict each other").to_owned()))
+    })
 }
 
 /// Whether the file is what a crash leaves of a creation: redb writes its header page, syncs, and only then the mark
@@ -189,21 +225,4 @@ impl StorageBackend for Unlocked {
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.0.write(offset, data)
     }
-}
-
-/// Only the user headwater runs as has business here: identities and own requests tell what an organization audits.
-fn create_dir(dir: &Path) -> io::Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir)
-}
-
-fn open_file(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
 }

@@ -73,7 +73,7 @@ fn parse(stream: &StreamKey, json: &[u8]) -> Result<Row, Failure> {
 
 fn unreadable(stream: &StreamKey, reason: &str) -> Failure {
     Failure::Unusable(format!(
-        "the record of stream `{}` of `{}` is unreadable ({reason}); restore the file from a backup, or move it away to start over",
+        "the record of stream `{}` of `{}` is unreadable ({reason}); restore the state folder from a backup, or move it away to start over",
         stream.stream, stream.source
     ))
 }

@@ -104,7 +104,9 @@ impl Shard {
         let mut books = write(&self.books);
         for entry in entries {
             let book = books.entry(entry.stream.clone()).or_default();
-            book.take(&entry.part, entry.value.as_deref()).map_err(|reason| damaged(&self.topic, entry, &reason))?;
+            let place = format!("partition {}, just written", self.partition);
+            book.take(&entry.part, entry.value.as_deref())
+                .map_err(|reason| damaged(&self.topic, &place, entry, &reason))?;
         }
         Ok(())
     }
@@ -169,8 +171,10 @@ pub(super) fn read(
                     marked |= entry.value.as_deref() == mark.map(str::as_bytes);
                     continue;
                 }
+                let place = format!("partition {}, offset {}", message.partition(), message.offset());
                 let book = books.entry(entry.stream.clone()).or_default();
-                book.take(&entry.part, entry.value.as_deref()).map_err(|reason| damaged(topic, &entry, &reason))?;
+                book.take(&entry.part, entry.value.as_deref())
+                    .map_err(|reason| damaged(topic, &place, &entry, &reason))?;
             }
             Some(Err(KafkaError::PartitionEOF(partition))) if marked => drop(open.remove(&partition)),
             // The leader does not know yet what it has; it says so again when it does.
@@ -191,9 +195,29 @@ fn unavailable(topic: &str, doing: &'static str, error: &KafkaError) -> LedgerEr
     LedgerError::Unavailable { topic: topic.to_owned(), doing, reason: error.to_string() }
 }
 
-fn damaged(topic: &str, entry: &Entry, reason: &str) -> LedgerError {
+/// `place`: the partition and offset of the record.
+fn damaged(topic: &str, place: &str, entry: &Entry, reason: &str) -> LedgerError {
     LedgerError::Cluster {
         topic: topic.to_owned(),
-        reason: format!("the record `{}` cannot be read: {reason}", String::from_utf8_lossy(&entry.key())),
+        reason: format!(
+            "the record `{}` ({place}) cannot be read: {reason}. Something else has written to this topic, or a later version of headwater has. \
+             Run that version, restore the topic, or name another `state.topic` to start over",
+            String::from_utf8_lossy(&entry.key())
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_does_not_decode_is_named_by_topic_partition_and_offset() {
+        let entry = Entry::parse(br#"["audit","main","row"]"#, Some(b"{\"number\":")).unwrap();
+        let reason = Book::default().take(&entry.part, entry.value.as_deref()).unwrap_err();
+        let said = damaged("headwater-ledger", "partition 3, offset 41", &entry, &reason).to_string();
+        for word in ["`headwater-ledger`", "partition 3, offset 41", "audit", "row", "EOF"] {
+            assert!(said.contains(word), "{word}: {said}");
+        }
     }
 }

@@ -77,13 +77,17 @@ impl Driver {
         {
             self.correct(reading).await?;
         }
-        let body = self.unless_halted(answer.error_body()).await?;
+        let body = self.unless_halted(answer.error_body(self.clock.as_ref())).await?;
         let now = self.clock.monotonic();
-        if (200..300).contains(&status) {
-            tracing::debug!(source = %self.key.source, "fetched an access token");
-            return Ok(tokens.granted(&body, now).err());
+        if status == 200 && !tokens.is_refusal(&body) {
+            let granted = tokens.granted(&body, now);
+            if granted.is_ok() {
+                tracing::debug!(source = %self.key.source, "fetched an access token");
+            }
+            return Ok(granted.err());
         }
         let (retry_after, content_type) = (answer.retry_after, answer.content_type.clone());
-        Ok(Some(tokens.refused(&Rejection { status, retry_after, content_type, body }, now)))
+        let refused = tokens.refused(&Rejection { status, retry_after, content_type, body }, now);
+        Ok(Some(self.http.or_the_proxys(refused)))
     }
 }

@@ -7,8 +7,18 @@ use crate::{
     status::Phase,
     trace::Span,
 };
-use bytes::Bytes;
-use headwater_contracts::{Echo, Next, PageEnd, ReadError, Record, Rejection, Scan};
+use bytes::{Buf, Bytes};
+use headwater_contracts::{
+    Echo, Next, PageEnd, ReadError, Record, Rejection, Scan, complaint, excerpt, instead_of_json,
+};
+
+/// How often a page that has records and calls itself an error is asked for again before the scan goes on without counting as
+/// complete: what is behind the page is not to wait for a server that always complains.
+const COMPLAINTS: u32 = 3;
+/// How much of a body is kept to say what it was, if it turns out to be no page.
+const BEGINNING: usize = 4 << 10;
+/// A page whose JSON is wrong after so many bytes is no other kind of answer.
+const STILL_BEGINNING: u64 = 200;
 
 impl Driver {
     /// Requests and reads one page. The outer error ends the stream, the inner one is for the backoff.
@@ -54,19 +64,37 @@ impl Driver {
             return Ok(Err(error));
         }
         let server_time = self.server_now();
-        if !(200..300).contains(&status) {
+        if status != 200 {
             trace.failed(&status);
-            let body = self.unless_halted(answer.error_body()).await?;
-            let (retry_after, content_type) = (answer.retry_after, answer.content_type.clone());
-            return Ok(scan.rejected(&Rejection { status, retry_after, content_type, body }));
+            let body = self.unless_halted(answer.error_body(self.clock.as_ref())).await?;
+            return Ok(self.reject(scan, &answer, body));
         }
         match self.body(scan, &mut answer, reading).await? {
-            Ok(page) => Ok(scan.page(&PageEnd { envelope: &page.envelope, records: page.records, server_time })),
+            Ok(page) => {
+                if !scan.whole()
+                    && let Some(said) = complaint(&page.envelope, page.records)
+                {
+                    trace.failed(&said);
+                    if page.records == 0 || reading.complaints < COMPLAINTS {
+                        reading.complaints += 1;
+                        return Ok(self.reject(scan, &answer, page.envelope));
+                    }
+                    let said = Rejection { status, body: page.envelope.clone(), ..rejection(&answer) }.reason();
+                    reading.incomplete.get_or_insert(said);
+                }
+                reading.complaints = 0;
+                Ok(scan.page(&PageEnd { envelope: &page.envelope, records: page.records, server_time }))
+            }
             Err(error) => {
                 trace.failed(&error);
                 Ok(if matches!(error, ReadError::Malformed(_)) { scan.unusable(error) } else { Err(error) })
             }
         }
+    }
+
+    /// Tells the scan of an answer that is no page.
+    fn reject(&self, scan: &mut dyn Scan, answer: &Answer, body: Vec<u8>) -> Result<Next, ReadError> {
+        scan.rejected(&Rejection { body, ..rejection(answer) }).map_err(|error| self.http.or_the_proxys(error))
     }
 
     /// Streams a page's body through the splitter, handing over batches as they fill.
@@ -78,18 +106,19 @@ impl Driver {
     ) -> Result<Result<Page, ReadError>, Halt> {
         let whole = scan.whole();
         let mut splitter = if whole { Splitter::whole() } else { Splitter::new(scan.elements()) };
-        let html = !whole && answer.content_type.contains("text/html");
+        let mut beginning = Beginning::default();
         let broken = loop {
-            let chunk =
-                match self.unless_halted(answer.chunk()).await? {
-                    Ok(Some(_)) if html => break Some(ReadError::Malformed(
-                        "HTML instead of JSON: is `endpoint` the API's address, and does the credential still work?"
-                            .into(),
-                    )),
-                    Ok(Some(chunk)) => chunk,
-                    Ok(None) => break None,
-                    Err(error) => break Some(ReadError::Transient(error.to_string())),
-                };
+            let mut chunk = match self.unless_halted(answer.chunk(self.clock.as_ref())).await? {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => break None,
+                Err(error) => break Some(ReadError::Transient(error.to_string())),
+            };
+            if !whole {
+                beginning.take(&mut chunk);
+                if beginning.is_no_json(&answer.content_type) {
+                    break Some(ReadError::Malformed(beginning.said(&answer.content_type, "")));
+                }
+            }
             // In slices, so that a large chunk does not become a large heap of records.
             let mut broken = None;
             for slice in chunk.chunks(32 << 10) {
@@ -115,7 +144,7 @@ impl Driver {
                 }
             }
             if let Some(error) = broken {
-                break Some(ReadError::Malformed(error.to_string()));
+                break Some(ReadError::Malformed(beginning.about(&answer.content_type, &error)));
             }
         };
         // Records of a page that breaks off later are records all the same.
@@ -123,8 +152,109 @@ impl Driver {
             Some(error) => Err(error),
             None => splitter.finish().map_err(|error| match error {
                 SplitError::CutShort(_) => ReadError::Transient(error.to_string()),
-                _ => ReadError::Malformed(error.to_string()),
+                _ => ReadError::Malformed(beginning.about(&answer.content_type, &error)),
             }),
         })
+    }
+}
+
+fn rejection(answer: &Answer) -> Rejection {
+    Rejection {
+        status: answer.status,
+        retry_after: answer.retry_after,
+        content_type: answer.content_type.clone(),
+        body: Vec::new(),
+    }
+}
+
+/// The first bytes of a body.
+#[derive(Default)]
+struct Beginning {
+    bytes: Vec<u8>,
+    /// How many bytes of a byte order mark have passed.
+    mark: usize,
+    /// More than is kept has come.
+    more: bool,
+}
+
+/// UTF-8 with a mark for what has no byte order.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+impl Beginning {
+    /// Keeps what comes first, and takes the byte order mark off it.
+    fn take(&mut self, chunk: &mut Bytes) {
+        while self.bytes.is_empty() && self.mark < MARK.len() && chunk.first() == Some(&MARK[self.mark]) {
+            self.mark += 1;
+            chunk.advance(1);
+        }
+        let kept = chunk.len().min(BEGINNING - self.bytes.len());
+        self.more |= kept < chunk.len();
+        self.bytes.extend_from_slice(&chunk[..kept]);
+    }
+
+    fn is_no_json(&self, content_type: &str) -> bool {
+        instead_of_json(content_type, &self.bytes).is_some()
+    }
+
+    /// What a body is of which the splitter says `error`.
+    fn about(&self, content_type: &str, error: &SplitError) -> String {
+        let early = match error {
+            SplitError::Malformed { at, .. } => *at < STILL_BEGINNING || !self.more,
+            SplitError::CutShort(_) | SplitError::TooLarge { .. } => false,
+        };
+        if early { self.said(content_type, &error.to_string()) } else { error.to_string() }
+    }
+
+    fn said(&self, content_type: &str, error: &str) -> String {
+        let instead = instead_of_json(content_type, &self.bytes);
+        let said = complaint(&self.bytes, 0).filter(|_| !self.more);
+        match (instead, said) {
+            (Some(instead), _) => format!("{instead} It begins with {}", excerpt(&self.bytes)),
+            (None, Some(said)) => format!("the server says: {} ({error})", headwater_contracts::shown(&said, 300)),
+            (None, None) => format!("{error}; the answer begins with {}", excerpt(&self.bytes)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn about(body: &[u8], at: u64) -> String {
+        let mut beginning = Beginning::default();
+        for chunk in body.chunks(2) {
+            beginning.take(&mut Bytes::copy_from_slice(chunk));
+        }
+        let problem = "it has no array under `data`".to_owned();
+        beginning.about("application/json", &SplitError::Malformed { at, problem })
+    }
+
+    #[test]
+    fn an_answer_that_is_no_page_is_shown_in_part() {
+        let said = about(br#"{"ok":false,"error":"invalid_auth"}"#, 35);
+        assert!(said.contains("the server says: invalid_auth") && said.contains("`data`"), "{said}");
+        let html = about(b" <!doctype html><title>Log in</title>", 1);
+        assert!(html.starts_with("HTML instead of JSON") && html.contains("`<!doctype html><title>Log in"), "{html}");
+        let other = about(b"{\"hello\":1}", 11);
+        assert!(other.contains("begins with `{\"hello\":1}`"), "{other}");
+        // Records are nobody's business here.
+        let page = [&br#"{"data":[{"email":"a@b.example"},"#[..], &[b' '; 9000]].concat();
+        assert!(!about(&page, 5000).contains("a@b.example"));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_taken_off_and_utf_16_is_named() {
+        let mut beginning = Beginning::default();
+        let mut rest = Vec::new();
+        for chunk in "\u{feff}{\"data\":[]}".as_bytes().chunks(2) {
+            let mut chunk = Bytes::copy_from_slice(chunk);
+            beginning.take(&mut chunk);
+            rest.extend_from_slice(&chunk);
+        }
+        assert_eq!(rest, br#"{"data":[]}"#);
+        for utf_16 in [&b"\xff\xfe{\0"[..], b"{\0\"\0", b"\0{\0\""] {
+            let said = about(utf_16, 1);
+            assert!(said.starts_with("text in UTF-16"), "{said}");
+        }
     }
 }

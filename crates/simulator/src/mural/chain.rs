@@ -15,6 +15,9 @@ struct Token {
     execution: String,
     offset: usize,
     issued: i64,
+    /// Empty pages before the one at `offset`.
+    #[serde(default)]
+    empty: u32,
 }
 
 /// A result as it was when the chain began.
@@ -33,12 +36,14 @@ struct Frozen {
 pub(super) struct Chains {
     results: HashMap<String, Frozen>,
     dice: Dice,
+    /// Of its own: what else a seed brings stays as it is.
+    empty_dice: Dice,
     begun: u32,
 }
 
 impl Chains {
     pub(super) fn new(seed: u64) -> Self {
-        Self { results: HashMap::new(), dice: Dice::new(&[seed, 0x70]), begun: 0 }
+        Self { results: HashMap::new(), dice: Dice::new(&[seed, 0x70]), empty_dice: Dice::new(&[seed, 0x71]), begun: 0 }
     }
 
     /// The first page of a new chain.
@@ -49,7 +54,9 @@ impl Chains {
         let repeats = self.begun < options.repeating_chains;
         self.begun += 1;
         let frozen = Frozen { items: Arc::new(items), as_of: now, repeats, used: now };
-        let reply = page(&execution, &frozen, 0, max_results, now, options);
+        let token = Token { execution: execution.clone(), offset: 0, issued: now, empty: 0 };
+        let empty = self.empties(options);
+        let reply = page(&token, None, &frozen, empty, max_results, now, options);
         self.results.insert(execution, frozen);
         reply
     }
@@ -57,48 +64,64 @@ impl Chains {
     /// The page a token leads to; `None` if it leads nowhere (any more).
     pub(super) fn resume(
         &mut self,
-        token: &str,
+        asked: &str,
         max_results: usize,
         now: i64,
         options: &MuralOptions,
     ) -> Option<Reply> {
-        let token: Token = serde_json::from_slice(&STANDARD.decode(token).ok()?).ok()?;
+        let token: Token = serde_json::from_slice(&STANDARD.decode(asked).ok()?).ok()?;
+        let empty = self.empties(options);
         let frozen = self.results.get_mut(&token.execution)?;
         if now - token.issued > seconds(options.token_ttl_s) {
             return None;
         }
         frozen.used = now;
-        Some(page(&token.execution, frozen, token.offset, max_results, now, options))
+        Some(page(&token, Some(asked), frozen, empty, max_results, now, options))
+    }
+
+    /// How many empty pages come before the next page.
+    fn empties(&mut self, options: &MuralOptions) -> u32 {
+        match options.empty_pages_per_mille {
+            0 => 0,
+            share if self.empty_dice.chance(share) => self.empty_dice.pick([1, 2]),
+            _ => 0,
+        }
     }
 }
 
+/// The page at `at`, whose token was `asked` if it is not the first; `empty` pages come before the next one.
 fn page(
-    execution: &str,
+    at: &Token,
+    asked: Option<&str>,
     frozen: &Frozen,
-    offset: usize,
+    empty: u32,
     max_results: usize,
     now: i64,
     options: &MuralOptions,
 ) -> Reply {
-    let end = offset.saturating_add(max_results).min(frozen.items.len());
-    let items = frozen.items.get(offset..end).unwrap_or_default().to_vec();
-    let token = |offset, issued| {
-        let token = Token { execution: execution.to_owned(), offset, issued };
+    let token = |offset, issued, empty| {
+        let token = Token { execution: at.execution.clone(), offset, issued, empty };
         // A struct of strings and numbers always serializes.
-        let json = serde_json::to_string(&token).unwrap_or_default();
-        format!(",\"nextToken\":\"{}\"", STANDARD.encode(json))
+        STANDARD.encode(serde_json::to_string(&token).unwrap_or_default())
     };
-    let next = if end < frozen.items.len() {
-        token(end, now)
+    let named = |token: &str| format!(",\"nextToken\":\"{token}\"");
+    let offset = at.offset;
+    let end = if at.empty > 0 { offset } else { offset.saturating_add(max_results).min(frozen.items.len()) };
+    let items = frozen.items.get(offset..end).unwrap_or_default().to_vec();
+    let next = if at.empty > 0 {
+        named(&token(offset, now, at.empty - 1))
+    } else if end < frozen.items.len() {
+        named(&token(end, now, empty))
     } else if frozen.repeats {
         // Issued with the result, so that it is the same each time.
-        token(offset, frozen.as_of)
+        named(&token(offset, frozen.as_of, 0))
     } else {
-        match options.final_token {
-            FinalToken::Absent => String::new(),
-            FinalToken::Null => ",\"nextToken\":null".to_owned(),
-            FinalToken::EmptyString => ",\"nextToken\":\"\"".to_owned(),
-            FinalToken::ThenEmpty => token(end, now),
+        match (options.final_token, asked) {
+            (FinalToken::Absent, _) => String::new(),
+            (FinalToken::Null, _) => ",\"nextToken\":null".to_owned(),
+            (FinalToken::EmptyString, _) => ",\"nextToken\":\"\"".to_owned(),
+            (FinalToken::ThenEmpty, Some(asked)) if items.is_empty() => named(asked),
+            (FinalToken::ThenEmpty, _) => named(&token(end, now, 0)),
         }
     };
     Reply {

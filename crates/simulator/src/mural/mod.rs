@@ -29,7 +29,7 @@ pub enum FinalToken {
     Null,
     /// `"nextToken":""`
     EmptyString,
-    /// Not at all: its token leads to a page without entries, which has a token as well.
+    /// Not at all: its token leads to a page without entries, which has that same token.
     ThenEmpty,
 }
 
@@ -75,6 +75,8 @@ pub struct MuralOptions {
     pub final_token: FinalToken,
     /// The first this many chains never end: the token of their last page leads to that page again.
     pub repeating_chains: u32,
+    /// Of 1000 pages in mid-chain, those that come only after one or two empty pages, each with a token of its own.
+    pub empty_pages_per_mille: u16,
     /// How long a token works, in seconds.
     pub token_ttl_s: u32,
     /// Status for an expired or unknown token.
@@ -111,6 +113,7 @@ impl Default for MuralOptions {
             max_results: 50_000,
             final_token: FinalToken::default(),
             repeating_chains: 0,
+            empty_pages_per_mille: 0,
             token_ttl_s: 3600,
             expired_token_status: 400,
             wide_window: WideWindow::default(),

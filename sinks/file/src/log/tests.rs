@@ -73,7 +73,7 @@ proptest! {
     fn a_failed_write_or_sync_leaves_the_acknowledged_length(room in 0usize..12, sync_fails: bool, cut_fails: bool) {
         let (_dir, path) = home();
         fs::write(&path, FIRST).unwrap();
-        let (file, _) = open_or_create(&path).unwrap();
+        let (file, _) = open_or_create(&path, false).unwrap();
         let length = FIRST.len() as u64;
         let result = append_whole(&mut Faulty { file, room, sync_fails, cut_fails }, length, &[SECOND.as_bytes().into()]);
         let held = fs::read_to_string(&path).unwrap();
@@ -104,6 +104,27 @@ fn a_torn_end_is_kept_beside_the_file_and_what_was_whole_stays() {
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{whole}{{}}\n"));
         assert_eq!(fs::read_to_string(dir.path().join(format!("{name}.torn"))).unwrap(), torn);
     }
+}
+
+#[test]
+fn a_torn_end_behind_a_link_is_left_to_its_owner() {
+    let (dir, path) = home();
+    let victim = dir.path().join("victim");
+    fs::write(&victim, "no newline at the end").unwrap();
+    std::os::unix::fs::symlink(&victim, &path).unwrap();
+    let error = log(Rotate::default()).append(&path, &[b"{}\n"], at(0)).unwrap_err().to_string();
+    assert!(error.contains("symbolic link"), "{error}");
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "no newline at the end");
+    // What ends well is continued, wherever it is.
+    fs::write(&victim, FIRST).unwrap();
+    log(Rotate::default()).append(&path, &[SECOND.as_bytes()], at(0)).unwrap();
+    assert_eq!(fs::read_to_string(&victim).unwrap(), [FIRST, SECOND].concat());
+    // Nor is the torn part written through one.
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, "{\"c\"").unwrap();
+    std::os::unix::fs::symlink(&victim, dir.path().join("audit.ndjson.torn")).unwrap();
+    log(Rotate::default()).append(&path, &[b"{}\n"], at(0)).unwrap_err();
+    assert_eq!(fs::read_to_string(&victim).unwrap(), [FIRST, SECOND].concat());
 }
 
 #[test]

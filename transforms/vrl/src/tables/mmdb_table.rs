@@ -25,7 +25,8 @@ impl MmdbTable {
         let text = lookup.equal.first().and_then(Value::to_str_lossy);
         // As in Vector, what is no address is in no network.
         let Some(address) = text.and_then(|text| text.trim().parse::<IpAddr>().ok()) else { return Ok(Vec::new()) };
-        let found = self.0.lookup::<Value>(address).map_err(|error| error.to_string())?;
+        let found = self.0.lookup(address).and_then(|found| found.decode::<Value>());
+        let found = found.map_err(|error| error.to_string())?;
         let Some(Value::Object(record)) = found else { return Ok(Vec::new()) };
         let Some(select) = lookup.select else { return Ok(vec![record]) };
         Ok(vec![selected(&Value::Object(record), select)])

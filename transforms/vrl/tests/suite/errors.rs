@@ -36,6 +36,19 @@ fn an_end_that_comes_too_early_is_within_the_text() {
 }
 
 #[test]
+fn what_the_compiler_only_names_has_a_hint() {
+    let check = |text: &str, code: usize, help: &str| {
+        let problem = problems(text).remove(0);
+        assert_eq!(problem.code, code, "{problem:?}");
+        let shown = render("p.vrl", text, &[problem]);
+        assert!(shown.contains(help) && !shown.contains("compilation error"), "{shown}");
+    };
+    check("parse_json(string!(.x))", 100, "hint: handle the error");
+    check("log(\"x\", level: \"wrn\")", 401, "expected one of: \"trace\"");
+    check("%headwater.id = 1", 315, "cannot be changed");
+}
+
+#[test]
 fn the_facts_are_read_only() {
     for text in ["%headwater.id = 1", "%headwater = {}", "% = {}", "del(%headwater.raw)", "%headwater.new.one = 1"] {
         let problem = problems(text).remove(0);

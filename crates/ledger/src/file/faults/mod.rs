@@ -4,6 +4,7 @@
 //! then holds is compared with what a [`MemoryLedger`] held after the steps that had been acknowledged.
 
 mod crash;
+mod decay;
 mod disk;
 mod full;
 

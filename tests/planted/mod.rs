@@ -1,15 +1,13 @@
 //! The source suite is itself put to the test: clients with the mistakes that real ones make must not pass it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::naive_bytecount)] // this is a test
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod anypoint;
 mod api7;
 mod mural;
 mod pactflow;
 mod solace_cloud;
 
+use crate::support;
 use headwater_contracts::{
     BuiltSource, Echo, Identity, Next, OwnRequests, PageEnd, Plan, ReadError, Record, Rejection, Request, Scan, Source,
     SourceOptions, Span, StreamView, Timestamp, Unreadable,
@@ -56,6 +54,8 @@ enum Mistake {
     TrustsTheTotal,
     /// Takes a refusal with this status for the end of the log.
     EndsOn(u16),
+    /// Takes a page with an error in it for a page.
+    TakesErrorsForPages,
     /// Forwards the kinds of records that it knows, and no others.
     KnownTypesOnly,
     /// Takes a larger id for a later record (Solace Cloud).
@@ -72,6 +72,8 @@ enum Mistake {
     TrustsTheToken,
     /// Takes a page with fewer records than it asked for for the last.
     StopsOnAShortPage,
+    /// Takes an empty page for the end of a chain, although it leads on (Mural).
+    StopsOnAnEmptyPage,
     /// Pages by offset instead of by cursor (Anypoint).
     PagesByOffset,
     /// Reads the root organization, and takes its log for that of all business groups (Anypoint).
@@ -275,6 +277,11 @@ impl Scan for WrongScan {
         if self.mistake == Mistake::TrustsPageNumbers && rejection.status == 404 {
             return self.last_page(None);
         }
+        if self.mistake == Mistake::TakesErrorsForPages && rejection.status == 200 {
+            // Its records have been seen.
+            let records = u64::from(!rejection.body.windows(8).any(|part| part == b"degraded"));
+            return self.inner.page(&PageEnd { envelope: &rejection.body, records, server_time: self.walk.planned() });
+        }
         if self.mistake == Mistake::EndsOn(rejection.status) && !self.inner.whole() {
             return self.last_page(self.walk.latest());
         }
@@ -331,6 +338,7 @@ impl WrongScan {
         }
         let stops = match self.mistake {
             Mistake::StopsOnAShortPage => end.records < self.size,
+            Mistake::StopsOnAnEmptyPage => end.records == 0,
             Mistake::TrustsTheTotal => total(end.envelope).is_some_and(|total| self.seen + end.records >= total),
             Mistake::PagesByOffset => {
                 let envelope = anypoint::with_cursor(end.envelope, self.seen + end.records);
@@ -351,7 +359,8 @@ impl WrongScan {
 
 /// How many records a request asks for, whatever the parameter is called.
 fn size(request: &Request) -> u64 {
-    let parameter = request.query.iter().find(|(name, _)| ["pageSize", "page_size"].contains(&name.as_str()));
+    let parameter =
+        request.query.iter().find(|(name, _)| ["pageSize", "page_size", "maxResults"].contains(&name.as_str()));
     let member = || request.body.as_ref()?["limit"].as_u64();
     parameter.and_then(|(_, value)| value.parse().ok()).or_else(member).unwrap_or_default()
 }
@@ -424,8 +433,14 @@ fn with_case(
         }
         options.page_size = page_size;
         // What these miss must not be found by reading it again.
-        if matches!(mistake, Mistake::NoOverlap | Mistake::NoRescan | Mistake::EndsOn(_) | Mistake::TrustsPageNumbers)
-            || (provider == Provider::Anypoint && mistake == Mistake::TrustsTheBounds)
+        if matches!(
+            mistake,
+            Mistake::NoOverlap
+                | Mistake::NoRescan
+                | Mistake::EndsOn(_)
+                | Mistake::TakesErrorsForPages
+                | Mistake::TrustsPageNumbers
+        ) || (provider == Provider::Anypoint && mistake == Mistake::TrustsTheBounds)
         {
             options.rescan = Some(Vec::new());
         }

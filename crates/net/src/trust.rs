@@ -1,6 +1,6 @@
-//! TLS towards a receiver: whom to trust, and who we are. rustls with ring.
+//! TLS towards a server: whom to trust, and who we are. rustls with ring.
 
-use crate::anyone::believe_anyone;
+use crate::{anyone::believe_anyone, pinned::Pinned};
 use headwater_contracts::{ConfigError, Pem, Tls};
 use rustls::{
     RootCertStore,
@@ -26,11 +26,14 @@ impl Trust {
             tracing::warn!("`tls.verify: false`: anyone on the way to the endpoint can read and forge what is sent");
             believe_anyone(provider)
         } else {
-            let roots = Arc::new(roots(tls)?);
-            WebPkiServerVerifier::builder_with_provider(roots, provider).build().map_err(|error| {
-                let problem = format!("no certificate authority to trust: {error}; name yours in `ca_file`");
-                ConfigError::new("tls", problem)
-            })?
+            let certificates = certificates(tls)?;
+            let roots = Arc::new(roots(tls, &certificates)?);
+            let authorities =
+                WebPkiServerVerifier::builder_with_provider(roots, provider).build().map_err(|error| {
+                    let problem = format!("no certificate authority to trust: {error}; name yours in `ca_file`");
+                    ConfigError::new("tls", problem)
+                })?;
+            Arc::new(Pinned { authorities, certificates })
         };
         Ok(Self { verifier, identity: tls.identity()? })
     }
@@ -57,15 +60,19 @@ impl Trust {
     }
 }
 
-/// The system's authorities, and those of `ca_file`.
-fn roots(tls: &Tls) -> Result<RootCertStore, ConfigError> {
+/// What `ca_file` holds.
+fn certificates(tls: &Tls) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+    let Some(pem) = tls.authorities()? else { return Ok(Vec::new()) };
+    CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|_| tls.no_authority())
+}
+
+/// The system's authorities, and `certificates`.
+fn roots(tls: &Tls, certificates: &[CertificateDer<'static>]) -> Result<RootCertStore, ConfigError> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(pem) = tls.authorities()? {
-        let authorities = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>().unwrap_or_default();
-        if roots.add_parsable_certificates(authorities).0 == 0 {
-            return Err(tls.no_authority());
-        }
+    let (taken, _) = roots.add_parsable_certificates(certificates.iter().cloned());
+    if tls.ca_file.is_some() && taken == 0 {
+        return Err(tls.no_authority());
     }
     Ok(roots)
 }
