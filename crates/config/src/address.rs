@@ -38,21 +38,25 @@ fn is_address(key: &str) -> bool {
 
 /// Warns of each address in `node` that is neither encrypted nor on this machine.
 pub(crate) fn warn(node: &Node, subject: &str, diagnostics: &mut Diagnostics) {
+    walk(node, "", subject, diagnostics);
+}
+
+fn walk(node: &Node, path: &str, subject: &str, diagnostics: &mut Diagnostics) {
     for entry in node.entries() {
+        let path = if path.is_empty() { entry.key.clone() } else { format!("{path}.{}", entry.key) };
         match entry.value.scalar() {
             Some(scalar) if is_address(&entry.key) => {
                 if let Some(warning) = in_clear(&entry.key, scalar) {
-                    let message = format!("`{}` of {subject}: {warning}", entry.key);
-                    let warning = Diagnostic::at(&entry.value.span, message).warning();
-                    diagnostics
-                        .push(warning.hint("write `https://`, or an address on this machine such as `localhost`"));
+                    let warning = Diagnostic::at(&entry.value.span, format!("`{path}` of {subject}: {warning}"));
+                    let hint = "write `https://`, or an address on this machine such as `localhost`";
+                    diagnostics.push(warning.hint(hint).warning());
                 }
             }
-            _ => warn(&entry.value, subject, diagnostics),
+            _ => walk(&entry.value, &path, subject, diagnostics),
         }
     }
     for item in node.items() {
-        warn(item, subject, diagnostics);
+        walk(item, path, subject, diagnostics);
     }
 }
 
