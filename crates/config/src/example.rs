@@ -9,8 +9,8 @@ const KEYS_MAX: usize = 3;
 
 /// The schema of the option at `path` (`a.b.0`) below `root`.
 pub(crate) fn find<'a>(root: &'a Value, path: &str) -> Option<&'a Value> {
-    let steps = path.split('.').filter(|step| !step.is_empty());
-    steps.fold(Some(root), |part, step| below(root, part?, step, 0))
+    let mut steps = path.split('.').filter(|step| !step.is_empty());
+    steps.try_fold(root, |part, step| below(root, part, step, 0))
 }
 
 fn below<'a>(root: &'a Value, part: &'a Value, step: &str, depth: usize) -> Option<&'a Value> {
@@ -68,10 +68,8 @@ fn written(root: &Value, part: &Value, depth: usize) -> String {
         let required: Vec<&str> =
             part.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
         // In the order in which they are declared, where there is one.
-        let shown: Vec<&str> = match required.is_empty() {
-            true => properties.keys().take(KEYS_MAX).map(String::as_str).collect(),
-            false => required,
-        };
+        let some = || properties.keys().take(KEYS_MAX).map(String::as_str).collect();
+        let shown: Vec<&str> = if required.is_empty() { some() } else { required };
         let key = |key: &str| Some(format!("{key}: {}", written(root, properties.get(key)?, depth + 1)));
         let keys: Vec<String> = shown.into_iter().filter_map(key).collect();
         return if keys.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", keys.join(", ")) };

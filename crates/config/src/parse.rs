@@ -249,7 +249,7 @@ fn advice(span: &Span, info: &str) -> &'static str {
     let value = |text: &str| text.split_once(": ").map(|(_, value)| value.trim_start().to_owned()).unwrap_or_default();
     let unquoted = |text: &str| {
         let before = text.split("${").next().unwrap_or_default();
-        text.contains("${") && before.contains(['{', '[']) && before.matches(['"', '\'']).count() % 2 == 0
+        text.contains("${") && before.contains(['{', '[']) && before.matches(['"', '\'']).count().is_multiple_of(2)
     };
     if around.iter().any(|line| indent(line).contains('\t')) || info.contains("tab") {
         "indent with blanks: YAML does not take tabs"
