@@ -24,6 +24,9 @@ pub(crate) fn meant(scalar: &Scalar) -> Option<String> {
     if text.parse::<Ipv6Addr>().is_ok() {
         return Some(format!("https://[{shown}]"));
     }
+    if let Some((scheme, rest)) = shown.split_once("//").filter(|(scheme, _)| matches!(*scheme, "http" | "https")) {
+        return Some(format!("{scheme}://{rest}"));
+    }
     let named = text.chars().all(|c| !c.is_whitespace()) && !text.contains("//") && !text.starts_with(['/', ':', '.']);
     // `https:host` and `host:8080` both have a scheme for the parser.
     let known = ["http:", "https:", "ftp:", "file:"].iter().any(|scheme| text.to_ascii_lowercase().starts_with(scheme));
@@ -102,6 +105,7 @@ mod tests {
         assert_eq!(meant("10.0.0.1").as_deref(), Some("https://10.0.0.1"));
         assert_eq!(meant("::1").as_deref(), Some("https://[::1]"));
         assert_eq!(meant("[::1]:7443").as_deref(), Some("https://[::1]:7443"));
+        assert_eq!(meant("https//acme.example").as_deref(), Some("https://acme.example"));
         for text in ["https://", "/audit", "//acme", "a b", "", "ftp:acme", "host:70000"] {
             assert_eq!(meant(text), None, "{text}");
         }

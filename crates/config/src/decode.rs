@@ -72,6 +72,21 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
+    /// Hides what stands in the place of a secret: it may well be one.
+    pub(crate) fn hide(&self, node: &Node) {
+        for entry in node.entries() {
+            // A longer one is no slip of `env`, `file` or `exec`.
+            if entry.key.len() > 8 {
+                self.plain.borrow_mut().insert(entry.key.clone());
+            }
+            self.hide(&entry.value);
+        }
+        node.items().iter().for_each(|item| self.hide(item));
+        if let Some(scalar) = node.scalar().filter(|scalar| scalar.written.is_none()) {
+            self.plain.borrow_mut().insert(scalar.text.clone());
+        }
+    }
+
     fn decode<T: DeserializeOwned>(&self, node: &Node, ignored: &HashSet<NodeId>) -> Result<T, DecodeError> {
         self.remarks.borrow_mut().clear();
         T::deserialize(De { node, decoder: self, ignored }).map_err(|error| error.or_at(node))
