@@ -347,6 +347,26 @@ fn a_configuration_is_named_by_position_or_by_name() {
 }
 
 #[test]
+fn a_plain_credential_is_never_shown_with_the_line_it_stands_in() {
+    let sinks = [
+        "type: otlp, endpoint: 'https://c.example', headers: { x-honeycomb-team: s3cret-word }, protcol: http",
+        "type: otlp, endpoint: 'https://c.example', headers: { x-honeycomb-team: [s3cret-word] }",
+        "type: kafka, bootstrap_servers: 'b:1', topic: t, sasl: { mechanism: plain, username: u, passwrod: s3cret-word }",
+        "type: kafka, bootstrap_servers: 'b:1', topic: t, schema_registry: { url: x, token: s3cret-word }, encoding: avro",
+        "type: syslog, mode: tcp, address: 'a:1', structured_data: [{ id: s3cret-word@41058, prams: {} }]",
+        "type: otlp, endpoint: 'https://c.example/?key=s3cret-word'",
+    ];
+    for sink in sinks {
+        let yaml = format!(
+            "sources:\n  s: {{ type: pactflow, endpoint: 'https://a.example', token: t }}\nsinks:\n  o: {{ inputs: [s], {sink} }}\n"
+        );
+        let done = run(folder(&yaml).path(), &["validate"]);
+        assert_code(&done, CONFIG);
+        assert!(!stderr(&done).contains("s3cret"), "{}", stderr(&done));
+    }
+}
+
+#[test]
 fn the_default_pipeline_is_valid() {
     let done = configured(&repository(""), &["validate"]);
     assert_code(&done, Some(0));

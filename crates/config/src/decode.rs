@@ -1,7 +1,7 @@
 //! From a node to a typed value, with every error of it, not only the first.
 
 use crate::{
-    Content, Diagnostic, Diagnostics, Entry, LoadOptions, Node, NodeId, SIMULATED, Span, address,
+    Content, Diagnostic, Diagnostics, Entry, LoadOptions, Node, NodeId, SIMULATED, Span, address, conceal,
     decode_error::{DecodeError, Problem, WrongType},
     deserializer::De,
     example,
@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::{
-    cell::{LazyCell, RefCell},
+    cell::RefCell,
     collections::{HashMap, HashSet},
 };
 
@@ -23,8 +23,6 @@ pub struct Decoder<'a> {
     secrets: RefCell<HashMap<NodeId, Result<String, String>>>,
     /// What is odd about the secrets read last, and where.
     remarks: RefCell<Vec<(NodeId, Remark)>>,
-    /// Secrets as they stand in a file.
-    plain: RefCell<HashSet<String>>,
 }
 
 /// What is decoded, for messages.
@@ -50,7 +48,7 @@ impl<'a> Subject<'a> {
 impl<'a> Decoder<'a> {
     /// A decoder that reads secrets as `options` says.
     pub fn new(options: LoadOptions<'a>) -> Self {
-        Self { options, secrets: RefCell::default(), remarks: RefCell::default(), plain: RefCell::default() }
+        Self { options, secrets: RefCell::default(), remarks: RefCell::default() }
     }
 
     pub(crate) fn secret(&self, node: &Node) -> Result<String, String> {
@@ -64,27 +62,9 @@ impl<'a> Decoder<'a> {
 
     /// Looks at the text of a secret: it may be none, or an odd one.
     pub(crate) fn look(&self, node: &Node, text: &str) -> Result<(), String> {
-        if node.scalar().is_some_and(|scalar| scalar.written.is_none()) {
-            self.plain.borrow_mut().insert(text.to_owned());
-        }
         let remarks = secret::look(text)?;
         self.remarks.borrow_mut().extend(remarks.into_iter().map(|remark| (node.id, remark)));
         Ok(())
-    }
-
-    /// Hides what stands in the place of a secret: it may well be one.
-    pub(crate) fn hide(&self, node: &Node) {
-        for entry in node.entries() {
-            // A longer one is no slip of `env`, `file` or `exec`.
-            if entry.key.len() > 8 {
-                self.plain.borrow_mut().insert(entry.key.clone());
-            }
-            self.hide(&entry.value);
-        }
-        node.items().iter().for_each(|item| self.hide(item));
-        if let Some(scalar) = node.scalar().filter(|scalar| scalar.written.is_none()) {
-            self.plain.borrow_mut().insert(scalar.text.clone());
-        }
     }
 
     fn decode<T: DeserializeOwned>(&self, node: &Node, ignored: &HashSet<NodeId>) -> Result<T, DecodeError> {
@@ -114,16 +94,17 @@ impl<'a> Decoder<'a> {
         subject: Subject<'_>,
         diagnostics: &mut Diagnostics,
     ) -> Option<T> {
-        let schema = LazyCell::new(|| generator().into_root_schema_for::<T>().to_value());
+        let schema = generator().into_root_schema_for::<T>().to_value();
+        for secret in conceal::secrets(node, &schema) {
+            diagnostics.hide(&secret);
+        }
         let mut fitted = node.clone();
         let mut tried = HashSet::new();
         let mut ignored = HashSet::new();
         let mut typos: Vec<String> = subject.misspelt.to_vec();
         loop {
             let node = &fitted;
-            let decoded = self.decode(node, &ignored);
-            self.plain.borrow_mut().drain().for_each(|secret| diagnostics.hide(&secret));
-            let error = match decoded {
+            let error = match self.decode(node, &ignored) {
                 Ok(value) => {
                     self.report_remarks(node, subject, diagnostics);
                     let complete = missing_required(node, subject, &typos, diagnostics);

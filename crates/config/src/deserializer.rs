@@ -75,10 +75,7 @@ impl<'a> De<'a> {
             Content::Scalar(scalar) if scalar.resolve() != Resolved::Null => {
                 self.decoder.look(self.node, &scalar.text).map_err(DecodeError::custom)?;
             }
-            _ => {
-                self.decoder.hide(self.node);
-                return Err(DecodeError::custom(secret::expected(self.node)));
-            }
+            _ => return Err(DecodeError::custom(secret::expected(self.node))),
         }
         visitor.visit_newtype_struct(self)
     }
