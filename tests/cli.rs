@@ -283,7 +283,7 @@ fn validate_needs_no_variables() {
 #[test]
 fn the_compilers_help_is_the_same_in_a_file_and_inline() {
     let program = ".a = uppercase(.b)\n.c = parse_json(.d)\nlog(\"x\", level: \"wrn\")\nparse_json!(.x) + 1\n";
-    let indented: String = program.lines().map(|line| format!("      {line}\n")).collect();
+    let indented = format!("      {}\n", program.trim_end().replace('\n', "\n      "));
     let dir = folder(&format!(
         "sources:\n  p: {{ type: pactflow, endpoint: 'https://x.pactflow.io', token: t, own_queries: forward }}\n\
          transforms:\n  f: {{ type: remap, inputs: [p], file: t.vrl }}\n  i:\n    type: remap\n    inputs: [f]\n    source: |\n{indented}\
