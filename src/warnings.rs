@@ -63,7 +63,7 @@ fn slower(source: &SourceSpec, message: String) -> Diagnostic {
     let given = ["rate_limit", "poll_interval", "rescan"].map(|key| source.place(key));
     let place = given.into_iter().find(|place| *place != &source.span).unwrap_or(&source.span);
     Diagnostic::at(place, message)
-        .hint("set a longer `poll_interval`, fewer `rescan`, or a higher `rate_limit` if the provider allows it")
+        .hint("set a longer `poll_interval` or fewer `rescan`; or allow more requests, if the provider does")
         .warning()
 }
 

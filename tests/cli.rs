@@ -281,7 +281,7 @@ fn validate_needs_no_variables() {
 #[test]
 fn the_compilers_help_is_the_same_in_a_file_and_inline() {
     let program = ".a = uppercase(.b)\n.c = parse_json(.d)\nlog(\"x\", level: \"wrn\")\nparse_json!(.x) + 1\n";
-    let indented: String = program.lines().map(|line| format!("      {line}\n")).collect();
+    let indented = format!("      {}\n", program.trim_end().replace('\n', "\n      "));
     let dir = folder(&format!(
         "sources:\n  p: {{ type: pactflow, endpoint: 'https://x.pactflow.io', token: t, own_queries: forward }}\n\
          transforms:\n  f: {{ type: remap, inputs: [p], file: t.vrl }}\n  i:\n    type: remap\n    inputs: [f]\n    source: |\n{indented}\
@@ -341,6 +341,26 @@ fn a_configuration_is_named_by_position_or_by_name() {
             stderr(&done).contains("hint: there is no such file in this folder: name the configuration"),
             "{done:?}"
         );
+    }
+}
+
+#[test]
+fn a_plain_credential_is_never_shown_with_the_line_it_stands_in() {
+    let sinks = [
+        "type: otlp, endpoint: 'https://c.example', headers: { x-honeycomb-team: s3cret-word }, protcol: http",
+        "type: otlp, endpoint: 'https://c.example', headers: { x-honeycomb-team: [s3cret-word] }",
+        "type: kafka, bootstrap_servers: 'b:1', topic: t, sasl: { mechanism: plain, username: u, passwrod: s3cret-word }",
+        "type: kafka, bootstrap_servers: 'b:1', topic: t, schema_registry: { url: x, token: s3cret-word }, encoding: avro",
+        "type: syslog, mode: tcp, address: 'a:1', structured_data: [{ id: s3cret-word@41058, prams: {} }]",
+        "type: otlp, endpoint: 'https://c.example/?key=s3cret-word'",
+    ];
+    for sink in sinks {
+        let yaml = format!(
+            "sources:\n  s: {{ type: pactflow, endpoint: 'https://a.example', token: t }}\nsinks:\n  o: {{ inputs: [s], {sink} }}\n"
+        );
+        let done = run(folder(&yaml).path(), &["validate"]);
+        assert_code(&done, CONFIG);
+        assert!(!stderr(&done).contains("s3cret"), "{}", stderr(&done));
     }
 }
 

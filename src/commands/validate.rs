@@ -4,6 +4,7 @@ use crate::{
     Failure,
     assemble::{Assembled, Purpose, assemble},
 };
+use headwater_config::Role;
 use std::{
     io::{self, IsTerminal},
     path::PathBuf,
@@ -16,11 +17,16 @@ pub(crate) fn validate(config: &[PathBuf]) -> Result<(), Failure> {
         super::remark(warnings.render(io::stderr().is_terminal()));
     }
     let count = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
+    // Those that depend on a variable that is not set are left out of the pipeline, and count all the same.
+    let components = |role: Role| {
+        let found = pipeline.graph().nodes.iter().filter(|node| node.role == role);
+        count(found.count(), role.word())
+    };
     super::remark(format_args!(
         "valid: {}, {}, {}, {}",
-        count(pipeline.sources.len() + pipeline.imports.len() + pipeline.consumers.len(), "source"),
-        count(pipeline.transforms.len(), "transform"),
-        count(pipeline.sinks.len(), "sink"),
+        components(Role::Source),
+        components(Role::Transform),
+        components(Role::Sink),
         count(pipeline.tests.len(), "test"),
     ));
     if !missing.is_empty() {

@@ -24,6 +24,9 @@ pub(crate) fn meant(scalar: &Scalar) -> Option<String> {
     if text.parse::<Ipv6Addr>().is_ok() {
         return Some(format!("https://[{shown}]"));
     }
+    if let Some((scheme, rest)) = shown.split_once("//").filter(|(scheme, _)| matches!(*scheme, "http" | "https")) {
+        return Some(format!("{scheme}://{rest}"));
+    }
     let named = text.chars().all(|c| !c.is_whitespace()) && !text.contains("//") && !text.starts_with(['/', ':', '.']);
     // `https:host` and `host:8080` both have a scheme for the parser.
     let known = ["http:", "https:", "ftp:", "file:"].iter().any(|scheme| text.to_ascii_lowercase().starts_with(scheme));
@@ -38,21 +41,25 @@ fn is_address(key: &str) -> bool {
 
 /// Warns of each address in `node` that is neither encrypted nor on this machine.
 pub(crate) fn warn(node: &Node, subject: &str, diagnostics: &mut Diagnostics) {
+    walk(node, "", subject, diagnostics);
+}
+
+fn walk(node: &Node, path: &str, subject: &str, diagnostics: &mut Diagnostics) {
     for entry in node.entries() {
+        let path = if path.is_empty() { entry.key.clone() } else { format!("{path}.{}", entry.key) };
         match entry.value.scalar() {
             Some(scalar) if is_address(&entry.key) => {
                 if let Some(warning) = in_clear(&entry.key, scalar) {
-                    let message = format!("`{}` of {subject}: {warning}", entry.key);
-                    let warning = Diagnostic::at(&entry.value.span, message).warning();
-                    diagnostics
-                        .push(warning.hint("write `https://`, or an address on this machine such as `localhost`"));
+                    let warning = Diagnostic::at(&entry.value.span, format!("`{path}` of {subject}: {warning}"));
+                    let hint = "write `https://`, or an address on this machine such as `localhost`";
+                    diagnostics.push(warning.hint(hint).warning());
                 }
             }
-            _ => warn(&entry.value, subject, diagnostics),
+            _ => walk(&entry.value, &path, subject, diagnostics),
         }
     }
     for item in node.items() {
-        warn(item, subject, diagnostics);
+        walk(item, path, subject, diagnostics);
     }
 }
 
@@ -98,6 +105,7 @@ mod tests {
         assert_eq!(meant("10.0.0.1").as_deref(), Some("https://10.0.0.1"));
         assert_eq!(meant("::1").as_deref(), Some("https://[::1]"));
         assert_eq!(meant("[::1]:7443").as_deref(), Some("https://[::1]:7443"));
+        assert_eq!(meant("https//acme.example").as_deref(), Some("https://acme.example"));
         for text in ["https://", "/audit", "//acme", "a b", "", "ftp:acme", "host:70000"] {
             assert_eq!(meant(text), None, "{text}");
         }

@@ -49,10 +49,14 @@ pub(crate) fn unknown_keys(node: &Node, subject: &str, known: &[&str], diagnosti
     for entry in node.entries().iter().filter(|entry| !known.contains(&entry.key.as_str())) {
         let free = || known.iter().copied().filter(|key| node.entry(key).is_none());
         meant.extend(suggest::closest(&entry.key, free()).map(ToOwned::to_owned));
-        diagnostics.push(
-            Diagnostic::at(&entry.span, format!("unknown key `{}` in {subject}", entry.key))
-                .maybe_hint(suggest::hint(&entry.key, "keys", known)),
-        );
+        let reads_nothing = entry.key == "inputs" && subject.starts_with("source");
+        let hint = if reads_nothing {
+            Some("remove it: a source reads no component; others name it in their `inputs`".to_owned())
+        } else {
+            suggest::hint(&entry.key, "keys", known)
+        };
+        let problem = format!("unknown key `{}` in {subject}", entry.key);
+        diagnostics.push(Diagnostic::at(&entry.span, problem).maybe_hint(hint));
     }
     meant
 }

@@ -1,7 +1,7 @@
 //! From a node to a typed value, with every error of it, not only the first.
 
 use crate::{
-    Content, Diagnostic, Diagnostics, Entry, LoadOptions, Node, NodeId, Place, SIMULATED, Span, State, address,
+    Content, Diagnostic, Diagnostics, Entry, LoadOptions, Node, NodeId, Place, SIMULATED, Span, State, address, conceal,
     decode_error::{DecodeError, Problem, WrongType},
     deserializer::De,
     example,
@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::{
-    cell::{LazyCell, RefCell},
+    cell::RefCell,
     collections::{BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
 };
@@ -27,8 +27,6 @@ pub struct Decoder<'a> {
     places: RefCell<Vec<Place>>,
     /// What is odd about the secrets read last, and where.
     remarks: RefCell<Vec<(NodeId, Remark)>>,
-    /// Secrets as they stand in a file.
-    plain: RefCell<HashSet<String>>,
 }
 
 /// What is decoded, for messages.
@@ -54,8 +52,8 @@ impl<'a> Subject<'a> {
 impl<'a> Decoder<'a> {
     /// A decoder that reads secrets as `options` says.
     pub fn new(options: LoadOptions<'a>) -> Self {
-        let (secrets, remarks, plain, files, places) = Default::default();
-        Self { options, secrets, remarks, plain, files, places }
+        let (secrets, remarks, files, places) = Default::default();
+        Self { options, secrets, remarks, files, places }
     }
 
     pub(crate) fn secret(&self, node: &Node) -> Result<String, String> {
@@ -107,9 +105,6 @@ impl<'a> Decoder<'a> {
 
     /// Looks at the text of a secret: it may be none, or an odd one.
     pub(crate) fn look(&self, node: &Node, text: &str) -> Result<(), String> {
-        if node.scalar().is_some_and(|scalar| scalar.written.is_none()) {
-            self.plain.borrow_mut().insert(text.to_owned());
-        }
         let remarks = secret::look(text)?;
         self.remarks.borrow_mut().extend(remarks.into_iter().map(|remark| (node.id, remark)));
         Ok(())
@@ -142,16 +137,17 @@ impl<'a> Decoder<'a> {
         subject: Subject<'_>,
         diagnostics: &mut Diagnostics,
     ) -> Option<T> {
-        let schema = LazyCell::new(|| generator().into_root_schema_for::<T>().to_value());
+        let schema = generator().into_root_schema_for::<T>().to_value();
+        for secret in conceal::secrets(node, &schema) {
+            diagnostics.hide(&secret);
+        }
         let mut fitted = node.clone();
         let mut tried = HashSet::new();
         let mut ignored = HashSet::new();
         let mut typos: Vec<String> = subject.misspelt.to_vec();
         loop {
             let node = &fitted;
-            let decoded = self.decode(node, &ignored);
-            self.plain.borrow_mut().drain().for_each(|secret| diagnostics.hide(&secret));
-            let error = match decoded {
+            let error = match self.decode(node, &ignored) {
                 Ok(value) => {
                     self.report_remarks(node, subject, diagnostics);
                     let complete = missing_required(node, subject, &typos, diagnostics);

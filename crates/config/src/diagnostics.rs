@@ -87,8 +87,9 @@ impl Diagnostic {
     }
 
     fn render(&self, out: &mut String, paint: Paint, secrets: &[String]) {
-        let _ = writeln!(out, "{}: {}", paint.word(self.severity), self.message);
-        let hint = self.hint.as_ref().map(|hint| format!("{}: {hint}", paint.hint("hint")));
+        let safe = |text: &str| secrets.iter().fold(text.to_owned(), |text, secret| hidden(&text, secret));
+        let _ = writeln!(out, "{}: {}", paint.word(self.severity), safe(&self.message));
+        let hint = self.hint.as_ref().map(|hint| format!("{}: {}", paint.hint("hint"), safe(hint)));
         match &self.span {
             Some(span) => excerpt(out, span, "-->", '^', hint.as_deref(), paint.of(self.severity), secrets),
             None => hint.iter().for_each(|hint| below(out, hint, paint)),

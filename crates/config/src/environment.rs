@@ -32,7 +32,7 @@ pub struct LoadOptions<'a> {
     pub environment: &'a dyn Environment,
     /// For `run --simulate`: variables and secrets that are not there become the text [`SIMULATED`].
     pub lenient: bool,
-    /// Whether `{ env: X }`, `{ file: .. }` and `{ exec: .. }` are read. If not, each becomes [`UNRESOLVED`].
+    /// Whether `{ env: X }`, `{ file: .. }` and `{ exec: .. }` are read. If not, each begins with [`UNRESOLVED`].
     pub resolve_secrets: bool,
 }
 
@@ -45,5 +45,5 @@ impl<'a> LoadOptions<'a> {
 
 /// What a missing variable or secret becomes in lenient mode.
 pub const SIMULATED: &str = "simulated";
-/// What a secret becomes that is not to be read.
+/// What a secret begins with that is not to be read. The rest says where it is, so that two can be compared.
 pub const UNRESOLVED: &str = "unresolved";

@@ -9,11 +9,21 @@ const KEYS_MAX: usize = 3;
 
 /// The schema of the option at `path` (`a.b.0`) below `root`.
 pub(crate) fn find<'a>(root: &'a Value, path: &str) -> Option<&'a Value> {
-    let steps = path.split('.').filter(|step| !step.is_empty());
-    steps.fold(Some(root), |part, step| below(root, part?, step, 0))
+    let mut steps = path.split('.').filter(|step| !step.is_empty());
+    steps.try_fold(root, |part, step| below(root, part, step))
 }
 
-fn below<'a>(root: &'a Value, part: &'a Value, step: &str, depth: usize) -> Option<&'a Value> {
+/// Whether the option is a secret, or may be one.
+pub(crate) fn is_secret(root: &Value, part: &Value) -> bool {
+    is(root, part, &|part| part.get("$ref") == Some(&Value::from("#/$defs/Secret")), 0)
+}
+
+/// The schema of the option `step`, a key or a position, in `part`.
+pub(crate) fn below<'a>(root: &'a Value, part: &'a Value, step: &str) -> Option<&'a Value> {
+    below_within(root, part, step, 0)
+}
+
+fn below_within<'a>(root: &'a Value, part: &'a Value, step: &str, depth: usize) -> Option<&'a Value> {
     if depth > 16 {
         return None;
     }
@@ -22,7 +32,7 @@ fn below<'a>(root: &'a Value, part: &'a Value, step: &str, depth: usize) -> Opti
     let other = || part.get("additionalProperties").filter(|more| more.is_object());
     own.or_else(item)
         .or_else(other)
-        .or_else(|| alternatives(root, part).find_map(|part| below(root, part, step, depth + 1)))
+        .or_else(|| alternatives(root, part).find_map(|part| below_within(root, part, step, depth + 1)))
 }
 
 /// What `part` refers to, and its branches but for null.
@@ -68,10 +78,8 @@ fn written(root: &Value, part: &Value, depth: usize) -> String {
         let required: Vec<&str> =
             part.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
         // In the order in which they are declared, where there is one.
-        let shown: Vec<&str> = match required.is_empty() {
-            true => properties.keys().take(KEYS_MAX).map(String::as_str).collect(),
-            false => required,
-        };
+        let some = || properties.keys().take(KEYS_MAX).map(String::as_str).collect();
+        let shown: Vec<&str> = if required.is_empty() { some() } else { required };
         let key = |key: &str| Some(format!("{key}: {}", written(root, properties.get(key)?, depth + 1)));
         let keys: Vec<String> = shown.into_iter().filter_map(key).collect();
         return if keys.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", keys.join(", ")) };

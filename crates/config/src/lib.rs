@@ -10,6 +10,7 @@
 
 mod address;
 mod component;
+mod conceal;
 mod consumer;
 mod decode;
 mod decode_error;

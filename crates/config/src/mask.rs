@@ -32,13 +32,18 @@ pub(crate) fn masked(line: &str) -> String {
     out.into_iter().collect()
 }
 
-/// Hides what stands before the `@` of a URL's authority (RFC 3986 section 3.2).
+/// Hides what stands before the `@` of a URL's authority (RFC 3986 section 3.2), and its query.
 fn user_info(chars: &[char], out: &mut [char]) {
     for start in (3..chars.len()).filter(|at| chars[at - 3..*at] == [':', '/', '/']) {
         let ends = |c: &char| matches!(c, '/' | '?' | '#' | '"' | '\'') || c.is_whitespace();
         let authority = chars[start..].iter().position(ends).map_or(chars.len(), |length| start + length);
         if let Some(at) = chars[start..authority].iter().rposition(|c| *c == '@') {
             out[start..start + at].fill('*');
+        }
+        let is_end = |c: &char| matches!(c, '"' | '\'' | ',' | '}' | ']') || c.is_whitespace();
+        let end = chars[start..].iter().position(is_end).map_or(chars.len(), |length| start + length);
+        if let Some(at) = chars[start..end].iter().position(|c| *c == '?') {
+            out[start + at + 1..end].fill('*');
         }
     }
 }
@@ -127,5 +132,7 @@ mod tests {
         check("topic: audit", "topic: audit");
         check("endpoint: http://user:pa@ss@host/p@th", "endpoint: http://**********@host/p@th");
         check("endpoint: 'https://host/p@th'", "endpoint: 'https://host/p@th'");
+        check("{ endpoint: \"https://host/?a=b&c\", x: ? }", "{ endpoint: \"https://host/?*****\", x: ? }");
+        check("headers: { Authorization: \"Basic abc\" }", "headers: { Authorization: \"*********\" }");
     }
 }

@@ -249,7 +249,7 @@ fn advice(span: &Span, info: &str) -> &'static str {
     let value = |text: &str| text.split_once(": ").map(|(_, value)| value.trim_start().to_owned()).unwrap_or_default();
     let unquoted = |text: &str| {
         let before = text.split("${").next().unwrap_or_default();
-        text.contains("${") && before.contains(['{', '[']) && before.matches(['"', '\'']).count() % 2 == 0
+        text.contains("${") && before.contains(['{', '[']) && before.matches(['"', '\'']).count().is_multiple_of(2)
     };
     if around.iter().any(|line| indent(line).contains('\t')) || info.contains("tab") {
         "indent with blanks: YAML does not take tabs"
@@ -257,7 +257,9 @@ fn advice(span: &Span, info: &str) -> &'static str {
         "a line here is indented with a no-break space: replace it by ordinary blanks"
     } else if around.iter().any(|line| unquoted(line)) {
         "put quotes around a text with `${..}` inside `{ }` or `[ ]`: `{ address: \"127.0.0.1:${PORT}\" }`"
-    } else if around.iter().any(|line| value(line).starts_with(['@', '`', '%', '&', '*', '!', '|', '>'])) {
+    } else if info.contains("unexpected character")
+        || around.iter().any(|line| value(line).starts_with(['@', '`', '%', '&', '*', '!', '|', '>']))
+    {
         "put quotes around a text that begins with a character that YAML keeps for itself"
     } else if info.contains("',' or") || info.contains("illegal placement") {
         "something before this is not closed: look for a missing `,`, `}` or `]`"
@@ -318,6 +320,7 @@ mod tests {
         check("a:\n\u{a0}\u{a0}b: 1\n", "no-break space");
         check("a: 1\n\u{a0}b: 1\n", "no-break space");
         check("a: @b\n", "begins with a character");
+        check("a: { b: 1, c: @d }\n", "begins with a character");
         check("a: b: c\n", "contains `: `");
         check("a: [1\nb: 2", "is not closed");
         check("a: \"b\n", "quote that is not closed");

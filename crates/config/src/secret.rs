@@ -34,7 +34,11 @@ pub(crate) fn is_reference(node: &Node) -> bool {
 fn reference(node: &Node) -> Result<Reference<'_>, String> {
     let [entry] = node.entries() else { return Err("a secret reference has one key".into()) };
     let value = &entry.value;
-    let text = || value.text().ok_or_else(|| format!("`{}` takes text, found {}", entry.key, value.describe()));
+    let text = || {
+        value
+            .text()
+            .ok_or_else(|| format!("`{0}` takes text, found {1}: write `{{ {0}: .. }}`", entry.key, value.describe()))
+    };
     match entry.key.as_str() {
         "env" => text().map(Reference::Env),
         "file" => text().map(Reference::File),
@@ -94,10 +98,6 @@ fn unread(node: &Node) -> String {
 
 /// What is wrong with a secret that is neither text nor a reference.
 pub(crate) fn expected(node: &Node) -> String {
-    let found = match node.entries() {
-        [entry] => format!("a mapping with the key `{}`", entry.key),
-        _ => node.describe(),
-    };
     let meant = match node.entries() {
         [entry] => crate::suggest::closest(&entry.key, ["env", "file", "exec"]),
         _ => None,
@@ -107,6 +107,12 @@ pub(crate) fn expected(node: &Node) -> String {
         Some("exec") => "`{ exec: [command, argument] }`",
         Some(_) => "`{ env: NAME }`",
         None => "`{ env: NAME }`, `{ file: /path/of/the/secret }`, `{ exec: [command, argument] }`, or a text",
+    };
+    // What stands there may be the secret itself.
+    let found = match (node.scalar(), meant, node.entries()) {
+        (Some(_), ..) => "nothing".to_owned(),
+        (None, Some(_), [entry]) => format!("a mapping with the key `{}`", entry.key),
+        _ => node.describe(),
     };
     format!("expected a secret, found {found}: write {write}")
 }

@@ -112,7 +112,8 @@ impl Wiring {
         for item in items {
             let Some(scalar) = item.scalar().filter(|_| !item.is_null()) else {
                 let problem = format!("`inputs` of {what}: expected a component's name, found {}", item.describe());
-                diagnostics.push(Diagnostic::at(&item.span, problem));
+                let hint = "write the names in one list: `inputs: [one, two]`";
+                diagnostics.push(Diagnostic::at(&item.span, problem).hint(hint));
                 continue;
             };
             if scalar.unset {
@@ -161,7 +162,8 @@ impl Wiring {
         let Some(wire) = self.index.get(component).and_then(|index| self.wires.get(*index)) else {
             let names = self.wires.iter().filter(|wire| wire.role != Role::Sink).map(|wire| wire.name.as_str());
             let meant = suggest::closest(component, names).map(ToOwned::to_owned);
-            let hint = meant.as_ref().map(|name| format!("did you mean `{name}`?")).or_else(|| self.known());
+            let closest = || meant.as_ref().map(|name| format!("did you mean `{name}`?"));
+            let hint = self.written_otherwise(text).or_else(closest).or_else(|| self.known());
             return Err((Diagnostic::at(span, format!("unknown component `{shown}`")).maybe_hint(hint), meant));
         };
         let output = OutputRef { component: component.to_owned(), port: port.to_owned() };
@@ -179,6 +181,22 @@ impl Wiring {
             }
         };
         Err((problem, Some(component.to_owned())))
+    }
+
+    /// How a text that names components in a way of its own is written.
+    fn written_otherwise(&self, text: &str) -> Option<String> {
+        if text.contains('*') {
+            return Some("a `*` stands at the end, for all names that begin so".to_owned());
+        }
+        let section = |section: &str| ["sources", "transforms", "sinks"].contains(&section);
+        let below = text.split_once('.').filter(|(first, name)| section(first) && self.index.contains_key(*name));
+        if let Some((_, name)) = below {
+            return Some(format!("write `{name}`"));
+        }
+        let names: Vec<&str> =
+            text.split(|c: char| c == ',' || c.is_whitespace()).filter(|name| !name.is_empty()).collect();
+        let list = names.len() > 1 && names.iter().any(|name| self.index.contains_key(*name));
+        list.then(|| format!("write a list: `[{}]`", names.join(", ")))
     }
 
     fn known(&self) -> Option<String> {

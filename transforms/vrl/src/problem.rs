@@ -71,7 +71,8 @@ impl ProgramError {
             })
             .collect();
         let (message, code) = unwrapped(&diagnostic.message, diagnostic.code);
-        let hint = hint(code).map(|hint| format!("hint: {hint}"));
+        let hint =
+            hint(code, labels.first().map_or("", |label| label.message.as_str())).map(|hint| format!("hint: {hint}"));
         Self {
             offset: labels.first().map_or(0..0, |label| label.offset.clone()),
             message,
@@ -103,11 +104,13 @@ fn unwrapped(message: &str, code: usize) -> (String, usize) {
 }
 
 /// What to do about kinds of problems that the compiler only names.
-fn hint(code: usize) -> Option<&'static str> {
+fn hint(code: usize, label: &str) -> Option<&'static str> {
     match code {
         100 => Some(
             "handle the error: `result, err = ..` and look at `err`, `.. ?? \"default\"`, or `name!(..)` to let the event fail",
         ),
+        203 if label.contains("\"Equals\"") => Some("`=` assigns, `==` compares"),
+        203 | 204 => Some("look before this for a `)`, `]`, `}`, quote or line break that is missing"),
         315 => Some("a condition and `%headwater` cannot be changed; `==` compares"),
         _ => None,
     }

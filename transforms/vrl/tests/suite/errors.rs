@@ -46,6 +46,8 @@ fn what_the_compiler_only_names_has_a_hint() {
     check("parse_json(string!(.x))", 100, "hint: handle the error");
     check("log(\"x\", level: \"wrn\")", 401, "expected one of: \"trace\"");
     check("%headwater.id = 1", 315, "cannot be changed");
+    check("if .a = 1 { .b = 2 }", 203, "`==` compares");
+    check(".x = del(.y\n.z = 1", 203, "that is missing");
 }
 
 #[test]
