@@ -70,11 +70,6 @@ fn each_behaviour_of_anypoint_catches_a_mistake() {
         s.others.spoofed_every_s = Some(DAY);
         s
     });
-    for records in [false, true] {
-        item(P, 4, Mistake::TakesErrorsForPages, Lost, |s| {
-            s.fault(When::Sometimes { per_mille: 300, within: 60 }, Fault::Complaint { records })
-        });
-    }
     item(P, 4, Mistake::EndsOn(503), Lost, |s| s.anypoint(|a| a.per_minute = Some(10)));
     // The first window begins as many whole days before the start as are kept.
     item(P, 5, Mistake::TrustsTheBounds, Lost, |s| s.late(5 * DAY, 0));
@@ -93,4 +88,13 @@ fn each_behaviour_of_anypoint_catches_a_mistake() {
         let drift = Drift { events_per_request: 3, min_age_s: 0, max_age_s: 6 * DAY, requests: 120 };
         Scenario { drift: Some(drift), ..s.history(6, 600) }
     });
+}
+
+#[test]
+fn a_page_of_anypoint_that_calls_itself_an_error_catches_a_mistake() {
+    for records in [false, true] {
+        item(Provider::Anypoint, 4, Mistake::TakesErrorsForPages, Lost, |s| {
+            s.fault(When::Sometimes { per_mille: 300, within: 60 }, Fault::Complaint { records })
+        });
+    }
 }

@@ -45,7 +45,9 @@ pub fn instead_of_json(content_type: &str, body: &[u8]) -> Option<&'static str> 
         _ if text.starts_with(b"<?xml") && !content_type.contains("html") => {
             Some("XML instead of JSON: is `endpoint` the API's address?")
         }
-        _ if text.starts_with(b"<") || (content_type.contains("text/html") && !text.starts_with(b"{")) => {
+        _ if text.starts_with(b"<")
+            || (content_type.contains("text/html") && !matches!(text.first(), None | Some(b'{' | b'['))) =>
+        {
             Some("HTML instead of JSON: is `endpoint` the API's address, and does the credential still work?")
         }
         _ => None,
@@ -193,6 +195,8 @@ mod tests {
         check("application/json", b"\n <!doctype html>", Some("HTML"));
         check("text/html", b"Please log in", Some("HTML"));
         check("text/html", br#"{"data":[]}"#, None);
+        check("text/html", b"[]", None);
+        check("text/html", b" ", None);
         check("application/json", b"<?xml version=\"1.0\"?>", Some("XML"));
         check("application/json", b"\xff\xfe{\0", Some("text"));
         check("application/json", b"\0{\0}", Some("text"));

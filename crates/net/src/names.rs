@@ -13,7 +13,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::{
     collections::HashMap,
     io,
-    net::{SocketAddr, ToSocketAddrs},
+    net::{IpAddr, SocketAddr, ToSocketAddrs},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
@@ -59,6 +59,9 @@ impl Names {
 
     /// The addresses of `name`, with port 0. The error says which name it is.
     pub async fn look_up(&self, name: &str) -> io::Result<Vec<SocketAddr>> {
+        if let Ok(address) = name.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, 0)]);
+        }
         let asked = self.ask(name)?;
         let found = tokio::time::timeout(self.longest, asked).await;
         let found = found.unwrap_or_else(|_| Err(format!("no answer in {:?}", self.longest)));
@@ -127,7 +130,12 @@ mod tests {
     #[tokio::test]
     async fn a_name_is_looked_up() {
         let names = Names::default();
-        assert!(names.look_up("127.0.0.1").await.unwrap().iter().all(|address| address.ip().is_loopback()));
+        assert!(names.look_up("localhost").await.unwrap().iter().all(|address| address.ip().is_loopback()));
+        // An address needs no thread: it is there at once.
+        for address in ["127.0.0.1", "::1"] {
+            let found = names.look_up(address).now_or_never().unwrap().unwrap();
+            assert_eq!(found, [SocketAddr::new(address.parse().unwrap(), 0)]);
+        }
         let refused = Names::with(LONGEST, Arc::new(|_: &str| Err(io::Error::other("no such name"))));
         let error = refused.look_up("a.example").await.unwrap_err().to_string();
         assert!(error.contains("`a.example`") && error.contains("no such name"), "{error}");

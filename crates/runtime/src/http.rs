@@ -11,7 +11,7 @@ mod waits;
 
 use crate::token::Tokens;
 use bytes::Bytes;
-use coding::Decoder;
+use coding::{Decoder, Mark};
 use headwater_contracts::{
     Auth, Clock, ConfigError, Login, LoginBody, Method, ReadError, Request, SourceOptions, Timestamp,
 };
@@ -69,6 +69,7 @@ pub struct Answer {
     response: reqwest::Response,
     /// `Err` if nobody can undo how the body is coded.
     decoder: Result<Decoder, String>,
+    mark: Mark,
     /// What has come and is not decoded yet.
     coded: Bytes,
     pace: Pace,
@@ -219,6 +220,7 @@ impl HttpClient {
             retry_after: waits::wait(response.headers(), status, date.unwrap_or(now)),
             content_type: text(header::CONTENT_TYPE).unwrap_or_default().to_owned(),
             decoder: Decoder::of(response.headers()),
+            mark: Mark::default(),
             coded: Bytes::new(),
             pace: Pace::new(self.timeout),
             response,
@@ -249,25 +251,34 @@ impl Answer {
     /// The next piece of the body, decoded; `None` at its end. `clock` tells how long it was waited for.
     pub async fn chunk(&mut self, clock: &dyn Clock) -> Result<Option<Bytes>, ExchangeError> {
         let decoder = self.decoder.as_mut().map_err(|unasked| ExchangeError(unasked.clone()))?;
-        loop {
-            let decoded = decoder.decode(&mut self.coded).map_err(ExchangeError)?;
-            if let Some(piece) = decoded {
-                self.received += piece.len() as u64;
-                if self.received > BODY_MAX {
-                    return Err(ExchangeError(format!(
-                        "the answer is larger than {BODY_MAX} bytes; set a smaller `page_size`"
-                    )));
-                }
-                return Ok(Some(piece));
+        let mut piece = loop {
+            if let Some(piece) = decoder.decode(&mut self.coded).map_err(ExchangeError)? {
+                break piece;
             }
             let asked = clock.monotonic();
             let chunk = self.response.chunk().await.map_err(|e| {
                 ExchangeError(format!("the answer broke off after {} bytes: {}", self.received, causes(&e)))
             })?;
-            let Some(chunk) = chunk else { return decoder.end().map_err(ExchangeError) };
-            self.pace.came(chunk.len(), clock.monotonic().saturating_sub(asked)).map_err(ExchangeError)?;
-            self.coded = chunk;
+            match chunk {
+                Some(chunk) => {
+                    let waited = clock.monotonic().saturating_sub(asked);
+                    self.pace.came(chunk.len(), waited).map_err(ExchangeError)?;
+                    self.coded = chunk;
+                }
+                None => match decoder.end().map_err(ExchangeError)? {
+                    Some(rest) => break rest,
+                    None => return Ok(None),
+                },
+            }
+        };
+        self.mark.take_off(&mut piece);
+        self.received += piece.len() as u64;
+        if self.received > BODY_MAX {
+            return Err(ExchangeError(format!(
+                "the answer is larger than {BODY_MAX} bytes; set a smaller `page_size`"
+            )));
         }
+        Ok(Some(piece))
     }
 
     /// The beginning of an error body; what cannot be read of it, or does not come in some seconds, is left out.

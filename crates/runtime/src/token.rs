@@ -132,7 +132,7 @@ impl Tokens {
         let wait = state.not_before.saturating_sub(now);
         Need::Wait(match &state.problem {
             Some(denied @ ReadError::Denied(_)) => denied.clone(),
-            Some(ReadError::Transient(reason)) => {
+            Some(ReadError::Transient(reason) | ReadError::Malformed(reason)) => {
                 ReadError::Later { wait, reason: format!("the login failed: {reason}") }
             }
             problem => {

@@ -7,7 +7,7 @@ use crate::{
     status::Phase,
     trace::Span,
 };
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use headwater_contracts::{
     Echo, Next, PageEnd, ReadError, Record, Rejection, Scan, complaint, excerpt, instead_of_json,
 };
@@ -108,13 +108,13 @@ impl Driver {
         let mut splitter = if whole { Splitter::whole() } else { Splitter::new(scan.elements()) };
         let mut beginning = Beginning::default();
         let broken = loop {
-            let mut chunk = match self.unless_halted(answer.chunk(self.clock.as_ref())).await? {
+            let chunk = match self.unless_halted(answer.chunk(self.clock.as_ref())).await? {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => break None,
                 Err(error) => break Some(ReadError::Transient(error.to_string())),
             };
             if !whole {
-                beginning.take(&mut chunk);
+                beginning.take(&chunk);
                 if beginning.is_no_json(&answer.content_type) {
                     break Some(ReadError::Malformed(beginning.said(&answer.content_type, "")));
                 }
@@ -171,22 +171,13 @@ fn rejection(answer: &Answer) -> Rejection {
 #[derive(Default)]
 struct Beginning {
     bytes: Vec<u8>,
-    /// How many bytes of a byte order mark have passed.
-    mark: usize,
     /// More than is kept has come.
     more: bool,
 }
 
-/// UTF-8 with a mark for what has no byte order.
-const MARK: &[u8] = b"\xef\xbb\xbf";
-
 impl Beginning {
-    /// Keeps what comes first, and takes the byte order mark off it.
-    fn take(&mut self, chunk: &mut Bytes) {
-        while self.bytes.is_empty() && self.mark < MARK.len() && chunk.first() == Some(&MARK[self.mark]) {
-            self.mark += 1;
-            chunk.advance(1);
-        }
+    /// Keeps what comes first.
+    fn take(&mut self, chunk: &[u8]) {
         let kept = chunk.len().min(BEGINNING - self.bytes.len());
         self.more |= kept < chunk.len();
         self.bytes.extend_from_slice(&chunk[..kept]);
@@ -223,7 +214,7 @@ mod tests {
     fn about(body: &[u8], at: u64) -> String {
         let mut beginning = Beginning::default();
         for chunk in body.chunks(2) {
-            beginning.take(&mut Bytes::copy_from_slice(chunk));
+            beginning.take(chunk);
         }
         let problem = "it has no array under `data`".to_owned();
         beginning.about("application/json", &SplitError::Malformed { at, problem })
@@ -243,15 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_is_taken_off_and_utf_16_is_named() {
-        let mut beginning = Beginning::default();
-        let mut rest = Vec::new();
-        for chunk in "\u{feff}{\"data\":[]}".as_bytes().chunks(2) {
-            let mut chunk = Bytes::copy_from_slice(chunk);
-            beginning.take(&mut chunk);
-            rest.extend_from_slice(&chunk);
-        }
-        assert_eq!(rest, br#"{"data":[]}"#);
+    fn utf_16_is_named() {
         for utf_16 in [&b"\xff\xfe{\0"[..], b"{\0\"\0", b"\0{\0\""] {
             let said = about(utf_16, 1);
             assert!(said.starts_with("text in UTF-16"), "{said}");

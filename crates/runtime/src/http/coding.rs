@@ -70,6 +70,26 @@ impl Decoder {
     }
 }
 
+/// UTF-8 with a mark for the order of bytes, which it has no need of.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Takes the mark off the beginning of a body.
+#[derive(Default)]
+pub(super) struct Mark {
+    passed: usize,
+    over: bool,
+}
+
+impl Mark {
+    pub(super) fn take_off(&mut self, piece: &mut Bytes) {
+        while !self.over && piece.first() == MARK.get(self.passed) && !piece.is_empty() {
+            piece.advance(1);
+            self.passed += 1;
+        }
+        self.over |= !piece.is_empty();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +153,23 @@ mod tests {
         assert!(decoded("gzip", &flipped, 7).unwrap_err().contains("damaged"));
         let plain = decoded("gzip", b"{\"data\":[]}", 100).unwrap_err();
         assert!(plain.contains("is not") && plain.contains("`{\"data\":[]}`"), "{plain}");
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_taken_off_the_beginning() {
+        for (body, expected) in
+            [("\u{feff}{}", "{}"), ("{\u{feff}}", "{\u{feff}}"), ("\u{feff}\u{feff}", "\u{feff}"), ("", "")]
+        {
+            for chunk in 1..5 {
+                let mut mark = Mark::default();
+                let pieces = body.as_bytes().chunks(chunk).map(|chunk| {
+                    let mut piece = Bytes::copy_from_slice(chunk);
+                    mark.take_off(&mut piece);
+                    piece
+                });
+                assert_eq!(pieces.collect::<Vec<_>>().concat(), expected.as_bytes());
+            }
+        }
     }
 
     #[test]
