@@ -317,7 +317,8 @@ pub struct SourceOptions {
     pub rate_limit: Option<RateLimit>,
     /// Backoff between attempts.
     pub retry: Option<Retry>,
-    /// Longest wait for an answer to begin, and for each further piece of it. Default: `60s`.
+    /// Longest wait for an answer to begin, and for each further piece of it. Over twice this time, a page has to come with
+    /// 512 bytes a second at least. Default: `60s`.
     pub timeout: Option<Period>,
     /// HTTP proxy.
     pub proxy: Option<Url>,

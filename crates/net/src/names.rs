@@ -8,15 +8,18 @@ use futures::{
     FutureExt,
     future::{BoxFuture, Shared},
 };
+use hyper_util::client::legacy::connect::{HttpConnector, dns};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::{
     collections::HashMap,
     io,
     net::{SocketAddr, ToSocketAddrs},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
     time::Duration,
 };
 use tokio::sync::oneshot;
+use tower_service::Service;
 
 /// Longest wait for a name.
 const LONGEST: Duration = Duration::from_secs(20);
@@ -43,6 +46,15 @@ impl Default for Names {
 impl Names {
     fn with(longest: Duration, system: Arc<System>) -> Self {
         Self { system, longest, under_way: Arc::default() }
+    }
+
+    /// A connector for gRPC, as its library makes one but for the look-ups.
+    pub fn connector(self, connect_timeout: Duration) -> HttpConnector<Self> {
+        let mut connector = HttpConnector::new_with_resolver(self);
+        connector.enforce_http(false);
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(connect_timeout));
+        connector
     }
 
     /// The addresses of `name`, with port 0. The error says which name it is.
@@ -86,6 +98,21 @@ impl Resolve for Names {
             let found = names.look_up(name.as_str()).await?;
             Ok(Box::new(found.into_iter()) as Addrs)
         })
+    }
+}
+
+impl Service<dns::Name> for Names {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = BoxFuture<'static, io::Result<Self::Response>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: dns::Name) -> Self::Future {
+        let names = self.clone();
+        async move { Ok(names.look_up(name.as_str()).await?.into_iter()) }.boxed()
     }
 }
 

@@ -80,7 +80,8 @@ impl<'a> Exporters<'a> {
     fn grpc<B: WithExportConfig + WithTonicConfig>(&self, builder: B, receiver: &Endpoint, headers: &MetadataMap) -> B {
         let builder = builder.with_endpoint(self.options.endpoint.as_str());
         let builder = builder.with_timeout(self.options.timeout.to_std()).with_metadata(headers.clone());
-        builder.with_channel(receiver.connect_lazy())
+        let connector = Names::default().connector(self.options.timeout.to_std());
+        builder.with_channel(receiver.connect_with_connector_lazy(connector))
     }
 
     fn http<B: WithExportConfig + WithHttpConfig>(

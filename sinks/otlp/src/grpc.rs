@@ -5,7 +5,7 @@ use crate::{
     config::Compression,
 };
 use headwater_contracts::ConfigError;
-use headwater_sink_kit::Trust;
+use headwater_sink_kit::{Names, Trust};
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsServiceRequest, logs_service_client::LogsServiceClient,
 };
@@ -59,7 +59,9 @@ impl Grpc {
         *request.metadata_mut() = self.metadata.clone();
         request.set_timeout(self.timeout);
         let client = self.client.get_or_insert_with(|| {
-            let client = LogsServiceClient::new(self.endpoint.connect_lazy())
+            let connector = Names::default().connector(self.timeout);
+            let channel = self.endpoint.connect_with_connector_lazy(connector);
+            let client = LogsServiceClient::new(channel)
                 .accept_compressed(CompressionEncoding::Gzip)
                 .accept_compressed(CompressionEncoding::Zstd);
             match self.compression {

@@ -294,3 +294,46 @@ impl Scan for Window {
         (whole > 0.0).then(|| (read / whole).clamp(0.0, 1.0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::AnypointConfig;
+    use headwater_contracts::{Coverage, SourceConfig, SourceOptions, StreamView};
+
+    #[test]
+    fn an_empty_page_that_leads_on_is_not_the_last() {
+        let config = json!({ "organization_ids": ["a"], "auth": { "token": "t" } });
+        let config: AnypointConfig = serde_json::from_value(config).unwrap();
+        let source = config.build(&SourceOptions::default()).unwrap().source;
+        let now = Timestamp::from_timestamp(1_700_000_000, 0).unwrap();
+        let view = StreamView {
+            stream: "a",
+            now,
+            start: now - TimeDelta::hours(1),
+            first: true,
+            coverage: &Coverage::default(),
+            state: None,
+            calls: &[],
+        };
+        let mut scan = source.plan(&view).scans.remove(0);
+        let mut page = |cursor: Option<&str>| {
+            let _ = scan.request();
+            let envelope = json!({ "data": [], "cursor": cursor }).to_string();
+            let read = scan.page(&PageEnd { envelope: envelope.as_bytes(), records: 0, server_time: now });
+            (read, scan.span().is_empty())
+        };
+        for n in 1..10 {
+            assert!(matches!(page(Some(&n.to_string())), (Ok(Next::More), true)), "{n}");
+        }
+        let (given_up, nothing_claimed) = page(Some("on"));
+        assert!(given_up.is_err_and(|error| error.class() == "malformed") && nothing_claimed);
+        assert!(matches!(page(Some("same")), (Ok(Next::More), true)));
+        assert!(matches!(page(Some("same")), (Ok(Next::Complete), false)));
+        // Without one it is the last, as documented.
+        let mut scan = source.plan(&view).scans.remove(0);
+        let _ = scan.request();
+        let end = PageEnd { envelope: br#"{"data":[]}"#, records: 0, server_time: now };
+        assert!(matches!(scan.page(&end), Ok(Next::Complete)));
+    }
+}

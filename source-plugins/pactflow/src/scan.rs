@@ -11,7 +11,7 @@ use chrono::{SecondsFormat, TimeDelta};
 use headwater_contracts::{
     Echo, Next, OwnRequests, PageEnd, ReadError, Record, Rejection, Request, Rescan, Scan, Span, Timestamp, Unreadable,
 };
-use headwater_source_kit::Visited;
+use headwater_source_kit::{Empties, Visited};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -79,6 +79,7 @@ pub(crate) struct AuditScan {
     asked: Option<String>,
     /// The `from`s used, to notice a log that leads in a circle.
     used: Visited,
+    empties: Empties,
     /// Last event, and number of new events, of the page before in this chain.
     before: Option<(String, u64)>,
     /// Time of the latest event known when the scan was planned, and of the latest read by it.
@@ -110,6 +111,7 @@ impl AuditScan {
             rung: 0,
             next: None,
             used: Visited::default(),
+            empties: Empties::default(),
             restarts: 0,
             page_size,
             began: None,
@@ -126,6 +128,7 @@ impl AuditScan {
     fn rewind(&mut self) {
         self.next = None;
         self.used.clear();
+        self.empties.restart();
         self.before = None;
         self.seen = Seen::default();
         // `began` stays: everything visible at the first answer is still to be read, and nothing later is promised.
@@ -347,6 +350,10 @@ impl Scan for AuditScan {
         };
         if self.used.contains(&next) {
             return self.circle(&next, end.records, began, end.server_time);
+        }
+        if let Err(why) = self.empties.page(end.records) {
+            self.rewind();
+            return Err(ReadError::Malformed(why));
         }
         self.state.learn_page(fresh, before, true);
         self.before = Some((self.seen.last_uuid.clone(), fresh));

@@ -601,3 +601,19 @@ fn a_log_that_leads_in_a_circle_is_told_and_never_claimed() {
     assert!(matches!(&error, ReadError::Malformed(text) if text.contains("circle")), "{error}");
     assert!(scan.span().is_empty());
 }
+
+#[test]
+fn empty_pages_lead_on_and_without_end_they_prove_nothing() {
+    let reader = Reader::new(json!({}), BEGIN - DAY);
+    let mut scan = new_scan(&reader, None);
+    for round in 0..2 {
+        let event = format!("e{round}");
+        assert!(matches!(fed(scan.as_mut(), &[(&event, BEGIN - HOUR + round)], Some("first"), BEGIN), Ok(Next::More)));
+        for n in 1..10 {
+            let next = format!("{round}-{n}");
+            assert!(matches!(fed(scan.as_mut(), &[], Some(&next), BEGIN), Ok(Next::More)), "{next}");
+        }
+        assert!(fed(scan.as_mut(), &[], Some("on"), BEGIN).is_err_and(|error| error.class() == "malformed"));
+    }
+    assert!(scan.span().is_empty());
+}

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use std::{pin::pin, time::Duration};
 
-/// Least bytes of a page, as they are sent, in [`SPANS`] times `timeout`.
-const LEAST: u64 = 64 << 10;
+/// Least bytes of a page a second, as they are sent, over [`SPANS`] times `timeout`.
+const LEAST: u64 = 512;
 /// How many times `timeout` make the span that is judged.
 const SPANS: u32 = 2;
 /// Longest wait for the body of an error: it is there to be shown, and not waited for.
@@ -30,15 +30,15 @@ impl Pace {
     pub(super) fn came(&mut self, bytes: usize, waited: Duration) -> Result<(), String> {
         self.bytes += bytes as u64;
         self.waited += waited;
-        if self.bytes >= LEAST {
+        if self.bytes >= LEAST * self.span.as_secs().max(1) {
             (self.bytes, self.waited) = (0, Duration::ZERO);
         }
         if self.waited < self.span {
             return Ok(());
         }
         Err(format!(
-            "the answer drips: {} bytes in {:.0?}, where {LEAST} in {:.0?} are the least (a longer `timeout` allows less, a smaller `page_size` needs less)",
-            self.bytes, self.waited, self.span
+            "the answer drips: {} bytes in {:.0?}, and the least is {LEAST} a second over twice `timeout`; a smaller `page_size` may help",
+            self.bytes, self.waited
         ))
     }
 }
@@ -80,7 +80,7 @@ mod tests {
         assert!(text.contains("drips: 6 bytes in 11s"), "{text}");
 
         let mut slow = Pace::new(SECOND * 5);
-        assert!((0..10_000).all(|_| slow.came(8 << 10, SECOND).is_ok()));
+        assert!((0..10_000).all(|_| slow.came(600, SECOND).is_ok()));
         // One pause is not a pace.
         assert!(slow.came(1, SECOND * 5).is_ok());
     }
