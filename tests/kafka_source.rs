@@ -139,6 +139,7 @@ fn metadata_is_the_first_tiers() {
         ("headwater_observed_time", "2026-01-02T03:05:00Z"),
         ("headwater_own_query", "true"),
         ("headwater_own_query_policy", "tag"),
+        ("headwater_simulated", "true"),
         ("headwater_late", "93600000"),
     ];
     write(&cluster, 0, &[(Some(b"{}"), &headers), (Some(b"{}"), &[])]);
@@ -153,11 +154,13 @@ fn metadata_is_the_first_tiers() {
         [
             json!({
                 "source": "in", "provider": "pactflow", "stream": "acme.pactflow.io", "id": "e-1", "time": "2026-01-02T03:04:05.678Z",
-                "observed_time": "2026-01-02T03:05:00Z", "own_query": true, "own_query_policy": "tag", "late": "26h", "suspicious": nothing,
+                "observed_time": "2026-01-02T03:05:00Z", "own_query": true, "own_query_policy": "tag", "simulated": true, "late": "26h",
+                "suspicious": nothing,
             }),
             json!({
                 "source": "raw", "provider": "kafka", "stream": TOPIC, "id": "audit.raw/0/1", "time": "2025-10-09T08:53:20Z",
-                "observed_time": nothing, "own_query": false, "own_query_policy": "suppress", "late": nothing, "suspicious": nothing,
+                "observed_time": nothing, "own_query": false, "own_query_policy": "suppress", "simulated": false, "late": nothing,
+                "suspicious": nothing,
             }),
         ]
     );

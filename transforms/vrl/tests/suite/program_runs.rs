@@ -16,7 +16,7 @@ fn output(text: &str, raw: &[&str], metas: &str) -> String {
 const META: &str = r#"{
   "provider": "solace_cloud", "source": "solace", "stream": "api.solace.cloud", "id": "10dri",
   "time": "2026-01-14T01:00:00+01:00", "observed_time": "2026-01-15T00:00:00.000Z", "own_query": true,
-  "own_query_policy": "forward", "suspicious": "hm", "late": "26h"
+  "own_query_policy": "forward", "simulated": true, "suspicious": "hm", "late": "26h"
 }"#;
 
 #[test]
@@ -28,7 +28,8 @@ fn metadata_of_a_file_are_what_programs_see_in_a_pipeline() {
         json!({
             "provider": "solace_cloud", "source": "solace", "stream": "api.solace.cloud", "id": "10dri",
             "time": "2026-01-14T00:00:00Z", "observed_time": "2026-01-15T00:00:00Z", "own_query": true,
-            "own_query_policy": "forward", "suspicious": "hm", "late": "26h", "raw": "{\"a\": 1}", "types": [true, true],
+            "own_query_policy": "forward", "simulated": true, "suspicious": "hm", "late": "26h", "raw": "{\"a\": 1}",
+            "types": [true, true],
         })
     );
 }

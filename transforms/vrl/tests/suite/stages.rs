@@ -75,7 +75,7 @@ fn the_headwater_metadata_have_their_types() {
             "late": "26h",
             "raw": "{ }",
             "none": null,
-            "keys": 11,
+            "keys": 12,
             "same": true,
         })]
     );
