@@ -16,6 +16,7 @@ mod error;
 mod event;
 mod identity;
 mod import;
+pub mod json;
 mod kafka;
 mod login;
 mod ocsf_version;

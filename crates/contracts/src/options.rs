@@ -304,6 +304,9 @@ pub struct SourceOptions {
     pub retry: Option<Retry>,
     /// Longest wait for an answer to begin, and for each further piece of it. Default: `60s`.
     pub timeout: Option<Period>,
+    /// Longest record that is delivered. A longer one goes to the dead letters alone: all of it, in a file beside them. Default:
+    /// `64MiB`.
+    pub max_event_bytes: Option<ByteSize>,
     /// HTTP proxy.
     pub proxy: Option<Url>,
     /// TLS towards the endpoint.
@@ -322,6 +325,7 @@ impl SourceOptions {
         "rate_limit",
         "retry",
         "timeout",
+        "max_event_bytes",
         "proxy",
         "tls",
     ];

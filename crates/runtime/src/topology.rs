@@ -1,6 +1,7 @@
 //! The pipeline as the runtime runs it, and the way of a batch through its transforms.
 
 use crate::dead_letter::{DeadLetter, DeadLetters};
+use crate::reader::{Oversized, sha256};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
 use headwater_contracts::{
@@ -88,6 +89,8 @@ pub struct Topology {
     pub sinks: Vec<SinkSpec>,
     /// Where rejected events go.
     pub dead_letters: DeadLetterTarget,
+    /// The folder for records that are longer than their source's `max_event_bytes`.
+    pub oversized: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -346,10 +349,19 @@ pub(crate) fn as_event(letter: DeadLetter) -> Event {
         "event": event.made(),
     });
     let raw = match std::str::from_utf8(&event.raw) {
+        Ok(text) if letter.oversized.is_some() => ("raw_begins", text.to_owned()),
         Ok(text) => ("raw", text.to_owned()),
         Err(_) => ("raw_base64", BASE64.encode(&event.raw)),
     };
     value[raw.0] = raw.1.into();
+    match letter.oversized {
+        Some(Oversized { sha256, bytes, file, .. }) => {
+            value["sha256"] = sha256.into();
+            value["raw_bytes"] = bytes.into();
+            value["raw_file"] = file.into();
+        }
+        None => value["sha256"] = sha256(&event.raw).into(),
+    }
     event.value = Some(value.into());
     event.encoded = None;
     event
@@ -383,7 +395,7 @@ impl Emit for Flow<'_> {
                 format!("{reason}; the transform says `on_error: block`, so the run stops before event `{}`", event.id)
             });
         } else {
-            self.bury(DeadLetter { event, component: stage.name.to_string(), reason });
+            self.bury(DeadLetter { event, component: stage.name.to_string(), reason, oversized: None });
         }
     }
 }

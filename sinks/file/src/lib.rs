@@ -19,5 +19,5 @@ mod sink;
 mod template;
 
 pub use compress::Compression;
-pub use dead_letter::{DeadLetter, DeadLetterFile};
+pub use dead_letter::{DeadLetter, DeadLetterFile, Elsewhere};
 pub use sink::{Encoding, FileConfig, FileSink, RotateOptions};
