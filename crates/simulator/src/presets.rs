@@ -284,6 +284,8 @@ impl Scenario {
         if provider == Provider::Api7 {
             scenario.api7_errors(&mut dice);
         }
+        // Dice of its own, so that a seed's other choices stay what they were.
+        scenario.poison_per_mille = Dice::new(&[seed, 0x9015]).pick([0, 0, 8, 40]);
         scenario
     }
 
