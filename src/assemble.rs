@@ -2,14 +2,15 @@
 
 use crate::{Failure, consumers, diagnosis::diagnosis, imports, plugins, terminal, warnings};
 use headwater_config::{
-    DeadLetter, Diagnostic, Diagnostics, LoadOptions, Loaded, OnError, Pipeline, ProcessEnvironment, Table, TestEvent,
-    Transform as Spec, UnitTest, VrlText,
+    DeadLetter, Diagnostic, Diagnostics, LoadOptions, Loaded, OnError, Pipeline, ProcessEnvironment, State, Table,
+    TestEvent, Transform as Spec, UnitTest, VrlText,
 };
 use headwater_contracts::{Clock, Transform};
 use headwater_runtime::{
-    DeadLetterTarget, DeadLetters, HttpClient, OnRefusal, SinkSpec, SourceSpec, SystemClock, Topology, TransformSpec,
+    DeadLetterTarget, DeadLetters, HttpClient, OVERSIZED, OnRefusal, Oversized, SinkSpec, SourceSpec, SystemClock,
+    Topology, TransformSpec, clear_parts,
 };
-use headwater_sink_file::DeadLetterFile;
+use headwater_sink_file::{DeadLetterFile, Elsewhere};
 use headwater_vrl::{
     Compiler, Condition, Filter, Locate, Program, ProgramError, Remap, RemapOptions, Route, RouteRule, TableError,
     TableSpec, Tables, TestCase, TestCondition, TestInput, TestOutput,
@@ -322,6 +323,19 @@ pub(crate) fn topology(assembled: Assembled, letters: Option<&Path>) -> Result<T
     let Assembled { pipeline, mut transforms, .. } = assembled;
     let delivering = pipeline.graph().delivering();
     transforms.retain(|spec| delivering.contains(spec.name.as_str()));
+    let oversized = match (&pipeline.dead_letter, letters) {
+        (_, Some(path)) => Some(path.to_owned()),
+        (DeadLetter::Path(path), None) => Some(path.clone()),
+        // A sink takes what can be held of them; the rest of them is kept where dead letters usually are.
+        (DeadLetter::Sink(_), None) => match &pipeline.state {
+            State::File { path } => Some(path.join("dead-letter")),
+            State::Kafka(_) => None,
+        },
+    };
+    let oversized = oversized.map(|folder| folder.join(OVERSIZED));
+    if let Some(folder) = &oversized {
+        clear_parts(folder).map_err(|e| Failure::run(format!("cannot look into `{}`: {e}", folder.display())))?;
+    }
     let dead_letters = match (pipeline.dead_letter, letters) {
         (DeadLetter::Sink(name), _) => DeadLetterTarget::Sink(name),
         (DeadLetter::Path(_), Some(path)) => DeadLetterTarget::Store(Box::new(letter_file(path)?)),
@@ -345,7 +359,7 @@ pub(crate) fn topology(assembled: Assembled, letters: Option<&Path>) -> Result<T
         .collect();
     // Which of the topics are read here shows when the group has shared them.
     let consumers = Vec::new();
-    Ok(Topology { sources, imports, consumers, transforms, sinks, dead_letters })
+    Ok(Topology { sources, imports, consumers, transforms, sinks, dead_letters, oversized })
 }
 
 struct LetterFile {
@@ -364,7 +378,14 @@ impl DeadLetters for LetterFile {
         let now = SystemClock.now();
         let letters: Vec<_> = letters
             .iter()
-            .map(|letter| headwater_sink_file::DeadLetter::new(&letter.event, &letter.component, &letter.reason, now))
+            .map(|letter| {
+                let written =
+                    headwater_sink_file::DeadLetter::new(&letter.event, &letter.component, &letter.reason, now);
+                match letter.oversized.clone() {
+                    Some(Oversized { sha256, bytes, file, .. }) => written.elsewhere(Elsewhere { sha256, bytes, file }),
+                    None => written,
+                }
+            })
             .collect();
         self.file.append(&letters)
     }

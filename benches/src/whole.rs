@@ -95,6 +95,7 @@ async fn read(provider: Provider, url: &str, credential: &str, transform: Arc<dy
             options: SinkOptions::default(),
         }],
         dead_letters: DeadLetterTarget::Store(Box::new(NoLetters)),
+        oversized: None,
     };
     let ledger: Arc<dyn Ledger> = Arc::new(FileLedger::open(&dir.path().join("state"))?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);

@@ -94,6 +94,7 @@ pub(crate) fn verify(args: &AgainArgs, log_format: LogFormat) -> Result<(), Fail
         imports: Vec::new(),
         consumers: Vec::new(),
         dead_letters: DeadLetterTarget::Sink(NOWHERE.into()),
+        oversized: None,
     };
     read(topology, again.clone(), &Board::default(), log_format)?;
     let mut missing = 0;

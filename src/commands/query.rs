@@ -54,6 +54,7 @@ pub(crate) fn query(args: &QueryArgs, log_format: LogFormat) -> Result<(), Failu
         transforms: transforms(args, Within { since, until, asked: asked.clone() })?,
         sinks: Vec::new(),
         dead_letters: DeadLetterTarget::Store(Box::new(Remarks)),
+        oversized: None,
     };
     topology.sinks.push(SinkSpec {
         name: "answer".into(),

@@ -1,7 +1,8 @@
 //! From a node to a typed value, with every error of it, not only the first.
 
 use crate::{
-    Content, Diagnostic, Diagnostics, Entry, LoadOptions, Node, NodeId, Place, SIMULATED, Span, State, address, conceal,
+    Content, Diagnostic, Diagnostics, Entry, LoadOptions, Node, NodeId, Place, SIMULATED, Span, State, address,
+    conceal,
     decode_error::{DecodeError, Problem, WrongType},
     deserializer::De,
     example,

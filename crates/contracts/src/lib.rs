@@ -19,6 +19,7 @@ pub mod from_file;
 mod host;
 mod identity;
 mod import;
+pub mod json;
 mod kafka;
 mod login;
 mod ocsf_version;

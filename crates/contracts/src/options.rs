@@ -320,6 +320,9 @@ pub struct SourceOptions {
     /// Longest wait for an answer to begin, and for each further piece of it. Over twice this time, a page has to come with
     /// 512 bytes a second at least. Default: `60s`.
     pub timeout: Option<Period>,
+    /// Longest record that is delivered. A longer one goes to the dead letters alone: all of it, in a file beside them. Default:
+    /// `64MiB`.
+    pub max_event_bytes: Option<ByteSize>,
     /// HTTP proxy.
     pub proxy: Option<Url>,
     /// TLS towards the endpoint.
@@ -338,6 +341,7 @@ impl SourceOptions {
         "rate_limit",
         "retry",
         "timeout",
+        "max_event_bytes",
         "proxy",
         "tls",
     ];

@@ -103,6 +103,11 @@ pub trait Source: Send + Sync + 'static {
         None
     }
 
+    /// Whether its scans deliver records beyond `max_event_bytes` shortened ([`Scan::trimmed`]), rather than not at all.
+    fn shortens(&self) -> bool {
+        false
+    }
+
     /// How long an own request may wait for its echo before it is forgotten.
     fn echo_window(&self) -> chrono::Duration {
         chrono::Duration::days(1)
@@ -166,7 +171,7 @@ pub trait Scan: Send {
     /// The request for the page the scan stands at.
     fn request(&mut self) -> Request;
 
-    /// Reads one element: one JSON value, exactly as received. `sent` are the own requests not matched so far.
+    /// Reads one element: one JSON value, as received but for what no parser can hold ([`crate::json::view`]). `sent` are the own requests not matched so far.
     fn record(&mut self, raw: &[u8], sent: &OwnRequests) -> Result<Record, Unreadable>;
 
     /// Reads the end of a page.
@@ -181,10 +186,15 @@ pub trait Scan: Send {
         Err(error)
     }
 
-    /// What to deliver instead of an element that passed [`Scan::record`], for an API whose records can grow without
+    /// What to deliver instead of an element, of which [`Scan::record`] has passed a [`crate::json::view`], for an API whose records can grow without
     /// bound; `None`, nearly always, delivers it as it is. It must say that something was left out.
     fn trimmed(&self, _raw: &[u8]) -> Option<Vec<u8>> {
         None
+    }
+
+    /// Remarks on what the last page held, for the person who runs this. Each text is logged once.
+    fn remarks(&mut self) -> Vec<String> {
+        Vec::new()
     }
 
     /// What to commit with everything read up to the last page; `None` leaves the stream's state as it is. Asked after

@@ -1,6 +1,6 @@
 //! Pages, split while they arrive.
 
-use headwater_runtime::{Page, SplitError, Splitter};
+use headwater_runtime::{Element, Page, SplitError, Splitter};
 use serde_json::Value;
 use std::io;
 
@@ -35,7 +35,10 @@ fn split(path: &'static [&'static str], page: &[u8], length: usize) -> Result<(P
     let mut splitter = Splitter::new(path);
     let mut elements = Vec::new();
     for piece in page.chunks(length) {
-        splitter.push(piece, &mut |element| elements.push(element.to_vec()))?;
+        splitter.push(piece, &mut |element| match element {
+            Element::Whole(raw) => elements.push(raw.to_vec()),
+            Element::Piece { .. } => panic!("no page of a fuzzer is as long as that"),
+        })?;
     }
     let page = splitter.finish()?;
     assert_eq!(page.records, elements.len() as u64);

@@ -4,7 +4,7 @@ use headwater_contracts::{
     Coverage, Next, OwnRequest, OwnRequests, PageEnd, Rejection, Scan, Source, SourceConfig, SourceOptions, Span,
     StartAt, StreamView, Timestamp,
 };
-use headwater_runtime::Splitter;
+use headwater_runtime::{Element, Splitter, read_record};
 use serde_json::{Value, json};
 use std::{collections::VecDeque, io, sync::LazyLock, time::Duration};
 
@@ -115,11 +115,12 @@ fn step(scan: &mut dyn Scan, answer: &[u8], now: Timestamp, sent: &mut OwnReques
         })
     } else {
         let mut splitter = if scan.whole() { Splitter::whole() } else { Splitter::new(scan.elements()) };
-        let mut element = |raw: &[u8]| {
-            if let Ok(record) = scan.record(raw, sent) {
+        let mut element = |element: Element<'_>| {
+            let Element::Whole(raw) = element else { return };
+            if let Ok(record) = read_record(raw, &mut |raw| scan.record(raw, sent)) {
                 assert!(!record.id.is_empty(), "a record has an id: {}", String::from_utf8_lossy(raw));
+                scan.trimmed(raw);
             }
-            scan.trimmed(raw);
         };
         match splitter.push(answer, &mut element).and_then(|()| splitter.finish()) {
             Ok(page) => scan.page(&PageEnd { envelope: &page.envelope, records: page.records, server_time: now }),

@@ -162,7 +162,7 @@ impl Partition {
         let component = &self.context.source;
         let mut letters: Vec<DeadLetter> = unreadable
             .into_iter()
-            .map(|(event, reason)| DeadLetter { event, component: component.clone(), reason })
+            .map(|(event, reason)| DeadLetter { event, component: component.clone(), reason, oversized: None })
             .collect();
         let all = events.iter_mut().chain(letters.iter_mut().map(|letter| &mut letter.event));
         all.zip(0..).for_each(|(event, index)| event.index = index);

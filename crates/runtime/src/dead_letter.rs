@@ -1,5 +1,6 @@
 //! Events that a transform or sink rejected for good, kept with the reason.
 
+use crate::reader::Oversized;
 use headwater_contracts::Event;
 use std::io;
 
@@ -12,6 +13,8 @@ pub struct DeadLetter {
     pub component: String,
     /// Why.
     pub reason: String,
+    /// Where its bytes are, if they were too many to be held: the event has the first of them.
+    pub oversized: Option<Oversized>,
 }
 
 /// Where dead letters go.

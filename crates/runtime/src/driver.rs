@@ -17,6 +17,7 @@ use crate::{
     failure::Failure,
     http::HttpClient,
     lane::{Closed, InFlight, Lane, Work},
+    reader::Bounds,
     settle::FULL_DISK_WAIT,
     status::{Line, Phase},
     trace::Span as Trace,
@@ -73,6 +74,8 @@ pub(crate) struct Driver {
     pub(crate) ending: Ending,
     /// Whether identities that no scan will meet again are forgotten. Not while files are read; then each batch is committed.
     pub(crate) forgets: bool,
+    /// How long a record may be.
+    pub(crate) bounds: Bounds,
     /// `headwater/1.2.3 (poller 01ab23cd`: the fixed part of the `User-Agent`.
     pub(crate) agent: String,
 }
@@ -208,9 +211,7 @@ impl Driver {
                 self.report_gap(&gap);
             }
             for note in plan.notes {
-                if reading.notes.insert(note.clone()) {
-                    tracing::warn!(source = %self.key.source, stream = %self.key.stream, "{note}");
-                }
+                self.note(note, &mut reading);
             }
             if plan.scans.is_empty() {
                 let until = plan.wake.unwrap_or_else(|| self.server_now() + chrono::Duration::minutes(1));
@@ -229,6 +230,14 @@ impl Driver {
                     break;
                 }
             }
+        }
+    }
+
+    /// Says something once.
+    fn note(&self, note: String, reading: &mut Reading) {
+        if !reading.notes.contains(&note) {
+            tracing::warn!(source = %self.key.source, stream = %self.key.stream, "{note}");
+            reading.notes.insert(note);
         }
     }
 
@@ -258,6 +267,9 @@ impl Driver {
             loop {
                 self.line.phase(Phase::Reading { scan: scan.describe(), progress: scan.progress() });
                 let read = self.page(scan.as_mut(), reading, &trace).await?;
+                for remark in scan.remarks() {
+                    self.note(remark, reading);
+                }
                 if matches!(read, Ok(Next::More | Next::Complete | Next::Split(_))) {
                     self.got_somewhere();
                 }

@@ -16,7 +16,7 @@ mod table;
 
 pub(crate) use table::Layout;
 
-use crate::splitter::ELEMENT_MAX;
+use crate::reader::{Bounds, Oversized, read_record};
 use flate2::read::MultiGzDecoder;
 use headwater_contracts::{ExportFormat, Import, OwnRequests};
 use std::{
@@ -44,6 +44,18 @@ pub(crate) struct Piece {
     pub(crate) place: String,
     /// Why it is no record, if that is known already.
     pub(crate) problem: Option<String>,
+    /// Where it is, if it was too long to be held.
+    pub(crate) oversized: Option<Oversized>,
+}
+
+impl Piece {
+    fn new(raw: Vec<u8>, place: String) -> Self {
+        Self { raw, place, problem: None, oversized: None }
+    }
+
+    fn oversized(kept: Oversized, place: String) -> Self {
+        Self { oversized: Some(kept), ..Self::new(Vec::new(), place) }
+    }
 }
 
 /// Takes a file apart.
@@ -80,7 +92,7 @@ pub(crate) struct Export {
 
 impl Export {
     /// Opens a file and reads as much of it as tells that its format is what it is said to be.
-    pub(crate) fn open(path: &Path, reading: &Reading, import: &dyn Import) -> Result<Self, String> {
+    pub(crate) fn open(path: &Path, reading: &Reading, bounds: &Bounds, import: &dyn Import) -> Result<Self, String> {
         let format = reading
             .format
             .or_else(|| format_of(path))
@@ -98,13 +110,13 @@ impl Export {
         let read = Arc::new(AtomicU64::new(0));
         let bytes = unpacked(Counted { file, read: read.clone() }).map_err(|error| unreadable(&error))?;
         let pieces: Box<dyn Pieces> = match format {
-            ExportFormat::Ndjson => Box::new(lines::Lines::new(bytes)),
-            ExportFormat::Json => Box::new(array::Array::open(bytes, import.elements())?),
+            ExportFormat::Ndjson => Box::new(lines::Lines::new(bytes, bounds)),
+            ExportFormat::Json => Box::new(array::Array::open(bytes, import.elements(), bounds)?),
             ExportFormat::Csv => {
                 let columns = import.columns().ok_or(
                     "no CSV export of this provider is known; export JSON, one record per line, and set `format: ndjson`",
                 )?;
-                Box::new(rows::Rows::open(bytes, columns, reading)?)
+                Box::new(rows::Rows::open(bytes, columns, reading, bounds.limit)?)
             }
         };
         Ok(Self { pieces, trouble: None, ended: false, read, size: metadata.len() })
@@ -137,7 +149,7 @@ impl Export {
 /// Looks at the beginning of a file, before anything runs: whether it can be opened, is of its format, and holds records of
 /// this provider. The error says what a person should do.
 pub fn preflight(path: &Path, reading: &Reading, import: &mut dyn Import) -> Result<(), String> {
-    let mut export = Export::open(path, reading, import)?;
+    let mut export = Export::open(path, reading, &Bounds::default(), import)?;
     let pieces = export.next()?;
     let nothing = OwnRequests::default();
     let mut first_problem = None;
@@ -145,7 +157,9 @@ pub fn preflight(path: &Path, reading: &Reading, import: &mut dyn Import) -> Res
     for piece in &pieces {
         let problem = match &piece.problem {
             Some(problem) => problem.clone(),
-            None => match import.record(&piece.raw, &nothing) {
+            // What is too long goes to the dead letters, and tells nothing of the file.
+            None if piece.oversized.is_some() => continue,
+            None => match read_record(&piece.raw, &mut |raw| import.record(raw, &nothing)) {
                 Ok(record) => {
                     records += 1;
                     dated += usize::from(record.time.is_some());
@@ -251,8 +265,8 @@ fn unreadable(error: &io::Error) -> String {
     }
 }
 
-fn too_long(what: &str) -> String {
-    format!("{what} is longer than {ELEMENT_MAX} bytes, which no record is: check `format`")
+fn not_kept(error: &io::Error) -> String {
+    format!("a record that is longer than `max_event_bytes` cannot be kept beside the dead letters: {error}")
 }
 
 struct Counted {
@@ -318,8 +332,12 @@ mod tests {
 
     /// All records of a file, and what ended it if that was an error.
     fn read(name: &str, bytes: &[u8]) -> (Vec<Piece>, Option<String>) {
+        read_within(&Bounds::default(), name, bytes)
+    }
+
+    fn read_within(bounds: &Bounds, name: &str, bytes: &[u8]) -> (Vec<Piece>, Option<String>) {
         let (_dir, path) = write(name, bytes);
-        let mut export = match Export::open(&path, &Reading::default(), &Plain) {
+        let mut export = match Export::open(&path, &Reading::default(), bounds, &Plain) {
             Ok(export) => export,
             Err(error) => return (Vec::new(), Some(error)),
         };
@@ -386,7 +404,7 @@ mod tests {
         check("a.json", b"{\"id\":\"a\"}\n{\"id\":\"b\"}\n", "set `format: ndjson`");
         check("a.json", b"{\"items\":[]}", "no array under `list`");
         check("a.json", b"<html>", "this is no JSON");
-        check("a.ndjson", b"<html>\n</html>\n", "line 1: expected value at line 1 column 1; nothing at its beginning");
+        check("a.ndjson", b"<html>\n</html>\n", "byte 0: no value begins with this; nothing at its beginning");
         check("a.ndjson", b"{\"id\":\"a\",\"date\":1}\n", "has a time where");
         check("a.csv", b"", "no header");
         check("a.csv", b"id,when\n", "line 1: there is no column for `time`");
@@ -427,10 +445,26 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_never_ends_fills_no_memory() {
-        let (_, error) = read("a.ndjson", &vec![b'x'; ELEMENT_MAX + 2]);
-        assert!(error.unwrap().contains("line 1 is longer than"));
-        let (_, error) = read("a.csv", &[b"id,time,more\na,1,\"".to_vec(), vec![b'x'; ELEMENT_MAX * 2]].concat());
+    fn what_is_too_long_is_kept_on_disk_and_what_follows_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let bounds = Bounds { limit: 1000, folder: Some(dir.path().join("oversized")) };
+        let long = format!("{{\"id\":\"b\",\"more\":\"{}\"}}", "x".repeat(300_000));
+        let exact = format!("{{\"id\":\"c\",\"more\":\"{}\"}}", "x".repeat(1000 - 20));
+        assert_eq!(exact.len(), 1000);
+        for (name, text) in [
+            ("a.ndjson", format!("{{\"id\":\"a\"}}\n{long} \r\n{exact}\r\n{long}")),
+            ("a.json", format!("[{{\"id\":\"a\"}},{long},{exact}\n,{long}]")),
+        ] {
+            let (pieces, error) = read_within(&bounds, name, text.as_bytes());
+            assert_eq!(error, None);
+            assert_eq!(raws(&pieces), ["{\"id\":\"a\"}", "", &exact, ""], "{name}");
+            for piece in [&pieces[1], &pieces[3]] {
+                let file = piece.oversized.as_ref().unwrap().file.as_ref().unwrap();
+                assert_eq!(fs::read_to_string(dir.path().join(file)).unwrap(), long, "{name}");
+            }
+        }
+        let csv = [b"id,time,more\na,1,\"".to_vec(), vec![b'x'; 3 << 20]].concat();
+        let (_, error) = read_within(&bounds, "a.csv", &csv);
         assert!(error.unwrap().contains("is a quote not closed"));
     }
 

@@ -21,6 +21,7 @@ mod failure;
 mod http;
 mod hurry;
 mod lane;
+mod reader;
 mod rejections;
 mod run;
 mod settle;
@@ -36,9 +37,10 @@ pub use clock::SystemClock;
 pub use dead_letter::{DeadLetter, DeadLetters};
 pub use driver::Ending;
 pub use http::{Answer, ExchangeError, HttpClient};
+pub use reader::{Bounds, OVERSIZED, Oversized, clear_parts, read_record};
 pub use rejections::Rejected;
 pub use run::{RunError, RunOptions, Summary, run};
-pub use splitter::{ELEMENT_MAX, ENVELOPE_MAX, Page, SplitError, Splitter};
+pub use splitter::{ELEMENT_MAX, ENVELOPE_MAX, Element, Page, SplitError, Splitter};
 pub use status::{Board, Phase, StreamStatus};
 pub use topology::{
     ConsumerSpec, DeadLetterTarget, ImportSpec, OnRefusal, SinkSpec, SourceSpec, Topology, TransformSpec,

@@ -165,7 +165,7 @@ mod tests {
             metadata: None,
             index: 0,
         };
-        DeadLetter { event, component: "bad".into(), reason: reason.into() }
+        DeadLetter { event, component: "bad".into(), reason: reason.into(), oversized: None }
     }
 
     #[test]

@@ -9,7 +9,9 @@ use crate::{
     http::HttpClient,
     hurry::Hurry,
     lane::{InFlight, Lane, LaneContext},
+    reader::Bounds,
     sink_driver::SinkDriver,
+    splitter::ELEMENT_MAX,
     status::{Board, StreamStatus},
     topology::{ConsumerSpec, DeadLetterTarget, ImportSpec, Topology, Wiring},
 };
@@ -153,6 +155,11 @@ pub async fn run(
                 read_by: None,
             });
             // For the stream itself, and for files of its events, which leave from the component that names them.
+            let most =
+                spec.options.max_event_bytes.map_or(ELEMENT_MAX, |most| usize::try_from(most.0).unwrap_or(usize::MAX));
+            // Of a source that shortens them, longer ones are delivered too.
+            let limit = if source.shortens() { most.max(ELEMENT_MAX) } else { most };
+            let bounds = Bounds { limit, folder: topology.oversized.clone() };
             let driver = |component: &str, forgets: bool| {
                 let line = options.board.line(component, &stream);
                 line.update(|line| line.progress = Some(clock.now()));
@@ -197,6 +204,7 @@ pub async fn run(
                     stop: options.stop.clone(),
                     ending: options.ending,
                     forgets,
+                    bounds: bounds.clone(),
                     agent: agent.clone(),
                 }
             };

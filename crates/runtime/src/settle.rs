@@ -134,7 +134,12 @@ async fn acknowledge(
             if let Some(account) = accounts.get_mut(event.index as usize) {
                 account.dead = true;
             }
-            letters.push(DeadLetter { event, component: context.wiring.sink_names[sink].clone(), reason });
+            letters.push(DeadLetter {
+                event,
+                component: context.wiring.sink_names[sink].clone(),
+                reason,
+                oversized: None,
+            });
         }
     }
     context.rejections.note(&letters, &context.letters_place);

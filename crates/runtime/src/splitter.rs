@@ -3,17 +3,18 @@
 //! A page is a JSON document with one array of events somewhere, `{"data":[…],"nextToken":"…"}`. The splitter is
 //! pushed bytes in chunks of any size and hands out each element as the exact bytes received; everything else ends up
 //! in a small *envelope*, the same document with the array left empty. Memory is the largest element plus the
-//! envelope, whatever the page's size.
+//! envelope, whatever the page's size: an element that is longer than the limit is handed out in pieces as it streams by.
 //!
-//! It checks structure (brackets, commas, one document) and leaves the inside of elements to whoever parses them.
+//! It checks the structure around elements. Inside of them it counts brackets, whatever their kind and depth: what an element
+//! is, nobody but its reader says, and no element makes a page unusable whose end can be found.
 
 use thiserror::Error;
 
-/// Longest element accepted, bytes. The largest audit events known are some hundred KiB.
-pub const ELEMENT_MAX: usize = 16 << 20;
+/// Longest element handed out whole, bytes, if nothing else is said. The largest audit events known are some hundred KiB.
+pub const ELEMENT_MAX: usize = 64 << 20;
 /// Longest envelope accepted, bytes.
 pub const ENVELOPE_MAX: usize = 4 << 20;
-/// Deepest nesting accepted: what `serde_json` accepts.
+/// Deepest nesting accepted around elements: what `serde_json` accepts.
 const DEPTH_MAX: usize = 127;
 
 /// Why a page could not be split. Nothing of it may be taken as complete.
@@ -30,13 +31,27 @@ pub enum SplitError {
         /// What is wrong there.
         problem: String,
     },
-    /// An element or the envelope is larger than anything an audit API sends.
+    /// What is around the elements is larger than anything an audit API sends.
     #[error("{what} larger than {limit} bytes")]
     TooLarge {
-        /// `an element`, `the envelope` or `the answer`.
+        /// `the envelope` or `the answer`.
         what: &'static str,
         /// The limit, bytes.
         limit: usize,
+    },
+}
+
+/// What the splitter hands out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Element<'a> {
+    /// All of an element.
+    Whole(&'a [u8]),
+    /// The next bytes of one that is longer than the limit.
+    Piece {
+        /// What this chunk has of it.
+        bytes: &'a [u8],
+        /// Whether they are its last.
+        last: bool,
     },
 }
 
@@ -78,8 +93,8 @@ pub struct Splitter {
     at: At,
     /// Open brackets of the envelope.
     open: Vec<u8>,
-    /// Open brackets inside the element.
-    element_open: Vec<u8>,
+    /// How many brackets are open inside the element.
+    element_open: u64,
     /// How many keys of `path` lead to where we are; only meaningful while `open.len() == matched`.
     matched: usize,
     /// Whether the value that comes next is at `path[..=matched]`.
@@ -89,6 +104,10 @@ pub struct Splitter {
     envelope: Vec<u8>,
     /// The part of an element that earlier chunks brought.
     partial: Vec<u8>,
+    /// Longest element that is handed out whole.
+    limit: usize,
+    /// The element is longer: what earlier chunks brought of it has been handed out.
+    in_pieces: bool,
     offset: u64,
     elements: u64,
     /// Nothing is split: all goes into the envelope.
@@ -102,17 +121,25 @@ impl Splitter {
             path,
             at: At::Value,
             open: Vec::new(),
-            element_open: Vec::new(),
+            element_open: 0,
             matched: 0,
             on_path: true,
             key_start: 0,
             found: false,
             envelope: Vec::new(),
             partial: Vec::new(),
+            limit: ELEMENT_MAX,
+            in_pieces: false,
             offset: 0,
             elements: 0,
             whole: false,
         }
+    }
+
+    /// The same, but elements longer than `limit` bytes come in pieces.
+    #[must_use]
+    pub fn limit(self, limit: usize) -> Self {
+        Self { limit, ..self }
     }
 
     /// A splitter that splits nothing: the envelope is the answer, whatever it is.
@@ -120,8 +147,8 @@ impl Splitter {
         Self { whole: true, ..Self::new(&[]) }
     }
 
-    /// Takes the next bytes and calls `element` with each element they complete.
-    pub fn push(&mut self, chunk: &[u8], element: &mut dyn FnMut(&[u8])) -> Result<(), SplitError> {
+    /// Takes the next bytes and calls `element` with each element they complete, and with what they hold of longer ones.
+    pub fn push(&mut self, chunk: &[u8], element: &mut dyn FnMut(Element<'_>)) -> Result<(), SplitError> {
         if self.whole {
             if self.envelope.len() + chunk.len() > ENVELOPE_MAX {
                 return Err(SplitError::TooLarge { what: "the answer", limit: ENVELOPE_MAX });
@@ -141,8 +168,8 @@ impl Splitter {
                         i += skip;
                         self.at = if chunk[i] == b'\\' {
                             At::InElementString { escaped: true }
-                        } else if self.element_open.is_empty() {
-                            self.finish_element(&chunk[start..=i], element)?;
+                        } else if self.element_open == 0 {
+                            self.finish_element(&chunk[start..=i], element);
                             At::AfterElement
                         } else {
                             At::InElement
@@ -150,32 +177,27 @@ impl Splitter {
                     }
                 },
                 At::InElement => match byte {
-                    b'"' if self.element_open.is_empty() => return Err(self.wrong(i, "a quote in a bare value")),
+                    b'"' if self.element_open == 0 => return Err(self.wrong(i, "a quote in a bare value")),
                     b'"' => self.at = At::InElementString { escaped: false },
-                    b'{' | b'[' if self.element_open.is_empty() => {
+                    b'{' | b'[' if self.element_open == 0 => {
                         return Err(self.wrong(i, "a bracket in a bare value"));
                     }
-                    b'{' | b'[' => {
-                        if self.element_open.len() + self.open.len() >= DEPTH_MAX {
-                            return Err(self.wrong(i, "nested too deeply"));
-                        }
-                        self.element_open.push(byte);
-                    }
-                    b'}' | b']' | b',' if self.element_open.is_empty() => {
+                    b'{' | b'[' => self.element_open += 1,
+                    b'}' | b']' | b',' if self.element_open == 0 => {
                         // A bare value (number, word) ends where the array goes on.
-                        self.finish_element(&chunk[start..i], element)?;
+                        self.finish_element(&chunk[start..i], element);
                         self.at = At::AfterElement;
                         continue;
                     }
                     b'}' | b']' => {
-                        self.close(i, byte, true)?;
-                        if self.element_open.is_empty() {
-                            self.finish_element(&chunk[start..=i], element)?;
+                        self.element_open -= 1;
+                        if self.element_open == 0 {
+                            self.finish_element(&chunk[start..=i], element);
                             self.at = At::AfterElement;
                         }
                     }
-                    b' ' | b'\t' | b'\n' | b'\r' if self.element_open.is_empty() => {
-                        self.finish_element(&chunk[start..i], element)?;
+                    b' ' | b'\t' | b'\n' | b'\r' if self.element_open == 0 => {
+                        self.finish_element(&chunk[start..i], element);
                         self.at = At::AfterElement;
                     }
                     _ => {}
@@ -188,7 +210,7 @@ impl Splitter {
                         start = i;
                         self.at = match byte {
                             b'{' | b'[' => {
-                                self.element_open.push(byte);
+                                self.element_open = 1;
                                 At::InElement
                             }
                             b'"' => At::InElementString { escaped: false },
@@ -207,10 +229,7 @@ impl Splitter {
             i += 1;
         }
         if matches!(self.at, At::InElement | At::InElementString { .. }) {
-            if self.partial.len() + chunk.len() - start > ELEMENT_MAX {
-                return Err(SplitError::TooLarge { what: "an element", limit: ELEMENT_MAX });
-            }
-            self.partial.extend_from_slice(&chunk[start..]);
+            self.keep(&chunk[start..], element);
         }
         self.offset += chunk.len() as u64;
         Ok(())
@@ -258,7 +277,7 @@ impl Splitter {
                 }
             }
             At::Value | At::FirstItem => match byte {
-                b']' if self.at == At::FirstItem => self.close(i, byte, false)?,
+                b']' if self.at == At::FirstItem => self.close(i, byte)?,
                 b'{' | b'[' => self.open_value(i, byte)?,
                 b'"' => self.at = At::String { key: false, escaped: false },
                 b'}' | b']' | b',' | b':' => return Err(self.wrong(i, "a value is missing")),
@@ -278,7 +297,7 @@ impl Splitter {
                     self.key_start = self.envelope.len() - 1;
                     self.at = At::String { key: true, escaped: false };
                 }
-                b'}' if self.at == At::FirstKey => self.close(i, byte, false)?,
+                b'}' if self.at == At::FirstKey => self.close(i, byte)?,
                 _ => return Err(self.wrong(i, "expected a key")),
             },
             At::Colon if byte == b':' => self.at = At::Value,
@@ -289,7 +308,7 @@ impl Splitter {
                     Some(_) => self.at = At::Value,
                     None => return Err(self.wrong(i, "text after the document")),
                 },
-                b'}' | b']' => self.close(i, byte, false)?,
+                b'}' | b']' => self.close(i, byte)?,
                 _ if self.at == At::Scalar => {}
                 _ => return Err(self.wrong(i, "expected `,` or a closing bracket")),
             },
@@ -344,16 +363,13 @@ impl Splitter {
         self.value_ended();
     }
 
-    fn close(&mut self, i: usize, bracket: u8, in_element: bool) -> Result<(), SplitError> {
-        let open = if in_element { &mut self.element_open } else { &mut self.open };
-        let matches = matches!((open.pop(), bracket), (Some(b'{'), b'}') | (Some(b'['), b']'));
+    fn close(&mut self, i: usize, bracket: u8) -> Result<(), SplitError> {
+        let matches = matches!((self.open.pop(), bracket), (Some(b'{'), b'}') | (Some(b'['), b']'));
         if !matches {
             return Err(self.wrong(i, "a bracket closes what was not opened"));
         }
-        if !in_element {
-            self.matched = self.matched.min(self.open.len().saturating_sub(1));
-            self.value_ended();
-        }
+        self.matched = self.matched.min(self.open.len().saturating_sub(1));
+        self.value_ended();
         Ok(())
     }
 
@@ -362,19 +378,32 @@ impl Splitter {
         self.at = if self.open.is_empty() { At::End } else { At::AfterValue };
     }
 
-    fn finish_element(&mut self, rest: &[u8], element: &mut dyn FnMut(&[u8])) -> Result<(), SplitError> {
-        if self.partial.len() + rest.len() > ELEMENT_MAX {
-            return Err(SplitError::TooLarge { what: "an element", limit: ELEMENT_MAX });
+    /// Keeps the bytes of an element whose end is still to come, or hands them out if it has grown too long.
+    fn keep(&mut self, bytes: &[u8], element: &mut dyn FnMut(Element<'_>)) {
+        if !self.in_pieces && self.partial.len() + bytes.len() <= self.limit {
+            return self.partial.extend_from_slice(bytes);
         }
+        if !self.in_pieces {
+            self.in_pieces = true;
+            element(Element::Piece { bytes: &std::mem::take(&mut self.partial), last: false });
+        }
+        element(Element::Piece { bytes, last: false });
+    }
+
+    fn finish_element(&mut self, rest: &[u8], element: &mut dyn FnMut(Element<'_>)) {
         self.elements += 1;
-        if self.partial.is_empty() {
-            element(rest);
-        } else {
-            self.partial.extend_from_slice(rest);
-            element(&self.partial);
-            self.partial.clear();
+        if !self.in_pieces && self.partial.is_empty() && rest.len() <= self.limit {
+            return element(Element::Whole(rest));
         }
-        Ok(())
+        self.keep(rest, element);
+        if std::mem::take(&mut self.in_pieces) {
+            element(Element::Piece { bytes: &[], last: true });
+        } else {
+            element(Element::Whole(&self.partial));
+            self.partial.clear();
+            // One long record is no reason to hold so much for all that follow.
+            self.partial.shrink_to(1 << 20);
+        }
     }
 
     fn wrong(&self, i: usize, problem: &str) -> SplitError {
@@ -401,7 +430,10 @@ mod tests {
         let mut splitter = Splitter::new(path);
         let mut elements = Vec::new();
         for piece in page.chunks(chunk) {
-            splitter.push(piece, &mut |raw| elements.push(String::from_utf8_lossy(raw).into_owned()))?;
+            splitter.push(piece, &mut |element| match element {
+                Element::Whole(raw) => elements.push(String::from_utf8_lossy(raw).into_owned()),
+                Element::Piece { .. } => panic!("the limit is larger"),
+            })?;
         }
         let page = splitter.finish()?;
         assert_eq!(page.records, elements.len() as u64);
@@ -459,12 +491,50 @@ mod tests {
         }
     }
 
+    /// Elements handed out whole, those that came in pieces, and how many there were.
+    fn split_at(limit: usize, page: &[u8], chunk: usize) -> (Vec<Vec<u8>>, Vec<Vec<u8>>, u64) {
+        let mut splitter = Splitter::new(&["data"]).limit(limit);
+        let (mut whole, mut long, mut pieces) = (Vec::new(), Vec::new(), Vec::new());
+        for piece in page.chunks(chunk) {
+            splitter
+                .push(piece, &mut |element| match element {
+                    Element::Whole(raw) => whole.push(raw.to_vec()),
+                    Element::Piece { bytes, last } => {
+                        assert!(bytes.len() <= chunk.max(limit), "no more is held than it must be");
+                        pieces.extend_from_slice(bytes);
+                        if last {
+                            long.push(std::mem::take(&mut pieces));
+                        }
+                    }
+                })
+                .unwrap();
+        }
+        (whole, long, splitter.finish().unwrap().records)
+    }
+
     #[test]
-    fn limits_hold() {
-        let page = format!("[\"{}\"]", "x".repeat(ELEMENT_MAX));
-        assert!(matches!(split(&[], page.as_bytes(), 1 << 20), Err(SplitError::TooLarge { .. })));
-        let deep = "[".repeat(300);
-        assert!(split(&[], deep.as_bytes(), 7).is_err());
+    fn an_element_over_the_limit_streams_by_and_its_neighbours_come_whole() {
+        let long = format!("{{\"x\":\"{}\"}}", "]}".repeat(100));
+        let page = format!("{{\"data\":[1,{{\"a\":2}},{long},{{\"b\":3}}, {long}]}}");
+        for chunk in [1, 7, 50, page.len()] {
+            let (whole, pieces, records) = split_at(20, page.as_bytes(), chunk);
+            assert_eq!(whole, [&b"1"[..], b"{\"a\":2}", b"{\"b\":3}"], "{chunk}");
+            assert_eq!((pieces, records), (vec![long.clone().into_bytes(); 2], 5));
+        }
+        let exact = format!("{{\"data\":[{long}]}}");
+        assert_eq!(split_at(long.len(), exact.as_bytes(), 9).0.len(), 1);
+        assert_eq!(split_at(long.len() - 1, exact.as_bytes(), 9).1.len(), 1);
+    }
+
+    #[test]
+    fn no_depth_and_no_pairing_inside_an_element_makes_its_page_unusable() {
+        for element in [format!("{}{}", "[".repeat(200_000), "]".repeat(200_000)), "{\"a\":[1}}".into(), "[}".into()] {
+            let page = format!("{{\"data\":[{{\"n\":1}},{element},{{\"n\":2}}]}}");
+            let (elements, _) = split(&["data"], page.as_bytes(), 1000).unwrap();
+            assert_eq!(elements, ["{\"n\":1}", element.as_str(), "{\"n\":2}"]);
+        }
+        let deep = "{\"a\":".repeat(300);
+        assert!(matches!(split(&["data"], deep.as_bytes(), 7), Err(SplitError::Malformed { .. })), "around elements");
     }
 
     fn any_json() -> impl Strategy<Value = Value> {

@@ -2,6 +2,7 @@
 
 use crate::{
     dead_letter::{DeadLetter, DeadLetters},
+    reader::{Oversized, sha256},
     trial::{StageTrial, Trial},
 };
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
@@ -105,6 +106,8 @@ pub struct Topology {
     pub sinks: Vec<SinkSpec>,
     /// Where rejected events go.
     pub dead_letters: DeadLetterTarget,
+    /// The folder for records that are longer than their source's `max_event_bytes`.
+    pub oversized: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -385,10 +388,19 @@ pub(crate) fn as_event(letter: DeadLetter) -> Event {
         "event": event.made(),
     });
     let raw = match std::str::from_utf8(&event.raw) {
+        Ok(text) if letter.oversized.is_some() => ("raw_begins", text.to_owned()),
         Ok(text) => ("raw", text.to_owned()),
         Err(_) => ("raw_base64", BASE64.encode(&event.raw)),
     };
     value[raw.0] = raw.1.into();
+    match letter.oversized {
+        Some(Oversized { sha256, bytes, file, .. }) => {
+            value["sha256"] = sha256.into();
+            value["raw_bytes"] = bytes.into();
+            value["raw_file"] = file.into();
+        }
+        None => value["sha256"] = sha256(&event.raw).into(),
+    }
     event.value = Some(value.into());
     event.encoded = None;
     event
@@ -434,6 +446,6 @@ impl Emit for Flow<'_> {
             }
             OnRefusal::Judge | OnRefusal::DeadLetter => {}
         }
-        self.bury(DeadLetter { event, component: stage.name.to_string(), reason });
+        self.bury(DeadLetter { event, component: stage.name.to_string(), reason, oversized: None });
     }
 }

@@ -1,6 +1,7 @@
 //! The truth that a test compares with.
 
 use crate::log::{Entry, Kind};
+use crate::poison::Poison;
 use crate::time::instant;
 use crate::world::World;
 use headwater_contracts::Timestamp;
@@ -19,6 +20,8 @@ pub struct Truth {
     pub expires_at: Timestamp,
     /// Why it is there.
     pub kind: Kind,
+    /// What makes it hard to read, if anything does.
+    pub poison: Option<Poison>,
     /// Its JSON, exactly as it has been shown: one form, or more where the provider writes an event again.
     pub forms: Vec<Vec<u8>>,
     /// From when on each form is shown, by the server's clock.
@@ -162,7 +165,7 @@ fn truth(world: &World, entry: &Entry) -> Truth {
     let versions = world.api.versions(entry);
     let forms = versions.iter().map(|&as_of| {
         let mut raw = Vec::new();
-        world.api.render(entry, as_of, &mut raw);
+        world.render(entry, as_of, &mut raw);
         raw
     });
     Truth {
@@ -171,6 +174,7 @@ fn truth(world: &World, entry: &Entry) -> Truth {
         visible_at: instant(entry.visible_at),
         expires_at: instant(entry.time + world.api.facts().retention),
         kind: entry.kind,
+        poison: world.poison(entry),
         forms: forms.collect(),
         shown_from: versions.iter().map(|&from| instant(from)).collect(),
         served: entry.served,

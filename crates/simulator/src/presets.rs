@@ -288,6 +288,7 @@ impl Scenario {
         }
         // From dice of their own: the other choices of a seed stay what they were.
         scenario.roll_complaints(&mut Dice::new(&[seed, 0xe1]));
+        scenario.poison_per_mille = Dice::new(&[seed, 0x9015]).pick([0, 0, 8, 40]);
         scenario
     }
 

@@ -137,6 +137,8 @@ pub struct Scenario {
     pub ties_per_mille: u16,
     /// Of 1000 events, those of an odd shape: null and missing members, unknown fields, unknown types.
     pub odd_per_mille: u16,
+    /// Of 1000 events, those that are hard to read: [`crate::Poison`].
+    pub poison_per_mille: u16,
     /// Of 1000 events, those that become visible late, by up to `late_max_s`.
     pub late_per_mille: u16,
     /// Upper bound of that lateness, in seconds, in addition to the provider's usual delay.
@@ -181,6 +183,7 @@ impl Default for Scenario {
             live_per_hour: 0,
             ties_per_mille: 0,
             odd_per_mille: 0,
+            poison_per_mille: 0,
             late_per_mille: 0,
             late_max_s: 0,
             late: Vec::new(),

@@ -87,7 +87,7 @@ fn break_off(world: &Mutex<World>, reply: &mut Reply) {
         let world = world.lock().unwrap_or_else(PoisonError::into_inner);
         let mut torn = if half > 0 { vec![b','] } else { Vec::new() };
         if let Some(entry) = world.log.get(*index) {
-            world.api.render(entry, reply.as_of, &mut torn);
+            world.render(entry, reply.as_of, &mut torn);
         }
         torn.truncate(torn.len() / 2);
         reply.items.truncate(half);
@@ -148,7 +148,7 @@ impl Pieces {
                         piece.push(b',');
                     }
                     if let Some(entry) = world.log.get(index) {
-                        world.api.render(entry, self.reply.as_of, &mut piece);
+                        world.render(entry, self.reply.as_of, &mut piece);
                     }
                     world.log.count_served(index);
                     self.sent += 1;

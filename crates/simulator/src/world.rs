@@ -5,6 +5,7 @@ use crate::dice::Dice;
 use crate::faults::{Fault, http_date};
 use crate::ledger::Seen;
 use crate::log::{Body, Entry, Kind, Log, Reading, Who};
+use crate::poison::Poison;
 use crate::scenario::Scenario;
 use crate::stream::Ending;
 use crate::time::{DAY, HOUR, days, instant, seconds};
@@ -244,6 +245,20 @@ impl World {
             entry.visible_at = now;
             self.happen(entry);
             self.drift_events += 1;
+        }
+    }
+
+    /// What makes an event hard to read, if anything does.
+    pub(crate) fn poison(&self, entry: &Entry) -> Option<Poison> {
+        Poison::of(entry, self.scenario.poison_per_mille)
+    }
+
+    /// Appends the JSON of an event, as it is shown at `as_of`.
+    pub(crate) fn render(&self, entry: &Entry, as_of: i64, out: &mut Vec<u8>) {
+        let from = out.len();
+        self.api.render(entry, as_of, out);
+        if let Some(poison) = self.poison(entry) {
+            poison.spoil(entry, out, from);
         }
     }
 

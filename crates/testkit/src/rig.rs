@@ -13,6 +13,7 @@ use headwater_runtime::{
     Board, DeadLetter, DeadLetterTarget, DeadLetters, Ending, OnRefusal, RunError, RunOptions, SinkSpec, SourceSpec,
     Summary, Topology, TransformSpec, run,
 };
+use sha2::{Digest, Sha256};
 use std::{
     collections::HashMap,
     io,
@@ -24,13 +25,29 @@ use tokio::sync::watch;
 /// Builds the source under test for an endpoint and a credential.
 pub type Build = dyn Fn(&str, &str, &SourceOptions) -> BuiltSource + Send + Sync;
 
-/// Dead letters that have been kept, by event id. Clones share them.
+/// A dead letter that has been kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// The event's id.
+    pub id: String,
+    /// Why.
+    pub reason: String,
+    /// SHA-256 of its bytes, hex.
+    pub sha256: String,
+}
+
+/// Dead letters that have been kept. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct Letters(Arc<Mutex<Vec<(String, String)>>>);
+pub struct Letters(Arc<Mutex<Vec<Kept>>>);
+
+/// SHA-256, hex.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
 
 impl Letters {
-    /// Event ids and reasons.
-    pub fn kept(&self) -> Vec<(String, String)> {
+    /// All of them.
+    pub fn kept(&self) -> Vec<Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -38,7 +55,14 @@ impl Letters {
 impl DeadLetters for Letters {
     fn append(&mut self, letters: &[DeadLetter]) -> io::Result<()> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.extend(letters.iter().map(|letter| (letter.event.id.clone(), letter.reason.clone())));
+        all.extend(letters.iter().map(|letter| Kept {
+            id: letter.event.id.clone(),
+            reason: letter.reason.clone(),
+            sha256: match &letter.oversized {
+                Some(oversized) => oversized.sha256.clone(),
+                None => sha256(&letter.event.raw),
+            },
+        }));
         Ok(())
     }
 }
@@ -106,6 +130,7 @@ impl Rig {
                 options: SinkOptions::default(),
             }],
             dead_letters: DeadLetterTarget::Store(Box::new(self.letters.clone())),
+            oversized: None,
         };
         let ledger: Arc<dyn Ledger> =
             Arc::new(SabotagedLedger { inner: self.ledger.clone(), saboteur: saboteur.clone() });

@@ -4,13 +4,13 @@
 use crate::{
     clock::TestClock,
     recorder::{Arrival, Arrived, Recorder},
-    rig::{Build, Rig},
+    rig::{Build, Kept, Rig, sha256},
     saboteur::Saboteur,
 };
 use chrono::TimeDelta;
-use headwater_contracts::{Clock, Period, Timestamp};
+use headwater_contracts::{ByteSize, Clock, Period, Timestamp};
 use headwater_ledger::{FileLedger, Ledger, MemoryLedger};
-use headwater_simulator::{Fault, Kind, Provider, Scenario, Simulator, Truth};
+use headwater_simulator::{Fault, Kind, Poison, Provider, Scenario, Simulator, Truth};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
@@ -38,6 +38,8 @@ pub const TROUBLES: &[&str] = &[
     "human",
     "clock skew",
     "no Date",
+    "poison",
+    "poison set aside",
     "ledger in a file",
 ];
 
@@ -80,8 +82,10 @@ pub struct Verdict {
     pub crashes: usize,
     /// Requests on the wrong origin, each of which may have leaked the credential.
     pub leaked: usize,
-    /// Dead letters.
-    pub dead_lettered: usize,
+    /// Reasons of dead letters that nothing explains: their events can be read.
+    pub dead_lettered: Vec<String>,
+    /// Events that are not to be delivered, because they are no JSON or too long, and are dead letters.
+    pub set_aside: usize,
     /// In how many runs each of [`TROUBLES`] occurred.
     pub census: BTreeMap<&'static str, usize>,
 }
@@ -100,7 +104,7 @@ impl Verdict {
             && self.unremarked.is_empty()
             && self.slandered.is_empty()
             && self.leaked == 0
-            && self.dead_lettered == 0
+            && self.dead_lettered.is_empty()
     }
 
     /// Adds another run's figures.
@@ -122,7 +126,8 @@ impl Verdict {
         self.slandered.extend(other.slandered);
         self.crashes += other.crashes;
         self.leaked += other.leaked;
-        self.dead_lettered += other.dead_lettered;
+        self.dead_lettered.extend(other.dead_lettered);
+        self.set_aside += other.set_aside;
         for (trouble, runs) in other.census {
             *self.census.entry(trouble).or_default() += runs;
         }
@@ -144,7 +149,7 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} expected, {} lost, {} invented, {} repeated, {} duplicates after {} kills; own queries: {} made, {} dropped, {} delivered after kills, {} for want of a clock; {} others dropped; {} imitations unremarked, {} slandered; {} leaks, {} dead letters",
+            "{} expected, {} lost, {} invented, {} repeated, {} duplicates after {} kills; own queries: {} made, {} dropped, {} delivered after kills, {} for want of a clock; {} others dropped; {} imitations unremarked, {} slandered; {} leaks, {} set aside, {} other dead letters",
             self.expected,
             self.lost.len(),
             self.invented.len(),
@@ -159,7 +164,8 @@ impl fmt::Display for Verdict {
             self.unremarked.len(),
             self.slandered.len(),
             self.leaked,
-            self.dead_lettered
+            self.set_aside,
+            self.dead_lettered.len()
         )
     }
 }
@@ -234,6 +240,9 @@ impl Case<'_> {
         if self.content_counts {
             rig.recorder = Recorder::by_content();
         }
+        if scenario.poison_per_mille > 0 && self.provider != Provider::Api7 {
+            rig.options.max_event_bytes = Some(ByteSize(Poison::LONG as u64));
+        }
         let build = || (self.build)(simulator.url(), simulator.credential(), &rig.options);
         let mut verdict = Verdict::default();
         let (mut cut, settle) = (clock.now(), (self.settle)(&scenario));
@@ -271,6 +280,8 @@ impl Case<'_> {
             arrived = arrived.into_iter().map(|(id, copies)| (ids[&id].clone(), copies)).collect();
             dropped = dropped.into_iter().map(|(id, raw)| (ids[&id].clone(), raw)).collect();
         }
+        let mut letters: HashMap<String, Kept> =
+            run.rig.letters.kept().into_iter().map(|kept| (kept.sha256.clone(), kept)).collect();
         for truth in &truths {
             let copies = arrived.get(&truth.id).map_or(&[][..], Vec::as_slice);
             if copies.iter().any(|copy| !truth.is(&copy.raw)) {
@@ -289,6 +300,14 @@ impl Case<'_> {
                 |raw: &[u8]| truth.forms.iter().zip(&truth.shown_from).any(|(f, from)| f == raw && *from > run.cut);
             let current = |copy: &Arrived| last.is_none_or(|last| copy.raw == last || later(&copy.raw));
             let (found, gone) = (copies.iter().any(current), dropped.contains_key(&truth.id));
+            if self.sets_aside(truth) {
+                let digests = truth.forms.iter().map(|form| sha256(form));
+                let aside = digests.filter(|digest| letters.remove(digest).is_some()).count() > 0;
+                verdict.set_aside += usize::from(aside);
+                verdict.invented.extend((!copies.is_empty()).then(named));
+                verdict.lost.extend((promised && !aside).then(named));
+                continue;
+            }
             if truth.kind == Kind::OwnCollector && self.own.is_some() {
                 verdict.own += 1;
                 verdict.own_delivered.extend(found.then(named));
@@ -305,7 +324,7 @@ impl Case<'_> {
         let known: HashSet<&str> = truths.iter().map(|truth| truth.id.as_str()).collect();
         verdict.invented.extend(arrived.keys().filter(|id| !known.contains(id.as_str())).cloned());
         verdict.leaked = run.simulator.ledger().trapped().len();
-        verdict.dead_lettered = run.rig.letters.kept().len();
+        verdict.dead_lettered = letters.into_values().map(|kept| format!("{}: {}", kept.id, kept.reason)).collect();
         let streams = run.rig.ledger.streams().expect("the ledger's streams");
         verdict.own_dropped = streams.iter().map(|(_, record, _)| record.tally.dropped_total()).sum();
         let skew = TimeDelta::seconds(i64::from(run.scenario.clock_doubt_s()));
@@ -316,6 +335,15 @@ impl Case<'_> {
             }
         }
         take_census(run, self.usual_delay, &truths, &arrived, verdict);
+    }
+
+    /// Whether an event is to become a dead letter: it is no JSON, or too long and not delivered shortened.
+    fn sets_aside(&self, truth: &Truth) -> bool {
+        match truth.poison {
+            Some(Poison::Escape) => true,
+            Some(Poison::Long) => self.provider != Provider::Api7,
+            _ => false,
+        }
     }
 
     /// A remark belongs on whoever pretends to be us, and on nobody else.
@@ -392,6 +420,8 @@ fn take_census(
         ("human", some(Kind::Human)),
         ("clock skew", scenario.clock_skew_s != 0),
         ("no Date", !scenario.date_header),
+        ("poison", truths.iter().filter(shown).any(|truth| truth.poison.is_some())),
+        ("poison set aside", verdict.set_aside > 0),
         (CHANGED, arrived.values().any(|copies| copies.iter().any(|copy| copy.raw != copies[0].raw))),
     ];
     verdict.census.extend(occurred.into_iter().filter(|(_, occurred)| *occurred).map(|(trouble, _)| (trouble, 1)));

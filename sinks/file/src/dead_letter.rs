@@ -9,6 +9,10 @@
 //! | `event_time`, `observed_time` | when it happened, if it said so; when headwater read it |
 //! | `own_query` | whether headwater's own reading caused it |
 //! | `raw` or `raw_base64` | the provider's bytes: text, or base64 where they are not UTF-8 |
+//! | `raw_begins` | in place of them, of a record that is longer than `max_event_bytes`: how it begins |
+//! | `raw_file` | where such a record is, in full: a file below the folder of the dead letters |
+//! | `raw_bytes` | how many bytes such a record has |
+//! | `sha256` | SHA-256 of the provider's bytes, hex |
 //! | `event` | what the transforms had made of it, if anything |
 
 use crate::{
@@ -19,6 +23,7 @@ use crate::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use headwater_contracts::{Event, Timestamp};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -55,12 +60,42 @@ pub struct DeadLetter {
     /// The provider's bytes in base64, if they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raw_base64: Option<String>,
+    /// How the provider's bytes begin, if they were too many to be held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw_begins: Option<String>,
+    /// The file that has them then, below the folder of the dead letters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw_file: Option<String>,
+    /// How many they are then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw_bytes: Option<u64>,
+    /// SHA-256 of the provider's bytes, hex. Empty in letters of older versions.
+    #[serde(default)]
+    pub sha256: String,
     /// What the transforms had made of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<serde_json::Value>,
 }
 
+/// Where the bytes of a record are that were too many to be held; the event has the first of them.
+#[derive(Debug, Clone)]
+pub struct Elsewhere {
+    /// SHA-256 of all of them, hex.
+    pub sha256: String,
+    /// How many they are.
+    pub bytes: u64,
+    /// The file, below the folder of the dead letters.
+    pub file: Option<String>,
+}
+
 impl DeadLetter {
+    /// The same letter, of a record whose bytes are elsewhere.
+    #[must_use]
+    pub fn elsewhere(mut self, Elsewhere { sha256, bytes, file }: Elsewhere) -> Self {
+        self.raw_begins = self.raw.take().or_else(|| self.raw_base64.take());
+        Self { sha256, raw_bytes: Some(bytes), raw_file: file, event: None, ..self }
+    }
+
     /// `event`, refused by `component` at `time`.
     pub fn new(event: &Event, component: &str, reason: &str, time: Timestamp) -> Self {
         let (raw, raw_base64) = match std::str::from_utf8(&event.raw) {
@@ -81,6 +116,10 @@ impl DeadLetter {
             own_query: event.own_query,
             raw,
             raw_base64,
+            raw_begins: None,
+            raw_file: None,
+            raw_bytes: None,
+            sha256: Sha256::digest(&event.raw).iter().map(|byte| format!("{byte:02x}")).collect(),
             // A value that cannot be written is not kept; the raw bytes are, and a replay makes it anew.
             event: event.made(),
         }
@@ -189,6 +228,7 @@ mod tests {
             "source": "suite", "provider": "suite", "stream": "suite.example", "id": "e1",
             "identity": event("e1", "", false).identity.to_string(), "event_time": "2025-10-09T08:53:20Z",
             "observed_time": "2025-10-09T08:54:20Z", "own_query": false, "raw": "{\"before\":\"e1\"}",
+            "sha256": letter(&event("e1", "déjà\nvu", true)).sha256,
             "event": { "id": "e1", "text": "déjà\nvu" }
         });
         assert_eq!(line, expected);
@@ -207,6 +247,19 @@ mod tests {
         assert_eq!(letters, [letter(&spread), letter(&binary)]);
         assert_eq!(letters[0].raw_bytes().unwrap(), spread.raw);
         assert_eq!(letters[1].raw_bytes().unwrap(), binary.raw);
+    }
+
+    #[test]
+    fn a_record_that_was_too_long_is_pointed_to_and_letters_of_older_versions_are_read() {
+        let place = Elsewhere { sha256: "ab".into(), bytes: 7_000_000, file: Some("oversized/ab.json".into()) };
+        let letter = super::tests::letter(&event("e1", "", false)).elsewhere(place);
+        let line = serde_json::to_value(&letter).unwrap();
+        assert_eq!((&line["raw_file"], &line["raw_bytes"]), (&"oversized/ab.json".into(), &7_000_000.into()));
+        assert_eq!((&line["raw_begins"], line.get("raw")), (&"{\"id\":\"e1\",\"text\":\"\"}".into(), None));
+        assert_eq!(letter.raw_bytes(), None);
+        let mut old = serde_json::to_value(super::tests::letter(&event("e2", "", false))).unwrap();
+        old.as_object_mut().unwrap().remove("sha256");
+        assert_eq!(serde_json::from_value::<DeadLetter>(old).unwrap().id, "e2");
     }
 
     #[test]

@@ -20,6 +20,6 @@ mod template;
 mod writable;
 
 pub use compress::Compression;
-pub use dead_letter::{DeadLetter, DeadLetterFile};
+pub use dead_letter::{DeadLetter, DeadLetterFile, Elsewhere};
 pub use sink::{Encoding, FileConfig, FileSink, RotateOptions};
 pub use writable::writable;

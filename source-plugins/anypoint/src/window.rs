@@ -10,7 +10,7 @@ use chrono::{SecondsFormat, TimeDelta};
 use headwater_contracts::{
     Echo, Method, Next, OwnRequests, PageEnd, ReadError, Record, Rejection, Request, Scan, Span, Timestamp, Unreadable,
 };
-use headwater_source_kit::{Empties, Visited, cursor, envelope};
+use headwater_source_kit::{Empties, StrayPage, Strays, Visited, cursor, envelope};
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 
@@ -56,8 +56,8 @@ pub(crate) struct Window {
     empties: Empties,
     occurrences: Occurrences,
     failures: u32,
-    /// A time that the window asked for cannot contain.
-    stray: Option<Timestamp>,
+    /// Records that the window asked for cannot contain.
+    strays: Strays,
     latest: Option<Timestamp>,
     /// The server's clock when it first answered.
     answered: Option<Timestamp>,
@@ -76,7 +76,7 @@ impl Window {
             empties: Empties::default(),
             occurrences: Occurrences::default(),
             failures: 0,
-            stray: None,
+            strays: Strays::default(),
             latest: None,
             answered: None,
             throttled: 0,
@@ -89,7 +89,6 @@ impl Window {
         self.used.clear();
         self.empties.restart();
         self.occurrences.restart();
-        self.stray = None;
     }
 
     /// The chain of pages broke: from the start again, or, if that keeps happening, in halves.
@@ -170,7 +169,7 @@ impl Scan for Window {
     }
 
     fn request(&mut self) -> Request {
-        self.stray = None;
+        self.strays.begin_page();
         self.occurrences.begin_page();
         let mut body = self.settings.filter.clone();
         body.insert("startDate".into(), written(self.job.from).into());
@@ -191,17 +190,16 @@ impl Scan for Window {
 
     fn record(&mut self, raw: &[u8], sent: &OwnRequests) -> Result<Record, Unreadable> {
         let entry = Entry::read(raw)?;
-        if let Some(time) = entry.time {
-            if time < self.job.from - TOLERANCE || time > self.job.to + TOLERANCE {
-                self.stray.get_or_insert(time);
-            }
-            self.latest = self.latest.max(Some(time));
-        }
-        let identity = numbered(&entry, &self.job.organization, entry.time, &mut self.occurrences);
-        let echo = self.settings.recognizer.judge(&entry, sent);
-        let wanted = self.stray.is_none();
-        let echo = if wanted { echo } else { Echo::Foreign };
-        Ok(Record { id: identity.to_string(), identity, time: entry.time, echo, wanted })
+        let outside = |time: &Timestamp| *time < self.job.from - TOLERANCE || *time > self.job.to + TOLERANCE;
+        let stray = entry.time.filter(outside);
+        // One that lies outside says nothing of the order.
+        let time = if stray.is_none() { entry.time } else { None };
+        self.latest = self.latest.max(time);
+        let identity = numbered(&entry, &self.job.organization, time, &mut self.occurrences);
+        let id = identity.to_string();
+        let wanted = stray.is_none_or(|stray| self.strays.meet(identity, &id, stray));
+        let echo = if wanted { self.settings.recognizer.judge(&entry, sent) } else { Echo::Foreign };
+        Ok(Record { id, identity, time, echo, wanted })
     }
 
     fn page(&mut self, end: &PageEnd<'_>) -> Result<Next, ReadError> {
@@ -214,13 +212,17 @@ impl Scan for Window {
             }
         };
         self.answered.get_or_insert(end.server_time);
-        if let Some(stray) = self.stray {
-            self.rewind();
-            return Err(ReadError::Malformed(format!(
-                "asked for {}, answered with an event of `{}`: the server ignores or changes the window; tell the vendor",
-                self.range(),
-                written(stray),
-            )));
+        match self.strays.judge(end.records) {
+            StrayPage::Good => {}
+            StrayPage::Again => return Ok(Next::More),
+            StrayPage::Refused(stray) => {
+                self.rewind();
+                return Err(ReadError::Malformed(format!(
+                    "asked for {}, answered with an event of `{}`: the server ignores or changes the window; tell the vendor",
+                    self.range(),
+                    written(stray),
+                )));
+            }
         }
         if !self.occurrences.end_page() {
             self.rewind();
@@ -275,6 +277,10 @@ impl Scan for Window {
         }
     }
 
+    fn remarks(&mut self) -> Vec<String> {
+        self.strays.remarks()
+    }
+
     fn state(&self) -> Option<Value> {
         serde_json::to_value(&self.state).ok()
     }
@@ -298,8 +304,8 @@ impl Scan for Window {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::AnypointConfig;
-    use headwater_contracts::{Coverage, SourceConfig, SourceOptions, StreamView};
+    use crate::{AnypointConfig, echo::Recognizer};
+    use headwater_contracts::{Cadence, Coverage, Period, SourceConfig, SourceOptions, StreamView};
 
     #[test]
     fn an_empty_page_that_leads_on_is_not_the_last() {
@@ -335,5 +341,52 @@ mod tests {
         let _ = scan.request();
         let end = PageEnd { envelope: br#"{"data":[]}"#, records: 0, server_time: now };
         assert!(matches!(scan.page(&end), Ok(Next::Complete)));
+    }
+
+    fn window() -> Window {
+        let cadence = Cadence {
+            poll_interval: Period::minutes(5),
+            overlap: Period::minutes(5),
+            settle: Period::minutes(5),
+            rescan: Vec::new(),
+            page_size: None,
+        };
+        let settings = Settings {
+            organizations: Vec::new(),
+            cadence,
+            filter: serde_json::Map::new(),
+            retention: TimeDelta::days(30),
+            ahead: TimeDelta::minutes(5),
+            versioned_objects: true,
+            include_internal: false,
+            recognizer: Recognizer { name: None, ips: Vec::new(), skew: TimeDelta::minutes(5) },
+        };
+        let from: Timestamp = "2024-05-20T12:00:00Z".parse().unwrap();
+        let to = from + TimeDelta::hours(1);
+        let job = Job { organization: "org".into(), from, to, planned: to, purpose: Purpose::Forward };
+        Window::new(Arc::new(settings), job, State::default())
+    }
+
+    #[test]
+    fn one_event_outside_the_window_is_delivered_without_a_time_and_many_are_refused() {
+        let read = |window: &mut Window, strays: u64| {
+            let server_time = window.job.to;
+            window.request();
+            let delivered = (0..strays).filter(|n| {
+                let raw = format!(r#"{{"timestamp":0,"action":"{n}"}}"#);
+                let record = window.record(raw.as_bytes(), &OwnRequests::default()).unwrap();
+                record.wanted && record.time.is_none()
+            });
+            (
+                delivered.count() as u64 == strays,
+                window.page(&PageEnd { envelope: br#"{"data":[],"cursor":"a"}"#, records: strays, server_time }),
+            )
+        };
+        let mut window = window();
+        assert!(matches!(read(&mut window, 4), (false, Err(_))));
+        assert!(matches!(read(&mut window, 1), (false, Ok(Next::More))));
+        assert!(window.cursor.is_none(), "the same page again");
+        assert!(matches!(read(&mut window, 1), (true, Ok(Next::More))));
+        assert!(window.cursor.is_some() && window.remarks()[0].contains("1970-01-01"));
     }
 }

@@ -33,10 +33,6 @@ pub struct Api7Config {
     /// newer ones. What has not been read for longer is reported as a gap. Default: `60`.
     #[serde(default = "default_retention")]
     pub retention_hint_days: u32,
-    /// Records larger than this are delivered with their request and response bodies replaced by a mark that says so.
-    /// Default: `1MiB`.
-    #[serde(default = "default_max_event_bytes")]
-    pub max_event_bytes: ByteSize,
     /// Whether to ask for the list of event types once a day if `filter.event_type` is set, to warn of one that does not
     /// exist. Default: `true`.
     #[serde(default = "default_true")]
@@ -94,9 +90,8 @@ fn default_retention() -> u32 {
     60
 }
 
-fn default_max_event_bytes() -> ByteSize {
-    ByteSize::mib(1)
-}
+/// Records larger than this are delivered with their request and response bodies replaced by a mark that says so.
+const MAX_EVENT_BYTES: ByteSize = ByteSize::mib(1);
 
 fn default_true() -> bool {
     true
@@ -121,7 +116,7 @@ fn defaults() -> Cadence {
 }
 
 impl Api7Config {
-    fn check(&self, cadence: &Cadence) -> Result<(), ConfigError> {
+    fn check(&self, cadence: &Cadence, max_event_bytes: ByteSize) -> Result<(), ConfigError> {
         let fail = |field: &str, problem: String| Err(ConfigError::new(field, problem));
         check_endpoint(&self.endpoint, "https://api7.example:7443", "token")?;
         if self.token.expose().trim().is_empty() {
@@ -139,7 +134,7 @@ impl Api7Config {
         if !(1..=36_500).contains(&self.retention_hint_days) {
             return fail("retention_hint_days", "must be 1 to 36500 days".into());
         }
-        if self.max_event_bytes < ByteSize::kib(4) {
+        if max_event_bytes < ByteSize::kib(4) {
             return fail("max_event_bytes", "must be at least `4KiB`: what is not a body is never cut".into());
         }
         if cadence.page_size.is_some_and(|size| !(SMALLEST_PAGE..=10_000).contains(&size)) {
@@ -173,7 +168,8 @@ impl SourceConfig for Api7Config {
 
     fn build(self, options: &SourceOptions) -> Result<BuiltSource, ConfigError> {
         let cadence = defaults().with(options);
-        self.check(&cadence)?;
+        let max_event_bytes = options.max_event_bytes.unwrap_or(MAX_EVENT_BYTES);
+        self.check(&cadence, max_event_bytes)?;
         let settings = Settings {
             stream: stream_name(&self.endpoint),
             cadence,
@@ -184,7 +180,7 @@ impl SourceConfig for Api7Config {
                 TimestampUnit::Ms => Some(Unit::Milliseconds),
             },
             retention: Period::days(i64::from(self.retention_hint_days)).0,
-            max_event_bytes: usize::try_from(self.max_event_bytes.0).unwrap_or(usize::MAX),
+            max_event_bytes: usize::try_from(max_event_bytes.0).unwrap_or(usize::MAX),
             fetch_event_types: self.fetch_event_types,
             recognizer: Recognizer {
                 context: self.endpoint.path().trim_end_matches('/').to_owned(),
@@ -233,7 +229,8 @@ mod tests {
         check(json!({ "filter": { "operator_id": "" } }), plain(), "filter.operator_id");
         check(json!({ "own_identity": {} }), plain(), "own_identity");
         check(json!({ "retention_hint_days": 0 }), plain(), "retention_hint_days");
-        check(json!({ "max_event_bytes": "1KiB" }), plain(), "max_event_bytes");
+        let small = Some(ByteSize::kib(1));
+        check(json!({}), SourceOptions { max_event_bytes: small, ..plain() }, "max_event_bytes");
         check(json!({}), SourceOptions { page_size: Some(9), ..plain() }, "page_size");
         check(json!({}), SourceOptions { poll_interval: Some(Period::seconds(4)), ..plain() }, "poll_interval");
         check(json!({}), SourceOptions { overlap: Some(Period::days(61)), ..plain() }, "overlap");

@@ -20,8 +20,6 @@ pub(crate) struct Entry<'a> {
     source: Scalar<'a>,
     #[serde(borrow, default)]
     http_request: Option<Raw<'a>>,
-    #[serde(borrow, default)]
-    http_response: Option<Raw<'a>>,
 }
 
 /// The request that a record describes.
@@ -34,14 +32,6 @@ pub(crate) struct Asked<'a> {
     pub(crate) uri: Scalar<'a>,
     #[serde(borrow, default)]
     pub(crate) user_agent: Scalar<'a>,
-    #[serde(borrow, default)]
-    pub(crate) body: Option<Raw<'a>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct Answered<'a> {
-    #[serde(borrow, default)]
-    body: Option<Raw<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -100,12 +90,6 @@ impl<'a> Entry<'a> {
         part(self.http_request)
     }
 
-    /// The texts of both bodies, where they are.
-    pub(crate) fn bodies(&self) -> [Option<&'a str>; 2] {
-        let answered: Answered<'a> = part(self.http_response);
-        [self.asked().body, answered.body].map(|body| body.map(Raw::text))
-    }
-
     /// What makes it the same event: its id.
     pub(crate) fn identity(&self) -> Identity {
         Identity::of(&[b"api7", self.id().as_bytes()])
@@ -126,7 +110,6 @@ mod tests {
         assert_eq!((entry.token_name(), entry.by_api()), (Some("adc-ci"), true));
         assert_eq!(entry.asked().method.text(), Some("PATCH"));
         assert_eq!(entry.asked().user_agent.text(), Some("adc/0.15.0"));
-        assert_eq!(entry.bodies(), [Some(r#"[{"op":"replace","path":"/labels/tier","value":"gold"}]"#), Some("{}")]);
         let entry = Entry::read(include_bytes!("../tests/pages/login-failure.json")).unwrap();
         assert_eq!((entry.unit(), entry.operator_id(), entry.by_api()), (Some(Unit::Seconds), None, false));
         assert!(Entry::read(include_bytes!("../tests/pages/unknown-event.json")).unwrap().asked().uri.text().is_none());
@@ -138,7 +121,7 @@ mod tests {
         let entry = Entry::read(raw).unwrap();
         assert_eq!(entry.time().unwrap().timestamp(), 1_718_000_000);
         assert_eq!((entry.operator_id(), entry.token_name(), entry.by_api()), (None, None, false));
-        assert_eq!(entry.bodies(), [None, None]);
+        assert_eq!(entry.asked().uri, Scalar::Absent);
         assert_eq!(Entry::read(br#"{"id":"a","event_time":1.5}"#).unwrap().time(), None);
         for raw in [&b"17"[..], b"[\"a\"]", b"{}", br#"{"id":""}"#, br#"{"id":7}"#, br#"{"id":"#] {
             assert!(Entry::read(raw).is_err(), "{}", String::from_utf8_lossy(raw));

@@ -138,6 +138,10 @@ impl Api7 {
 }
 
 impl Source for Api7 {
+    fn shortens(&self) -> bool {
+        true
+    }
+
     fn streams(&self) -> Vec<String> {
         vec![self.settings.stream.clone()]
     }

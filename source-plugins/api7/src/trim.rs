@@ -1,16 +1,15 @@
 //! Records whose bodies have grown too large: where the audit log records its own reading with the answers given, each such
 //! record holds the page before.
 
-use crate::record::Entry;
+use headwater_contracts::json;
 
 /// `raw` with both bodies replaced by a mark, if it is longer than `most` bytes and has a body; every other byte stays.
 pub(crate) fn trimmed(raw: &[u8], most: usize) -> Option<Vec<u8>> {
     if raw.len() <= most {
         return None;
     }
-    let entry = Entry::read(raw).ok()?;
-    let mut places: Vec<(usize, usize)> =
-        entry.bodies().into_iter().flatten().filter_map(|body| place(raw, body)).collect();
+    let bodies = ["http_request", "http_response"].map(|part| json::at(raw, &[part, "body"]));
+    let mut places: Vec<(usize, usize)> = bodies.into_iter().flatten().filter_map(|body| place(raw, body)).collect();
     // A mark as long as what it replaces would gain nothing.
     places.retain(|(from, to)| to - from > mark(to - from).len());
     places.sort_unstable();
@@ -34,10 +33,10 @@ fn mark(bytes: usize) -> String {
 }
 
 /// Where `part`, which was borrowed from `whole`, stands in it.
-fn place(whole: &[u8], part: &str) -> Option<(usize, usize)> {
+fn place(whole: &[u8], part: &[u8]) -> Option<(usize, usize)> {
     let from = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
     let to = from + part.len();
-    (whole.get(from..to)? == part.as_bytes()).then_some((from, to))
+    (whole.get(from..to)? == part).then_some((from, to))
 }
 
 #[cfg(test)]
@@ -56,6 +55,14 @@ mod tests {
         expected["http_request"]["body"] = json!({ "headwater_truncated": true, "original_bytes": length });
         assert_eq!(short, expected);
         assert_eq!(trimmed(br#"{"id":"a","event_time":1718000000,"resource_id":"long enough"}"#, 10), None);
+    }
+
+    #[test]
+    fn a_body_of_any_depth_gives_way() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        let raw = format!("{{\"id\":\"a\",\"http_request\":{{\"body\":{deep}}}}}");
+        let short: Value = serde_json::from_slice(&trimmed(raw.as_bytes(), 1000).unwrap()).unwrap();
+        assert_eq!(short["http_request"]["body"]["original_bytes"], 200_000);
     }
 
     proptest! {

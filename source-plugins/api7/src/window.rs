@@ -24,6 +24,7 @@ use headwater_contracts::{
     Echo, Identity, Next, OwnRequests, PageEnd, ReadError, Record, Rejection, Request, Rescan, Scan, Span, Timestamp,
     Unreadable,
 };
+use headwater_source_kit::{StrayPage, Strays};
 use serde_json::Value;
 use std::{
     collections::HashSet,
@@ -128,8 +129,6 @@ struct Shown {
     units: Vec<Timestamp>,
     /// Times do not ascend, or one cannot be read.
     unsorted: bool,
-    /// A time that the question cannot have for an answer.
-    stray: Option<Timestamp>,
     /// Bytes of the largest own record.
     own_bytes: usize,
     owner: Option<Owner>,
@@ -159,6 +158,8 @@ pub(crate) struct Window {
     refused: bool,
     dense: Option<Dense>,
     shown: Shown,
+    /// Entries that the question cannot have for an answer.
+    strays: Strays,
     complete: bool,
 }
 
@@ -192,6 +193,7 @@ impl Window {
             refused: false,
             dense: None,
             shown: Shown::default(),
+            strays: Strays::default(),
             complete: false,
             job,
         }
@@ -391,6 +393,7 @@ impl Scan for Window {
 
     fn request(&mut self) -> Request {
         self.shown = Shown::default();
+        self.strays.begin_page();
         let one = self.job.unit.one();
         // A dense unit is read with its neighbour: should the next question's bound include it, it is not met again.
         self.until = if self.dense.is_some() { (self.from + one * 2).min(self.job.high) } else { self.job.high };
@@ -421,12 +424,14 @@ impl Scan for Window {
         let (time, identity) = (entry.time(), entry.identity());
         self.shown.identities.push(identity);
         match time.map(|time| self.job.unit.floor(time)) {
+            Some(unit) if unit < self.since || unit > self.until => {
+                self.shown.unsorted = true;
+                let wanted = self.strays.meet(identity, entry.id(), unit);
+                return Ok(Record { id: entry.id().to_owned(), identity, time: None, echo: Echo::Foreign, wanted });
+            }
             Some(unit) => {
                 self.shown.unsorted |= self.shown.units.last().is_some_and(|last| unit < *last);
                 self.shown.units.push(unit);
-                if unit < self.since || unit > self.until {
-                    self.shown.stray.get_or_insert(unit);
-                }
             }
             None => self.shown.unsorted = true,
         }
@@ -450,13 +455,17 @@ impl Scan for Window {
     fn page(&mut self, end: &PageEnd<'_>) -> Result<Next, ReadError> {
         self.answered = end.server_time;
         let total = list(end.envelope)?;
-        if let Some(stray) = self.shown.stray {
-            return Err(ReadError::Malformed(format!(
-                "asked for `{}` to `{}`, answered with an event of `{}`: the server ignores the bounds or counts time in another unit; check `timestamp_unit`",
-                text(self.since),
-                text(self.until),
-                text(stray)
-            )));
+        match self.strays.judge(end.records) {
+            StrayPage::Good => {}
+            StrayPage::Again => return Ok(Next::More),
+            StrayPage::Refused(stray) => {
+                return Err(ReadError::Malformed(format!(
+                    "asked for `{}` to `{}`, answered with an event of `{}`: the server ignores the bounds or counts time in another unit; check `timestamp_unit`",
+                    text(self.since),
+                    text(self.until),
+                    text(stray)
+                )));
+            }
         }
         self.learn(total, end.records);
         if self.reaches_into_the_present(end.server_time) {
@@ -510,6 +519,10 @@ impl Scan for Window {
 
     fn trimmed(&self, raw: &[u8]) -> Option<Vec<u8>> {
         trim::trimmed(raw, self.settings.max_event_bytes)
+    }
+
+    fn remarks(&mut self) -> Vec<String> {
+        self.strays.remarks()
     }
 
     fn state(&self) -> Option<Value> {

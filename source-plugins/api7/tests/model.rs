@@ -327,11 +327,22 @@ fn a_server_that_ignores_the_bounds_or_has_no_total_is_not_believed() {
     });
     let mut scan = plan.scans.into_iter().next().unwrap();
     let end = |envelope| PageEnd { envelope, records: 1, server_time: at(NOW + 300) };
-    scan.request();
-    let old = json!({ "id": "x", "event_time": NOW - 9_000 }).to_string();
-    scan.record(old.as_bytes(), &OwnRequests::default()).unwrap();
-    let Err(error) = scan.page(&end(br#"{"total":1,"list":[]}"#)) else { panic!("believed") };
-    assert!(error.to_string().contains("`timestamp_unit`"), "{error}");
+    let old = |scan: &mut Box<dyn Scan>, count: u64| {
+        scan.request();
+        let delivered = (0..count).filter(|n| {
+            let raw = json!({ "id": format!("x{n}"), "event_time": NOW - 9_000 }).to_string();
+            let record = scan.record(raw.as_bytes(), &OwnRequests::default()).unwrap();
+            record.wanted && record.time.is_none()
+        });
+        let end = PageEnd { envelope: br#"{"total":5,"list":[]}"#, records: count, server_time: at(NOW + 300) };
+        (delivered.count() as u64 == count, scan.page(&end))
+    };
+    let (wanted, Err(error)) = old(&mut scan, 5) else { panic!("believed") };
+    assert!(!wanted && error.to_string().contains("`timestamp_unit`"), "{error}");
+    // One is an odd record, and no reason not to read the others.
+    assert!(matches!(old(&mut scan, 1), (false, Ok(Next::More))));
+    assert!(old(&mut scan, 1).0, "delivered, without a time");
+    assert_eq!(scan.remarks().len(), 1);
     for page in [&br#"{"list":[]}"#[..], br#"{"total":-1,"list":[]}"#, br#"{"total":1}"#, b"<html>"] {
         scan.request();
         assert!(scan.page(&end(page)).is_err());

@@ -9,6 +9,7 @@
 //! | [`check_endpoint`], [`stream_name`] | the `endpoint` option, and the ledger's name for it |
 //! | [`Pace`] | how often and how far back to read where each page read is recorded |
 //! | [`Rescans`] | when re-scans were last done, and where the next begin |
+//! | [`Strays`] | records whose times lie outside the range that was asked for |
 //! | [`Visited`] | the positions that a scan has asked for |
 //! | [`same_query`] | a recorded query string beside the parameters that were sent |
 
@@ -20,6 +21,7 @@ mod query;
 mod raw;
 mod rescans;
 mod scalar;
+mod strays;
 mod visited;
 
 pub use empties::Empties;
@@ -30,4 +32,5 @@ pub use query::same_query;
 pub use raw::Raw;
 pub use rescans::Rescans;
 pub use scalar::Scalar;
+pub use strays::{Page as StrayPage, Strays};
 pub use visited::Visited;

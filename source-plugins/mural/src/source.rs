@@ -282,6 +282,26 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn one_event_outside_the_window_is_delivered_without_a_time_and_many_are_refused() {
+        let read = |scan: &mut Box<dyn headwater_contracts::Scan>, strays: u64| {
+            scan.request();
+            let delivered = (0..strays).filter(|n| {
+                let raw = format!(r#"{{"id":"{n}","date":"1970-01-01T00:00:00.000Z"}}"#);
+                let record = scan.record(raw.as_bytes(), &headwater_contracts::OwnRequests::default()).unwrap();
+                record.wanted && record.time.is_none()
+            });
+            let end = headwater_contracts::PageEnd { envelope: br#"{"data":[]}"#, records: strays, server_time: now() };
+            (delivered.count() as u64 == strays, scan.page(&end))
+        };
+        let mut plan = plan(json!({}), None, &[], &Coverage::default(), TimeDelta::days(7));
+        let scan = &mut plan.scans[0];
+        assert!(matches!(read(scan, 4), (false, Err(_))));
+        assert!(matches!(read(scan, 1), (false, Ok(headwater_contracts::Next::More))));
+        assert!(matches!(read(scan, 1), (true, Ok(headwater_contracts::Next::Complete))));
+        assert!(scan.remarks()[0].contains("1970-01-01"));
+    }
+
+    #[test]
     fn the_oldest_settled_partition_comes_first_and_the_present_last() {
         let first = plan(json!({}), None, &[], &Coverage::default(), TimeDelta::days(7));
         assert!(first.scans[0].describe().contains("2024-05-13T13:37:00Z"), "{}", first.scans[0].describe());

@@ -12,7 +12,7 @@ use chrono::{SecondsFormat, TimeDelta};
 use headwater_contracts::{
     Echo, Next, OwnRequests, PageEnd, ReadError, Record, Rejection, Request, Scan, Span, Timestamp, Unreadable,
 };
-use headwater_source_kit::{Empties, Visited, cursor, envelope};
+use headwater_source_kit::{Empties, StrayPage, Strays, Visited, cursor, envelope};
 use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -80,8 +80,8 @@ pub(crate) struct Sweep {
     page_size: Option<u32>,
     failures: u32,
     server_errors: u32,
-    /// A date that the window asked for cannot contain.
-    stray: Option<Timestamp>,
+    /// Records that the window asked for cannot contain.
+    strays: Strays,
     oldest: Option<Timestamp>,
     complete: bool,
 }
@@ -110,7 +110,7 @@ impl Sweep {
             page_size,
             failures: 0,
             server_errors: 0,
-            stray: None,
+            strays: Strays::default(),
             oldest: None,
             complete: false,
         }
@@ -135,7 +135,6 @@ impl Sweep {
         self.used.clear();
         self.empties.restart();
         self.server_errors = 0;
-        self.stray = None;
     }
 
     /// The chain broke: from the start again, or, if that keeps happening, in halves.
@@ -233,7 +232,7 @@ impl Scan for Sweep {
     }
 
     fn request(&mut self) -> Request {
-        self.stray = None;
+        self.strays.begin_page();
         let mut request = Request::get(PATH);
         if let Some(token) = &self.token {
             // Everything else is ignored beside a token.
@@ -257,10 +256,12 @@ impl Scan for Sweep {
         let entry = Entry::read(raw)?;
         let time = entry.time();
         let (since, until) = self.window();
+        if let Some(stray) = time.filter(|time| *time < since - TOLERANCE || *time > until + TOLERANCE) {
+            let wanted = self.strays.meet(entry.identity(), entry.id(), stray);
+            let (id, identity) = (entry.id().to_owned(), entry.identity());
+            return Ok(Record { id, identity, time: None, echo: Echo::Foreign, wanted });
+        }
         if let Some(time) = time {
-            if time < since - TOLERANCE || time > until + TOLERANCE {
-                self.stray.get_or_insert(time);
-            }
             self.oldest = Some(self.oldest.map_or(time, |oldest| oldest.min(time)));
         }
         // Neighbours belong to the sweeps of their own partitions. What has no readable date belongs to whoever meets it
@@ -285,14 +286,18 @@ impl Scan for Sweep {
         if let Some(elsewhere) = self.out_of_reach(end.server_time) {
             return elsewhere;
         }
-        if let Some(stray) = self.stray {
-            let (since, until) = self.window();
-            self.rewind();
-            return Err(ReadError::Malformed(format!(
-                "asked for `{}` to `{}`, answered with an event of `{stray}`: the server ignores or changes the window; try `date_format: legacy`, a shorter `max_lookback`, and tell the vendor",
-                written(since, self.settings.date_format),
-                written(until, self.settings.date_format),
-            )));
+        match self.strays.judge(end.records) {
+            StrayPage::Good => {}
+            StrayPage::Again => return Ok(Next::More),
+            StrayPage::Refused(stray) => {
+                let (since, until) = self.window();
+                self.rewind();
+                return Err(ReadError::Malformed(format!(
+                    "asked for `{}` to `{}`, answered with an event of `{stray}`: the server ignores or changes the window; try `date_format: legacy`, a shorter `max_lookback`, and tell the vendor",
+                    written(since, self.settings.date_format),
+                    written(until, self.settings.date_format),
+                )));
+            }
         }
         self.server_errors = 0;
         if self.page_size != self.settings.cadence.page_size {
@@ -359,6 +364,10 @@ impl Scan for Sweep {
             },
             class => Err(class),
         }
+    }
+
+    fn remarks(&mut self) -> Vec<String> {
+        self.strays.remarks()
     }
 
     fn state(&self) -> Option<Value> {

@@ -287,6 +287,12 @@ impl Scan for AuditScan {
 
     fn record(&mut self, raw: &[u8], sent: &OwnRequests) -> Result<Record, Unreadable> {
         let entry = Entry::read(raw)?;
+        // The log is sorted: what is older than it should be, behind one that is not, has no time that can be believed.
+        let early = |time: Timestamp| time < self.job.wanted_from;
+        if entry.time.is_some_and(early) && self.seen.last.is_some_and(|last| !early(last)) {
+            let (id, identity) = (entry.uuid().to_owned(), entry.identity());
+            return Ok(Record { id, identity, time: None, echo: Echo::Foreign, wanted: true });
+        }
         if let Some(time) = entry.time {
             self.seen.first.get_or_insert(time);
             self.seen.last = Some(time);

@@ -9,9 +9,10 @@ use crate::{
 };
 use chrono::{SecondsFormat, TimeDelta};
 use headwater_contracts::{
-    Echo, Next, OwnRequests, PageEnd, ReadError, Record, Rejection, Request, Rescan, Scan, Span, Timestamp, Unreadable,
-    shown,
+    Echo, Identity, Next, OwnRequests, PageEnd, ReadError, Record, Rejection, Request, Rescan, Scan, Span, Timestamp,
+    Unreadable, shown,
 };
+use headwater_source_kit::{StrayPage, Strays};
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 
@@ -69,8 +70,8 @@ pub(crate) struct AuditScan {
     newest: Option<Timestamp>,
     /// The latest start known before this scan: what starts later is new.
     known: Option<Timestamp>,
-    /// A record that the bound should have excluded.
-    stray: Option<Timestamp>,
+    /// Records that the bound should have excluded.
+    strays: Strays,
     committed: bool,
     to: Option<Timestamp>,
 }
@@ -91,7 +92,7 @@ impl AuditScan {
             throttled: 0,
             began: None,
             newest: None,
-            stray: None,
+            strays: Strays::default(),
             committed: false,
             to: None,
         }
@@ -198,7 +199,7 @@ impl Scan for AuditScan {
 
     fn request(&mut self) -> Request {
         self.seek.begin_page();
-        self.stray = None;
+        self.strays.begin_page();
         self.requests = self.requests.saturating_add(1);
         self.asked = self.seek.size(self.page_size);
         // Nothing else: an unknown parameter is an error, and `endTime` would lose what lies across any border.
@@ -215,12 +216,23 @@ impl Scan for AuditScan {
     }
 
     fn record(&mut self, raw: &[u8], sent: &OwnRequests) -> Result<Record, Unreadable> {
-        let entry = Entry::read(raw)?;
+        let entry = match Entry::read(raw) {
+            Ok(entry) => entry,
+            Err(unreadable) => {
+                // It has a place on its page all the same.
+                self.seek.record(&Identity::of(&[raw]).to_string(), None);
+                return Err(unreadable);
+            }
+        };
+        if let Some(latest) = entry.latest().filter(|latest| *latest < self.seek.bound() - TOLERANCE) {
+            // It has the place that it has.
+            self.seek.record(entry.id(), None);
+            let (id, identity) = (entry.id().to_owned(), entry.identity());
+            let wanted = self.strays.meet(identity, &id, latest);
+            return Ok(Record { id, identity, time: None, echo: Echo::Foreign, wanted });
+        }
         self.seek.record(entry.id(), entry.start);
         self.newest = self.newest.max(entry.start);
-        if let Some(latest) = entry.latest().filter(|latest| *latest < self.seek.bound() - TOLERANCE) {
-            self.stray.get_or_insert(latest);
-        }
         let time = entry.time();
         let wanted = time.is_none_or(|time| time >= self.job.wanted_from);
         if let (Some(user), Some(start)) = (entry.user(), entry.start)
@@ -243,11 +255,15 @@ impl Scan for AuditScan {
                 "asked for page {asked}, answered with page {other}; tell the vendor"
             )));
         }
-        if let Some(stray) = self.stray {
-            return Err(ReadError::Malformed(format!(
-                "asked for records after `{}`, answered with one of `{stray}`: the server ignores `startTime`; tell the vendor",
-                self.seek.bound().to_rfc3339_opts(SecondsFormat::Millis, true),
-            )));
+        match self.strays.judge(end.records) {
+            StrayPage::Good => {}
+            StrayPage::Again => return Ok(Next::More),
+            StrayPage::Refused(stray) => {
+                return Err(ReadError::Malformed(format!(
+                    "asked for records after `{}`, answered with one of `{stray}`: the server ignores `startTime`; tell the vendor",
+                    self.seek.bound().to_rfc3339_opts(SecondsFormat::Millis, true),
+                )));
+            }
         }
         self.advance(&pagination, end.server_time)
     }
@@ -280,6 +296,10 @@ impl Scan for AuditScan {
                 Err(error)
             }
         }
+    }
+
+    fn remarks(&mut self) -> Vec<String> {
+        self.strays.remarks()
     }
 
     fn state(&self) -> Option<Value> {

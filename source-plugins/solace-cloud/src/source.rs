@@ -237,6 +237,26 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn one_event_before_the_bound_is_delivered_without_a_time_and_many_are_refused() {
+        let read = |scan: &mut Box<dyn headwater_contracts::Scan>, strays: u64| {
+            scan.request();
+            let delivered = (0..strays).filter(|n| {
+                let raw = format!(r#"{{"id":"{n}","startTime":"1970-01-01T00:00:00Z"}}"#);
+                let record = scan.record(raw.as_bytes(), &headwater_contracts::OwnRequests::default()).unwrap();
+                record.wanted && record.time.is_none()
+            });
+            let end = headwater_contracts::PageEnd { envelope: br#"{"data":[]}"#, records: strays, server_time: now() };
+            (delivered.count() as u64 == strays, scan.page(&end))
+        };
+        let mut plan = plan(false, &polled(json!({})), TimeDelta::days(7));
+        let scan = plan.scans.last_mut().unwrap();
+        assert!(matches!(read(scan, 4), (false, Err(_))));
+        assert!(matches!(read(scan, 1), (false, Ok(headwater_contracts::Next::More))));
+        assert!(matches!(read(scan, 1), (true, Ok(_))));
+        assert!(scan.remarks()[0].contains("1970-01-01"));
+    }
+
+    #[test]
     fn a_run_begins_with_a_check_and_the_first_scan_a_day_before_the_start() {
         assert_eq!(
             plan(true, &json!({}), TimeDelta::days(7)).scans[0].describe(),

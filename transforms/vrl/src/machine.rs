@@ -20,20 +20,30 @@ pub(crate) enum Ending {
     Failed(Trouble),
 }
 
-/// What failed, and where in the program.
+/// What failed, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Trouble {
-    /// Byte offset, if VRL tells.
-    offset: Option<usize>,
+    place: Place,
     message: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// At this byte of the program.
+    At(usize),
+    /// Somewhere in the program: VRL does not tell.
+    Program,
+    /// The event itself.
+    Event,
 }
 
 impl Trouble {
     /// `WHO at FILE:LINE:COLUMN: MESSAGE`.
     pub(crate) fn describe(&self, who: &str, locate: &Locate) -> String {
-        match self.offset {
-            Some(offset) => format!("{who} at {}: {}", locate(offset), self.message),
-            None => format!("{who} in the program at {}: {}", locate(0), self.message),
+        match self.place {
+            Place::At(offset) => format!("{who} at {}: {}", locate(offset), self.message),
+            Place::Program => format!("{who} in the program at {}: {}", locate(0), self.message),
+            Place::Event => format!("{who}: {}", self.message),
         }
     }
 }
@@ -58,12 +68,16 @@ impl Machine {
     pub(crate) fn run(&mut self, program: &Program, target: &mut EventTarget) -> Ending {
         self.state.clear();
         let mut context = Context::new(target, &mut self.state, &self.zone);
-        match catch_unwind(AssertUnwindSafe(|| program.vrl.resolve(&mut context))) {
+        let ended = catch_unwind(AssertUnwindSafe(|| program.vrl.resolve(&mut context)));
+        if let Some(reason) = target.unreadable() {
+            return Ending::Failed(Trouble { place: Place::Event, message: reason.to_owned() });
+        }
+        match ended {
             Ok(Ok(value) | Err(ExpressionError::Return { value, .. })) => Ending::Returned(value),
             Ok(Err(ExpressionError::Abort { .. })) => Ending::Aborted,
             Ok(Err(error)) => Ending::Failed(trouble(error)),
             Err(panic) => Ending::Failed(Trouble {
-                offset: None,
+                place: Place::Program,
                 message: format!("a function panicked: {}", panic_text(panic.as_ref())),
             }),
         }
@@ -76,10 +90,10 @@ impl Machine {
             Ending::Failed(trouble) => Err(trouble),
             // The compiler has made sure of the type, as far as functions tell the truth about theirs.
             Ending::Returned(other) => Err(Trouble {
-                offset: None,
+                place: Place::Program,
                 message: format!("a condition must be a boolean, this is {}", other.kind_str()),
             }),
-            Ending::Aborted => Err(Trouble { offset: None, message: "the condition aborted".to_owned() }),
+            Ending::Aborted => Err(Trouble { place: Place::Program, message: "the condition aborted".to_owned() }),
         }
     }
 }
@@ -87,12 +101,15 @@ impl Machine {
 fn trouble(error: ExpressionError) -> Trouble {
     match error {
         ExpressionError::Error { message, labels, .. } => {
-            Trouble { offset: labels.first().map(|label: &Label| label.span.start()), message: plain(&message) }
+            let place = labels.first().map_or(Place::Program, |label: &Label| Place::At(label.span.start()));
+            Trouble { place, message: plain(&message) }
         }
         ExpressionError::Break { span }
         | ExpressionError::Fallible { span }
-        | ExpressionError::Missing { span, .. } => Trouble { offset: Some(span.start()), message: error.to_string() },
-        other => Trouble { offset: None, message: other.to_string() },
+        | ExpressionError::Missing { span, .. } => {
+            Trouble { place: Place::At(span.start()), message: error.to_string() }
+        }
+        other => Trouble { place: Place::Program, message: other.to_string() },
     }
 }
 

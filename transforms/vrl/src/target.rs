@@ -1,7 +1,7 @@
 //! One event as a program sees it: `.` and `%`.
 
 use crate::facts::{self, Facts, ROOT};
-use headwater_contracts::Event;
+use headwater_contracts::{Event, json};
 use std::cell::OnceCell;
 use vrl::compiler::{SecretTarget, Target};
 use vrl::path::{OwnedSegment, OwnedTargetPath, PathPrefix};
@@ -15,7 +15,9 @@ pub(crate) struct EventTarget {
     event: Event,
     /// Whether a transform before this one had made a value.
     had_value: bool,
+    /// Null where the record cannot be read; `unreadable` says why then.
     value: OnceCell<Value>,
+    unreadable: OnceCell<String>,
     metadata: Option<Value>,
     value_before: Option<Value>,
     metadata_before: Option<Value>,
@@ -44,6 +46,7 @@ impl EventTarget {
             event,
             had_value: value.is_some(),
             value: value.map_or_else(OnceCell::new, OnceCell::from),
+            unreadable: OnceCell::new(),
             metadata,
             value_before: None,
             metadata_before: None,
@@ -73,6 +76,12 @@ impl EventTarget {
         self.event
     }
 
+    /// Why the program could not have `.`, if it asked for it in vain. What it did then counts for nothing: it has seen null in place
+    /// of an event.
+    pub(crate) fn unreadable(&self) -> Option<&str> {
+        self.unreadable.get().map(String::as_str)
+    }
+
     /// Whether the program has changed `.`.
     pub(crate) fn changed(&self) -> bool {
         self.changed
@@ -80,8 +89,10 @@ impl EventTarget {
 
     fn value(&self) -> &Value {
         self.value.get_or_init(|| {
-            // What is no JSON is shown as the text it is.
-            parse(&self.event.raw).unwrap_or_else(|| Value::Bytes(self.event.raw.clone()))
+            parse(&self.event.raw).unwrap_or_else(|reason| {
+                self.unreadable.get_or_init(|| reason);
+                Value::Null
+            })
         })
     }
 
@@ -118,39 +129,22 @@ impl EventTarget {
     }
 }
 
-/// Reads JSON. Escapes of half a surrogate pair, which JSON's grammar allows and Unicode does not, read as U+FFFD: nobody
-/// can hide a record by a crafted name.
-fn parse(raw: &[u8]) -> Option<Value> {
-    // Of bytes, sonic-rs hands strings out before it has looked whether they are UTF-8.
-    let read = |raw: &[u8]| sonic_rs::from_str(str::from_utf8(raw).ok()?).ok();
-    read(raw).or_else(|| read(&without_lone_surrogates(raw)?))
-}
-
-/// The JSON with every `\u` escape of half a surrogate pair replaced; `None` if there is none.
-fn without_lone_surrogates(raw: &[u8]) -> Option<Vec<u8>> {
-    let mut mended: Option<Vec<u8>> = None;
-    let mut at = 0;
-    while let Some(rest) = raw.get(at..).filter(|rest| !rest.is_empty()) {
-        at += match (rest, unit(rest), rest.get(6..).and_then(unit)) {
-            (_, Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
-            (_, Some(0xd800..=0xdfff), _) => {
-                // As long as what it replaces.
-                let mended = mended.get_or_insert_with(|| raw.to_vec());
-                mended.get_mut(at..at + 6)?.copy_from_slice(b"\\ufffd");
-                6
-            }
-            // Whatever is escaped, it begins no escape itself.
-            ([b'\\', ..], ..) => 2,
-            _ => 1,
+/// Reads JSON; the error says why nobody could. Escapes of half a surrogate pair, which JSON's grammar allows and Unicode does not,
+/// read as U+FFFD: nobody can hide a record by a crafted name.
+fn parse(raw: &[u8]) -> Result<Value, String> {
+    // Of bytes, sonic-rs hands strings out before it has looked whether they are UTF-8. And it recurses.
+    let read = |raw: &[u8]| -> Option<Value> {
+        let text = str::from_utf8(raw).ok().filter(|_| !json::is_deep(raw))?;
+        sonic_rs::from_str(text).ok()
+    };
+    let mended = || read(&json::mended(raw)?);
+    read(raw).or_else(mended).ok_or_else(|| {
+        let problem = match json::look(raw) {
+            Ok(looked) => looked.obstacle(raw).unwrap_or_else(|| "no parser can read it".to_owned()),
+            Err(flaw) => format!("it is no JSON: {flaw}"),
         };
-    }
-    mended
-}
-
-/// The UTF-16 unit that an escape at the beginning stands for.
-fn unit(json: &[u8]) -> Option<u16> {
-    let digits = json.get(..6)?.strip_prefix(b"\\u").filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;
-    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+        format!("the record cannot be read: {problem}")
+    })
 }
 
 fn place(path: &[OwnedSegment]) -> Place<'_> {
@@ -230,10 +224,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn mended(raw: &str) -> Option<String> {
-        without_lone_surrogates(raw.as_bytes()).map(|raw| String::from_utf8(raw).unwrap())
-    }
-
     #[test]
     fn half_a_surrogate_pair_does_not_hide_a_record() {
         let name = |raw: &str| {
@@ -245,15 +235,22 @@ mod tests {
         assert_eq!(name(r#"{"name":"\ud83d\ud83d\ude00\ude00"}"#), Some("\u{fffd}😀\u{fffd}".into()));
         assert_eq!(name(r#"{"name":"\ud800\n\\ud800"}"#), Some("\u{fffd}\n\\ud800".into()));
         assert_eq!(name(r#"{"name":"\\\ud800"}"#), Some("\\\u{fffd}".into()));
-        assert_eq!(parse(br#"{"name":"\ud800""#), None);
     }
 
     #[test]
-    fn only_what_stands_alone_is_replaced() {
-        assert_eq!(mended(r"\ud800"), Some(r"\ufffd".into()));
-        for whole in ["", "\\", r"\u", r"\ud80", r"\\ud800", r"\ud83d\ude00", r"\u+d80", "ud800", "\u{e000}"] {
-            assert_eq!(mended(whole), None, "{whole}");
+    fn what_cannot_be_read_says_what_and_where() {
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+        for (raw, what) in [
+            (r#"{"a":1e999}"#, "byte 5: the number `1e999`"),
+            (r#"{"a":"\u12G4"}"#, "byte 6: this is no escape"),
+            (&format!("{{\"a\":{}}}", "9".repeat(400)), "byte 5: the number `99999999999999999999..`"),
+            (deep.as_str(), "100001 levels deep"),
+            (r#"{"name":"\ud800""#, "it ends in the middle"),
+        ] {
+            let reason = parse(raw.as_bytes()).unwrap_err();
+            assert!(reason.contains(what), "{reason}");
         }
+        assert!(parse(b"{\"a\":\"\xff\"}").unwrap_err().contains("byte 6: this is not UTF-8"));
     }
 
     /// Any JSON, nested, with numbers and texts of every kind.
@@ -289,21 +286,21 @@ mod tests {
             let mut text = serde_json::to_vec(&value).unwrap();
             let at = at.index(text.len());
             text[at] = byte;
-            prop_assert_eq!(parse(&text).is_some(), serde_json::from_slice::<Value>(&text).is_ok());
+            prop_assert_eq!(parse(&text).is_ok(), serde_json::from_slice::<Value>(&text).is_ok());
         }
 
         #[test]
         fn what_could_be_read_before_reads_the_same(text in any::<String>()) {
             let raw = serde_json::to_string(&text).unwrap();
-            prop_assert_eq!(mended(&raw), None);
-            prop_assert_eq!(parse(raw.as_bytes()), Some(Value::from(text)));
+            prop_assert_eq!(json::mended(raw.as_bytes()), None);
+            prop_assert_eq!(parse(raw.as_bytes()), Ok(Value::from(text)));
         }
 
         #[test]
         fn any_units_can_be_read(units in prop::collection::vec(any::<u16>(), 0..20)) {
             let escapes: Vec<String> = units.iter().map(|unit| format!("\\u{unit:04x}")).collect();
             let raw = format!("\"{}\"", escapes.concat());
-            prop_assert_eq!(parse(raw.as_bytes()), Some(Value::from(String::from_utf16_lossy(&units))));
+            prop_assert_eq!(parse(raw.as_bytes()), Ok(Value::from(String::from_utf16_lossy(&units))));
         }
 
         #[test]

@@ -9,9 +9,9 @@ use super::{Driver, Halt, Reading, sort::Pending};
 use crate::{
     export::{self, Export, Piece},
     lane::filed_under,
+    reader::read_record,
     status::Phase,
 };
-use bytes::Bytes;
 use headwater_contracts::{Coverage, Echo, Import, Timestamp, Unreadable};
 use headwater_ledger::{Commit, Filed, StreamKey};
 use serde::{Deserialize, Serialize};
@@ -170,7 +170,7 @@ impl Driver {
             .ok_or_else(|| Broken::File("records of this source cannot be imported".to_owned()))?;
         let mut told = 0_u64;
         'again: loop {
-            let mut export = Export::open(path, how, import.as_ref()).map_err(Broken::File)?;
+            let mut export = Export::open(path, how, &self.bounds, import.as_ref()).map_err(Broken::File)?;
             loop {
                 let (reopened, taken) = tokio::task::spawn_blocking(move || {
                     let taken = export.next();
@@ -223,14 +223,20 @@ impl Driver {
     ) -> Result<u64, Halt> {
         let mut told = 0;
         let mut batch = Vec::with_capacity(pieces.len());
-        for Piece { raw, place, problem } in pieces {
+        for Piece { raw, place, problem, oversized } in pieces {
+            let mut read = |raw: &[u8]| import.record(raw, &reading.sent);
+            let at = |reason| format!("{}, {place}: {reason}", path.display());
+            if let Some(kept) = oversized {
+                let mut pending = Pending::oversized(kept, self.bounds.limit, &mut read);
+                pending.oversized = pending.oversized.map(|(reason, kept)| (at(reason), kept));
+                batch.push(pending);
+                continue;
+            }
             let record = match problem {
                 Some(reason) => Err(Unreadable { reason }),
-                None => import.record(&raw, &reading.sent),
+                None => read_record(&raw, &mut read),
             };
-            let mut record = record.map_err(|Unreadable { reason }| Unreadable {
-                reason: format!("{}, {place}: {reason}", path.display()),
-            });
+            let mut record = record.map_err(|Unreadable { reason }| Unreadable { reason: at(reason) });
             if let Ok(record) = &mut record {
                 if let Some(time) = record.time {
                     if time < known.horizon && known.covered.contains(time) {
@@ -251,7 +257,7 @@ impl Driver {
                 }
             }
             let trimmed = if record.is_ok() { import.trimmed(&raw) } else { None };
-            batch.push(Pending { raw: Bytes::from(trimmed.unwrap_or(raw)), record });
+            batch.push(Pending::new(trimmed.unwrap_or(raw), record));
         }
         let filed: Vec<Filed> = batch.iter().map(Pending::filed).collect();
         let archived = self.archived(known, filed.clone()).await?;

@@ -3,7 +3,8 @@
 use super::{Driver, Halt, Reading, sort::Pending};
 use crate::{
     http::Answer,
-    splitter::{Page, SplitError, Splitter},
+    reader::{Spool, read_record},
+    splitter::{Element, Page, SplitError, Splitter},
     status::Phase,
     trace::Span,
 };
@@ -107,6 +108,9 @@ impl Driver {
         let whole = scan.whole();
         let mut splitter = if whole { Splitter::whole() } else { Splitter::new(scan.elements()) };
         let mut beginning = Beginning::default();
+        splitter = splitter.limit(self.bounds.limit);
+        let mut spool = Spool::new(&self.bounds);
+        let mut unkept = None;
         let broken = loop {
             let chunk = match self.unless_halted(answer.chunk(self.clock.as_ref())).await? {
                 Ok(Some(chunk)) => chunk,
@@ -123,8 +127,22 @@ impl Driver {
             let mut broken = None;
             for slice in chunk.chunks(32 << 10) {
                 let Reading { sent, held, .. } = &mut *reading;
-                let pushed = splitter.push(slice, &mut |raw| {
-                    let record = scan.record(raw, sent);
+                let pushed = splitter.push(slice, &mut |element| {
+                    let raw = match element {
+                        Element::Whole(raw) => raw,
+                        Element::Piece { bytes, last } => {
+                            match spool.take(bytes, last) {
+                                Ok(Some(kept)) => {
+                                    let read = &mut |raw: &[u8]| scan.record(raw, sent);
+                                    held.push(Pending::oversized(kept, self.bounds.limit, read));
+                                }
+                                Ok(None) => {}
+                                Err(error) => unkept = Some(error),
+                            }
+                            return;
+                        }
+                    };
+                    let record = read_record(raw, &mut |raw| scan.record(raw, sent));
                     if let Ok(Record { echo: Echo::Own(id), wanted: true, identity, time, .. }) = &record
                         && self.is_new(*identity, *time)
                     {
@@ -132,8 +150,14 @@ impl Driver {
                     }
                     let trimmed = if record.is_ok() { scan.trimmed(raw) } else { None };
                     let raw = trimmed.map_or_else(|| Bytes::copy_from_slice(raw), Bytes::from);
-                    held.push(Pending { raw, record });
+                    held.push(Pending::new(raw, record));
                 });
+                if let Some(error) = unkept.take() {
+                    let limit = self.bounds.limit;
+                    let problem =
+                        format!("a record of more than {limit} bytes cannot be kept beside the dead letters: {error}");
+                    return Ok(Err(ReadError::Transient(problem)));
+                }
                 if let Err(error) = pushed {
                     broken = Some(error);
                     break;

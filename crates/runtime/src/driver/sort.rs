@@ -4,6 +4,7 @@ use super::{BATCH_BYTES, BATCH_EVENTS, Driver, Halt, Reading};
 use crate::{
     dead_letter::DeadLetter,
     lane::{Work, filed, filed_under},
+    reader::Oversized,
 };
 use bytes::Bytes;
 use headwater_contracts::{Coverage, Echo, Event, Identity, OwnQueryPolicy, Record, Tally, Timestamp, Unreadable};
@@ -15,9 +16,25 @@ use std::collections::VecDeque;
 pub(super) struct Pending {
     pub(super) raw: Bytes,
     pub(super) record: Result<Record, Unreadable>,
+    /// Of a record that was too long: why it is not delivered, and where it is.
+    pub(super) oversized: Option<(String, Oversized)>,
 }
 
 impl Pending {
+    pub(super) fn new(raw: impl Into<Bytes>, record: Result<Record, Unreadable>) -> Self {
+        Self { raw: raw.into(), record, oversized: None }
+    }
+
+    /// Of a record that is longer than `limit`; `read` is the plugin's.
+    pub(super) fn oversized(
+        kept: Oversized,
+        limit: usize,
+        read: &mut dyn FnMut(&[u8]) -> Result<Record, Unreadable>,
+    ) -> Self {
+        let (record, reason) = kept.record(limit, read);
+        Self { raw: kept.shown().into(), record: Ok(record), oversized: Some((reason, kept)) }
+    }
+
     /// Where it is filed in the ledger.
     pub(super) fn filed(&self) -> Filed {
         match &self.record {
@@ -91,8 +108,12 @@ impl Driver {
         let observed = self.server_now();
         let mut work = Work { tally: Tally { read: pending.len() as u64, ..Tally::default() }, ..Work::default() };
         let mut candidates = Vec::with_capacity(pending.len());
-        for Pending { raw, record } in pending {
+        for Pending { raw, record, oversized } in pending {
             let (event, echo, problem) = self.event(raw, record, observed, &reading.coverage);
+            let problem = match oversized {
+                Some((reason, kept)) => Some((reason, Some(kept))),
+                None => problem.map(|reason| (reason, None)),
+            };
             let Some(event) = event else {
                 work.tally.suppressed += 1;
                 continue;
@@ -122,8 +143,8 @@ impl Driver {
             }
             match problem {
                 None => work.events.push(event),
-                Some(reason) => {
-                    work.unreadable.push(DeadLetter { event, component: self.key.source.clone(), reason });
+                Some((reason, oversized)) => {
+                    work.unreadable.push(DeadLetter { event, component: self.key.source.clone(), reason, oversized });
                 }
             }
         }

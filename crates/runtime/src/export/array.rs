@@ -1,7 +1,10 @@
 //! One JSON document: an array of records, or a page as the API answers it.
 
-use super::{Bytes, Piece, Pieces, unreadable};
-use crate::splitter::{SplitError, Splitter};
+use super::{Bounds, Bytes, Piece, Pieces, not_kept, unreadable};
+use crate::{
+    reader::Spool,
+    splitter::{Element, SplitError, Splitter},
+};
 use std::io::BufRead;
 
 /// Bytes taken apart at once: what a large buffer holds would become many records.
@@ -10,12 +13,13 @@ const SLICE: usize = 32 << 10;
 pub(super) struct Array {
     bytes: Bytes,
     splitter: Option<Splitter>,
+    spool: Spool,
     records: u64,
 }
 
 impl Array {
     /// Finds the first byte of the document, which says what it is.
-    pub(super) fn open(mut bytes: Bytes, elements: &'static [&'static str]) -> Result<Self, String> {
+    pub(super) fn open(mut bytes: Bytes, elements: &'static [&'static str], bounds: &Bounds) -> Result<Self, String> {
         loop {
             let buffer = bytes.fill_buf().map_err(|error| unreadable(&error))?;
             let blank = buffer.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
@@ -29,7 +33,8 @@ impl Array {
                 }
                 Some(_) => return Err("this is no JSON document: check `format`".to_owned()),
             };
-            return Ok(Self { bytes, splitter: Some(Splitter::new(path)), records: 0 });
+            let splitter = Some(Splitter::new(path).limit(bounds.limit));
+            return Ok(Self { bytes, splitter, spool: Spool::new(bounds), records: 0 });
         }
     }
 }
@@ -44,12 +49,25 @@ impl Pieces for Array {
             let Some(splitter) = self.splitter.take() else { return Ok(false) };
             return splitter.finish().map(|_| false).map_err(|error| problem(&error));
         }
-        let records = &mut self.records;
-        let pushed = splitter.push(slice, &mut |raw| {
-            *records += 1;
-            out.push(Piece { raw: raw.to_vec(), place: format!("record {records}"), problem: None });
+        let (records, spool) = (&mut self.records, &mut self.spool);
+        let mut unkept = None;
+        let pushed = splitter.push(slice, &mut |element| {
+            let mut place = || {
+                *records += 1;
+                format!("record {records}")
+            };
+            match element {
+                Element::Whole(raw) => out.push(Piece::new(raw.to_vec(), place())),
+                Element::Piece { bytes, last } => match spool.take(bytes, last) {
+                    Ok(kept) => out.extend(kept.map(|kept| Piece::oversized(kept, place()))),
+                    Err(error) => unkept = Some(error),
+                },
+            }
         });
         self.bytes.consume(used);
+        if let Some(error) = unkept {
+            return Err(not_kept(&error));
+        }
         pushed.map(|()| true).map_err(|error| problem(&error))
     }
 }

@@ -146,8 +146,8 @@ fn places_count_characters_and_name_the_innermost_call() {
 }
 
 #[test]
-fn what_is_no_json_is_shown_as_text() {
-    assert_eq!(result(". = {\"text\": .}", "not json"), json!({"text": "not json"}));
+fn what_is_no_object_is_shown_as_it_is() {
+    assert_eq!(result(". = {\"text\": .}", "\"text\""), json!({"text": "text"}));
     assert_eq!(result("if !is_object(.) { . = {\"text\": .} }", "[1]"), json!({"text": [1]}));
 }
 
@@ -203,4 +203,44 @@ fn a_route_that_fails_sends_nothing() {
     let seen = Seen::of(&rules, vec![event(r#"{"n":"x"}"#)]);
     assert_eq!((seen.next.len(), seen.dropped.len()), (0, 0));
     assert!(seen.failed[0].1.starts_with("transform `split`, route `big`, at p.vrl:1:1: "), "{}", seen.failed[0].1);
+}
+
+#[test]
+fn a_record_that_cannot_be_read_fails_wherever_a_program_looks_and_passes_where_none_does() {
+    let deep = format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    let digits = format!("{{\"a\":{}}}", "9".repeat(400));
+    let fields = || route(&[("a", "exists(.a)")], true);
+    let metadata = || route(&[("a", "%headwater.own_query == true")], true);
+    for raw in [deep.as_str(), &digits, r#"{"a":1e999}"#, r#"{"a":"\u12G4"}"#] {
+        let looking: [&dyn Transform; 4] = [&remap(".b = 1"), &remap("x = .a"), &filter("exists(.a)"), &fields()];
+        for transform in looking {
+            let seen = Seen::of(transform, vec![event(raw), event(r#"{"a":1}"#)]);
+            assert_eq!((seen.next.len(), seen.dropped.len(), seen.failed.len()), (1, 0, 1));
+            let (failed, reason) = &seen.failed[0];
+            assert!(reason.contains("the record cannot be read: ") && reason.len() < 200, "{reason}");
+            assert_eq!(written(failed), raw.as_bytes());
+        }
+        let blind: [&dyn Transform; 3] =
+            [&remap("x = %headwater.raw"), &filter("%headwater.own_query == true"), &metadata()];
+        for transform in blind {
+            let seen = Seen::of(transform, vec![event(raw)]);
+            assert_eq!(written(&seen.next[0].1), raw.as_bytes());
+        }
+    }
+    let halves = Seen::of(&remap(".b = 1"), vec![event(r#"{"a":"x\ud800"}"#)]);
+    assert_eq!(halves.json(), [json!({"a": "x\u{fffd}", "b": 1})]);
+}
+
+#[test]
+fn integers_beyond_64_bits_are_rounded_to_doubles_and_raw_keeps_them() {
+    let seen = Seen::of(&remap(".b = string!(%headwater.raw)"), vec![event(r#"{"a":18446744073709551617}"#)]);
+    assert_eq!(seen.json(), [json!({"a": 1.844_674_407_370_955_2e19, "b": r#"{"a":18446744073709551617}"#})]);
+}
+
+#[test]
+fn the_deepest_record_that_is_read_can_be_changed_copied_and_written() {
+    let levels = headwater_contracts::json::DEPTH_MAX - 1;
+    let raw = format!("{{\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
+    let seen = Seen::of(&remap(".b = .a\n. = {\"c\": {\"d\": .}}"), vec![event(&raw)]);
+    assert_eq!(written(&seen.next[0].1).len(), raw.len() * 2 + 11);
 }
