@@ -575,8 +575,12 @@ fn vrl_says_what_it_was_not_given() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("events"), "{\"n\":1}\nnonsense\n").unwrap();
     let done = run(dir.path(), &["vrl", "builtin:normalize.vrl", "--input", "events"]);
-    assert_code(&done, Some(0));
-    assert!(stderr(&done).contains("event 2 is not JSON") && !stderr(&done).contains("event 1 "), "{}", stderr(&done));
+    assert_code(&done, FAILED);
+    let said = stderr(&done);
+    assert!(
+        said.contains("event 2: ") && said.contains("it is no JSON: byte 0") && !said.contains("event 1"),
+        "{said}"
+    );
     assert!(stderr(&done).contains("--metadata"), "{}", stderr(&done));
 }
 

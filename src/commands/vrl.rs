@@ -36,11 +36,6 @@ pub(crate) fn vrl(program: &str, input: &str, metadata: Option<&Path>, config: &
     let metas = metas.map_err(|problem| Failure::usage(format!("--metadata: {problem}")))?;
     let events = read(input)?;
     let events: Vec<&str> = events.lines().filter(|line| !line.trim().is_empty()).collect();
-    for (number, event) in (1..).zip(&events) {
-        if let Err(error) = serde_json::from_str::<&serde_json::value::RawValue>(event) {
-            super::remark(format_args!("event {number} is not JSON ({error}): the program sees it as text"));
-        }
-    }
     if metadata.is_none() && text.contains("%headwater") {
         super::remark("without --metadata, `%headwater` is empty: say at least `{\"provider\": \"pactflow\"}`");
     }

@@ -322,11 +322,23 @@ pub struct SourceOptions {
     pub timeout: Option<Period>,
     /// Longest record that is delivered. A longer one goes to the dead letters alone: all of it, in a file beside them. Default:
     /// `64MiB`.
+    #[serde(deserialize_with = "longest")]
     pub max_event_bytes: Option<ByteSize>,
     /// HTTP proxy.
     pub proxy: Option<Url>,
     /// TLS towards the endpoint.
     pub tls: Option<Tls>,
+}
+
+/// A limit that leaves room for records.
+fn longest<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ByteSize>, D::Error> {
+    let size = Option::<ByteSize>::deserialize(deserializer)?;
+    match size {
+        Some(size) if size < ByteSize::kib(4) => {
+            Err(D::Error::custom("must be at least `4KiB`: records that are longer are not delivered"))
+        }
+        size => Ok(size),
+    }
 }
 
 impl SourceOptions {
@@ -423,6 +435,10 @@ mod tests {
         assert!(Period::parse("99999999999999999d").is_err());
         assert_eq!(ByteSize::parse("10MiB"), Ok(ByteSize::mib(10)));
         assert!(ByteSize::parse("10 parsecs").is_err());
+        let options =
+            |size: &str| serde_json::from_str::<SourceOptions>(&format!("{{\"max_event_bytes\":\"{size}\"}}"));
+        assert_eq!(options("1MiB").unwrap().max_event_bytes, Some(ByteSize::mib(1)));
+        assert!(options("1KiB").is_err());
         assert_eq!(Period::hours(26).to_string(), "1d2h");
     }
 
