@@ -97,6 +97,7 @@ fn main() -> ExitCode {
             }
             LedgerCommand::Verify(args) => commands::verify(args, cli.log_format),
             LedgerCommand::Rescan(args) => commands::rescan(args, cli.log_format),
+            LedgerCommand::Backfill(args) => commands::backfill(args, cli.log_format),
             LedgerCommand::Reset { source, stream, config } => {
                 commands::reset_ledger(config, source, stream.as_deref())
             }
