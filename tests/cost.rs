@@ -41,6 +41,33 @@ fn quiet(
     });
 }
 
+/// Requests that a first run takes for a long history in which little happened. All of it is delivered.
+fn long_history(provider: Provider, days: u32, build: fn(&str, &str, &SourceOptions) -> BuiltSource) -> usize {
+    support::runtime().block_on(async {
+        let clock = TestClock::at("2026-01-15T12:00:00Z".parse::<Timestamp>().unwrap());
+        let scenario = Scenario::new().seed(3).history(days, 400);
+        let simulator = Simulator::start(provider, scenario, Arc::new(clock.clone())).unwrap();
+        let rig = Rig::new(clock.clone(), Arc::new(MemoryLedger::new()));
+        rig.run(build(simulator.url(), simulator.credential(), &rig.options), &Saboteur::idle()).await.unwrap();
+        let arrived = rig.recorder.arrived();
+        let dropped = rig.dropped.lock().unwrap().len();
+        let settled = arrived.values().map(Vec::len).sum::<usize>() + dropped;
+        assert_eq!(settled, simulator.ledger().visible_ids(clock.now()).len());
+        let requests = simulator.ledger().requests().iter().filter(|seen| seen.audit).count();
+        println!("{provider}: {requests} requests for {} events of {days} days", arrived.len());
+        requests
+    })
+}
+
+#[test]
+fn long_empty_stretches_cost_few_requests() {
+    let year = |url: &str, credential: &str, options: &SourceOptions| {
+        support::build_anypoint_with(url, credential, options, &serde_json::json!({ "retention": "365d" }))
+    };
+    assert!(long_history(Provider::Anypoint, 360, year) < 250);
+    assert!(long_history(Provider::Mural, 29, support::build_mural) < 40);
+}
+
 #[test]
 fn settings_cost_what_is_said() {
     let minute = TimeDelta::minutes(1);
