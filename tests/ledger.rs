@@ -296,6 +296,21 @@ fn a_backfill_needs_a_stream_that_has_begun_and_the_ledger_for_itself() {
 }
 
 #[test]
+fn a_state_folder_that_others_may_write_to_is_warned_about() {
+    use std::os::unix::fs::PermissionsExt;
+    let (simulator, _clock) = simulator(Provider::Api7);
+    let dir = folder(&simulator, Provider::Api7, simulator.credential());
+    let state = dir.path().join("state");
+    fs::create_dir(&state).unwrap();
+    for (mode, warned) in [(0o777, true), (0o770, true), (0o750, false)] {
+        fs::set_permissions(&state, fs::Permissions::from_mode(mode)).unwrap();
+        let done = run(dir.path(), &["run", "--once"]);
+        code(&done, 0);
+        assert_eq!(stderr(&done).contains("other users may write to the state folder"), warned, "{mode:o}");
+    }
+}
+
+#[test]
 fn a_damaged_or_missing_ledger_ends_a_run_with_what_to_do() {
     let (simulator, _clock) = simulator(Provider::Api7);
     let dir = folder(&simulator, Provider::Api7, simulator.credential());

@@ -142,7 +142,7 @@ impl<L: Ledger + ?Sized> Commits for Again<L> {
         if !commit.settled.is_empty() || covered.is_some() {
             let (settled, consumed) = (commit.settled.clone(), commit.consumed.clone());
             let tally = commit.tally.clone();
-            self.kept.commit(stream, &Commit { settled, consumed, tally, covered, ..Commit::default() })?;
+            self.kept.commit(stream, &Commit { settled, consumed, covered, tally, ..Commit::default() })?;
         }
         self.run.commit(stream, commit)
     }
