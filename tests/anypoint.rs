@@ -74,7 +74,7 @@ fn a_token_that_dies_early_or_says_nothing_of_its_end_is_replaced() {
                 a.expires_in_s = expires_in;
                 // Reading 14 days is throttled to last longer than this.
                 a.token_life_s = 120;
-                a.per_minute = Some(4);
+                a.per_minute = Some(6);
             });
             let stage = Stage::new(scenario);
             assert!(stage.poll(&json!({})).await);

@@ -102,7 +102,8 @@ impl Anypoint {
         if let Some(read_to) = state.read_to
             && read_to < oldest
         {
-            plan.gaps.extend(self.gap(read_to, oldest));
+            // What expires while the newest events come first was never begun with.
+            plan.gaps.extend(state.read_at.and_then(|_| self.gap(read_to, oldest)));
             state.read_to = Some(oldest);
         }
         state
@@ -292,6 +293,14 @@ mod tests {
         let mut last = ahead(0, true);
         last["read_to"] = json!("2024-05-18T00:00:00Z");
         describes(&last, false, "catching up, `2024-05-18T00:00:00.000Z` to `2024-05-19T12:00:00.000Z`");
+    }
+
+    #[test]
+    fn what_expires_before_the_history_is_begun_with_is_no_gap_and_later_is() {
+        let mut state = json!({ "read_to": "2023-05-01T00:00:00Z" });
+        assert_eq!(plan(Some(&state), true, &Coverage::default()).gaps, []);
+        state["read_at"] = json!("2023-05-02T00:00:00Z");
+        assert_eq!(plan(Some(&state), true, &Coverage::default()).gaps.len(), 1);
     }
 
     #[test]
