@@ -321,7 +321,9 @@ fn a_damaged_or_missing_ledger_ends_a_run_with_what_to_do() {
     let mut flipped = good.clone();
     // In the state of the stream, in whichever page holds it.
     let places: Vec<usize> = (0..good.len() - 7).filter(|at| good[*at..].starts_with(b"\"tally\"")).collect();
-    places.iter().for_each(|at| flipped[*at + 2] ^= 1);
+    for at in places {
+        flipped[at + 2] ^= 1;
+    }
     for damaged in [flipped, good[..good.len() / 2].to_vec(), Vec::new()] {
         fs::write(&file, &damaged).unwrap();
         for command in [&["run", "--once"][..], &["ledger", "verify"], &["ledger", "show"], &["ledger", "export"]] {
