@@ -209,8 +209,12 @@ pub(crate) enum LedgerCommand {
     /// Read the providers' logs again, deliver nothing, and compare: is everything that they show settled? Exit code 1 if
     /// anything of a covered range is missing.
     Verify(AgainArgs),
-    /// Read a range again, and deliver what has not been settled.
+    /// Read a range again, and deliver what has not been settled. What a stream covers stays as it is: for a time before
+    /// its beginning there is `backfill`.
     Rescan(AgainArgs),
+    /// Read what happened before a source's streams began, deliver it, and let them begin there: `show` and `verify` cover it
+    /// from then on. One that was interrupted goes on when it is started again.
+    Backfill(BackfillArgs),
     /// Forget what is known of a source's streams: its next run is a first one.
     Reset {
         /// The source, by its name in the configuration.
@@ -241,6 +245,19 @@ pub(crate) struct AgainArgs {
     /// Until when, likewise; or `now`.
     #[arg(long, default_value = "now", value_parser = moment)]
     pub(crate) to: StartAt,
+    /// Files, or folders of `*.yaml`.
+    #[arg(long, short, default_value = "pipeline.yaml")]
+    pub(crate) config: Vec<PathBuf>,
+}
+
+/// What is read of the time before.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BackfillArgs {
+    /// The source, by its name in the configuration.
+    pub(crate) source: String,
+    /// From when: an age such as `90d`, a time such as `2026-01-31T00:00:00Z`, or `earliest`.
+    #[arg(long, value_parser = moment)]
+    pub(crate) from: StartAt,
     /// Files, or folders of `*.yaml`.
     #[arg(long, short, default_value = "pipeline.yaml")]
     pub(crate) config: Vec<PathBuf>,

@@ -100,6 +100,7 @@ fn main() -> ExitCode {
             LedgerCommand::Show { config, format } => commands::show_ledger(config, *format),
             LedgerCommand::Verify(args) => commands::verify(args, cli.log_format),
             LedgerCommand::Rescan(args) => commands::rescan(args, cli.log_format),
+            LedgerCommand::Backfill(args) => commands::backfill(args, cli.log_format),
             LedgerCommand::Reset { source, stream, config } => {
                 commands::reset_ledger(config, source, stream.as_deref())
             }

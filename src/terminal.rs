@@ -151,7 +151,7 @@ pub(crate) fn conclude(board: &Board, format: LogFormat) {
 }
 
 /// The account of a run, per stream.
-fn account(streams: &[StreamStatus]) -> String {
+pub(crate) fn account(streams: &[StreamStatus]) -> String {
     let rows: Vec<Vec<String>> = streams
         .iter()
         .map(|status| {

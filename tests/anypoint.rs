@@ -71,9 +71,9 @@ fn a_token_that_dies_early_or_says_nothing_of_its_end_is_replaced() {
         for expires_in in [Some(3600), None] {
             let scenario = Scenario::new().history(14, 300).anypoint(|a| {
                 a.expires_in_s = expires_in;
-                // The backfill of 14 days is throttled to last longer than this.
+                // Reading 14 days is throttled to last longer than this.
                 a.token_life_s = 120;
-                a.per_minute = Some(20);
+                a.per_minute = Some(6);
             });
             let stage = Stage::new(scenario);
             assert!(stage.poll(&json!({})).await);

@@ -40,6 +40,38 @@ fn quiet(
     });
 }
 
+/// Requests that a first run takes for a long history in which little happened. All of it is delivered.
+fn long_history(provider: Provider, days: u32, build: fn(&str, &str, &SourceOptions) -> BuiltSource) -> usize {
+    support::runtime().block_on(async {
+        let clock = TestClock::at("2026-01-15T12:00:00Z".parse::<Timestamp>().unwrap());
+        let scenario = Scenario::new().seed(3).history(days, 400);
+        let simulator = Simulator::start(provider, scenario, Arc::new(clock.clone())).unwrap();
+        let rig = Rig::new(clock.clone(), Arc::new(MemoryLedger::new()));
+        rig.run(build(simulator.url(), simulator.credential(), &rig.options), &Saboteur::idle()).await.unwrap();
+        let arrived = rig.recorder.arrived();
+        let dropped = rig.dropped.lock().unwrap().len();
+        let settled = arrived.values().map(Vec::len).sum::<usize>() + dropped;
+        let requests = simulator.ledger().requests().iter().filter(|seen| seen.audit).count();
+        // The last requests are recorded when they have been answered.
+        let visible = simulator.ledger().visible_ids(clock.now()).len();
+        assert!((visible.saturating_sub(requests)..=visible).contains(&settled), "{settled} of {visible}");
+        println!("{provider}: {requests} requests for {} events of {days} days", arrived.len());
+        requests
+    })
+}
+
+#[test]
+fn long_empty_stretches_cost_few_requests() {
+    let year = |url: &str, credential: &str, options: &SourceOptions| {
+        support::build_anypoint_with(url, credential, options, &serde_json::json!({ "retention": "365d" }))
+    };
+    assert!(long_history(Provider::Anypoint, 360, year) < 250);
+    assert!(long_history(Provider::Api7, 50, support::build_api7) < 25);
+    assert!(long_history(Provider::PactFlow, 29, support::build_pactflow) < 20);
+    assert!(long_history(Provider::SolaceCloud, 85, support::build_solace_cloud) < 20);
+    assert!(long_history(Provider::Mural, 29, support::build_mural) < 40);
+}
+
 #[test]
 fn settings_cost_what_is_said() {
     let minute = TimeDelta::minutes(1);

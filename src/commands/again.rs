@@ -19,7 +19,7 @@ use headwater_ledger::{Again, Filed, Found, Kept, Purpose, StreamKey};
 use headwater_runtime::{
     Board, DeadLetterTarget, Ending, RunOptions, SourceSpec, SystemClock, Topology, run as run_pipeline,
 };
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// Failures in a row after which a stream is given up.
@@ -31,7 +31,7 @@ const GRACE: Duration = Duration::from_secs(30);
 
 /// Reads the range again and delivers what has not been settled.
 pub(crate) fn rescan(args: &AgainArgs, log_format: LogFormat) -> Result<(), Failure> {
-    let (mut assembled, ledger) = prepare(args)?;
+    let (mut assembled, ledger) = prepare(&args.config, &args.sources)?;
     let now = SystemClock.now();
     let (from, to) = (args.from.unwrap_or(StartAt::Ago(Period::days(1))).resolve(now), args.to.resolve(now));
     check_range(from, to)?;
@@ -55,7 +55,7 @@ pub(crate) fn rescan(args: &AgainArgs, log_format: LogFormat) -> Result<(), Fail
 
 /// Reads the range again and compares it with what the ledger says was settled.
 pub(crate) fn verify(args: &AgainArgs, log_format: LogFormat) -> Result<(), Failure> {
-    let (assembled, ledger) = prepare(args)?;
+    let (assembled, ledger) = prepare(&args.config, &args.sources)?;
     let now = SystemClock.now();
     let to = args.to.resolve(now);
     let kept = ledger.all().map_err(Failure::run)?;
@@ -136,22 +136,22 @@ pub(crate) fn verify(args: &AgainArgs, log_format: LogFormat) -> Result<(), Fail
     Ok(())
 }
 
-/// Loads the configuration, keeps the sources asked for, and opens the ledger.
-fn prepare(args: &AgainArgs) -> Result<(Assembled, Arc<dyn Kept>), Failure> {
-    let mut assembled = assemble(&args.config, Use::Run)?;
+/// Loads the configuration, keeps the sources asked for, all if none is, and opens the ledger.
+pub(super) fn prepare(config: &[PathBuf], asked: &[String]) -> Result<(Assembled, Arc<dyn Kept>), Failure> {
+    let mut assembled = assemble(config, Use::Run)?;
     consumers::need_ledger(&assembled.pipeline)?;
     in_place(&assembled.pipeline)?;
     // Reading again is a question to the provider.
     assembled.pipeline.imports.clear();
     let sources = &mut assembled.pipeline.sources;
     let names: Vec<String> = sources.iter().map(|source| source.name.clone()).collect();
-    if let Some(unknown) = args.sources.iter().find(|name| !names.contains(name)) {
+    if let Some(unknown) = asked.iter().find(|name| !names.contains(name)) {
         return Err(Failure::usage(format!(
             "there is no source `{unknown}`; the configuration has: {}",
             names.join(", ")
         )));
     }
-    sources.retain(|source| args.sources.is_empty() || args.sources.contains(&source.name));
+    sources.retain(|source| asked.is_empty() || asked.contains(&source.name));
     let ledger = super::ledger::whole(assembled.pipeline.state.clone())?;
     Ok((assembled, ledger))
 }
@@ -180,7 +180,12 @@ fn gone(ledger: &dyn Kept, key: &StreamKey, found: &Found, from: Timestamp, to: 
 }
 
 /// Reads everything once.
-fn read(topology: Topology, ledger: Arc<Again<dyn Kept>>, board: &Board, log_format: LogFormat) -> Result<(), Failure> {
+pub(super) fn read(
+    topology: Topology,
+    ledger: Arc<Again<dyn Kept>>,
+    board: &Board,
+    log_format: LogFormat,
+) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build()?;
     let outcome = runtime.block_on(async {
         let (stop_sender, stop) = watch::channel(false);

@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod again;
+mod backfill;
 mod check;
 mod graph;
 mod ledger;
@@ -13,6 +14,7 @@ mod validate;
 mod vrl;
 
 pub(crate) use again::{rescan, verify};
+pub(crate) use backfill::backfill;
 pub(crate) use check::check;
 pub(crate) use graph::graph;
 pub(crate) use ledger::{export_ledger, reset_ledger, show_ledger};

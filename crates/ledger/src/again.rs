@@ -1,7 +1,7 @@
 //! A second reading of what was read before.
 
 use crate::{Commit, Commits, Filed, Ledger, LedgerError, MemoryLedger, StreamKey, StreamRecord};
-use headwater_contracts::{Coverage, Outbox, OwnRequest, Timestamp};
+use headwater_contracts::{Coverage, Outbox, OwnRequest, Span, Timestamp};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,12 +10,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub enum Purpose {
     /// Events that are not settled are delivered, and then are.
     Deliver,
+    /// The same of what happened before a stream began; and what is read of that time counts as covered from then on.
+    Extend,
     /// Nothing is delivered: what the ledger knows is compared with what the provider shows.
     Compare,
 }
 
 /// A ledger for reading a range again: sources begin anew, at the start they are given, while what was settled is still
-/// known. Of the ledger behind it, progress and coverage stay as they are; own requests are written down there, so that
+/// known. Of the ledger behind it, progress and coverage stay as they are, unless it is to be [extended](Purpose::Extend); own requests are written down there, so that
 /// later runs recognise the traces of this one.
 #[derive(Debug)]
 pub struct Again<L: ?Sized> {
@@ -32,6 +34,8 @@ pub struct Again<L: ?Sized> {
 #[derive(Debug, Clone, Default)]
 pub struct Found {
     covered: Coverage,
+    /// Where this reading begins, and where the stream began before it; ms.
+    begins: Span,
     /// Events that the provider showed.
     pub shown: HashSet<Filed>,
     /// Those that have not been settled.
@@ -58,6 +62,15 @@ impl<L: Ledger + ?Sized> Again<L> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Of a stream that is to be extended, what was known of it when that began.
+    fn extended(&self, stream: &StreamKey) -> Option<Found> {
+        if self.purpose != Purpose::Extend {
+            return None;
+        }
+        // Only a comparison finds events: this copies few ranges.
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).get(stream).cloned()
+    }
+
     fn compare(&self, stream: &StreamKey, filed: Filed, settled: bool) {
         let mut all = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(found) = all.get_mut(stream) else { return };
@@ -74,14 +87,20 @@ impl<L: Ledger + ?Sized> Ledger for Again<L> {
     fn load(&self, stream: &StreamKey, start: Timestamp) -> Result<StreamRecord, LedgerError> {
         let kept = self.kept.load(stream, start)?;
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        found.entry(stream.clone()).or_insert_with(|| Found { covered: kept.coverage, ..Found::default() });
-        Ok(StreamRecord { own_requests: kept.own_requests, ..self.run.load(stream, start)? })
+        let begins = Span::new(start, kept.start);
+        found.entry(stream.clone()).or_insert_with(|| Found { covered: kept.coverage, begins, ..Found::default() });
+        let run = self.run.load(stream, start)?;
+        // Reading what is old takes long, and keeps to the budget of the day.
+        let calls = if self.purpose == Purpose::Extend { kept.calls } else { run.calls };
+        Ok(StreamRecord { own_requests: kept.own_requests, calls, ..run })
     }
 
     fn known(&self, stream: &StreamKey, identities: &[Filed]) -> Result<Vec<bool>, LedgerError> {
         let mut known = self.kept.known(stream, identities)?;
+        let extended = self.extended(stream);
         for (known, filed) in known.iter_mut().zip(identities) {
-            let beyond = filed.time >= self.to;
+            let beyond = filed.time >= self.to
+                || extended.as_ref().is_some_and(|found| filed.time >= found.begins.to || found.covers(*filed));
             if self.purpose == Purpose::Compare && !beyond {
                 self.compare(stream, *filed, *known);
             }
@@ -99,17 +118,31 @@ impl<L: Ledger + ?Sized> Ledger for Again<L> {
         self.kept.streams()
     }
 
+    fn is_complete(&self, stream: &StreamKey) -> Result<bool, LedgerError> {
+        let Some(Found { begins, .. }) = self.extended(stream) else { return Ok(false) };
+        let (Some(from), true) = (Timestamp::from_timestamp_millis(begins.from), begins.from < begins.to) else {
+            return Ok(true);
+        };
+        Ok(self.run.load(stream, from)?.coverage.gaps(begins).is_empty())
+    }
+
     fn outbox(&self) -> Option<Arc<dyn Outbox>> {
-        self.kept.outbox().filter(|_| self.purpose == Purpose::Deliver)
+        self.kept.outbox().filter(|_| self.purpose != Purpose::Compare)
     }
 }
 
 impl<L: Ledger + ?Sized> Commits for Again<L> {
     fn commit(&self, stream: &StreamKey, commit: &Commit) -> Result<(), LedgerError> {
-        if !commit.settled.is_empty() {
+        let within = |span: Span, found: &Found| Span {
+            from: span.from.max(found.begins.from),
+            to: span.to.min(found.begins.to),
+        };
+        let covered = self.extended(stream).zip(commit.covered).map(|(found, span)| within(span, &found));
+        let covered = covered.filter(|span| !span.is_empty());
+        if !commit.settled.is_empty() || covered.is_some() {
             let (settled, consumed) = (commit.settled.clone(), commit.consumed.clone());
             let tally = commit.tally.clone();
-            self.kept.commit(stream, &Commit { settled, consumed, tally, ..Commit::default() })?;
+            self.kept.commit(stream, &Commit { settled, consumed, covered, tally, ..Commit::default() })?;
         }
         self.run.commit(stream, commit)
     }
@@ -155,6 +188,38 @@ mod tests {
         assert_eq!(again.known(&key, &[filed(30)]).unwrap(), [true]);
         let after = kept.load(&key, at(0)).unwrap();
         assert_eq!((after.state, after.tally.delivered), (Some(serde_json::json!("far")), 1));
+    }
+
+    #[test]
+    fn an_extension_delivers_what_was_before_the_beginning_and_covers_it() {
+        let kept = Arc::new(MemoryLedger::new());
+        let key = StreamKey { source: "s".into(), stream: "t".into() };
+        kept.load(&key, at(100)).unwrap();
+        let covered = Some(Span::new(at(100), at(200)));
+        // An earlier re-scan had delivered one event of before.
+        kept.commit(&key, &Commit { settled: vec![filed(70), filed(110)], covered, ..Commit::default() }).unwrap();
+        let again = Again::new(kept.clone(), Purpose::Extend, at(1000));
+        let record = again.load(&key, at(40)).unwrap();
+        assert_eq!((record.start, record.coverage), (at(40), Coverage::default()));
+        assert!(!again.is_complete(&key).unwrap());
+        let events = [filed(50), filed(70), filed(110), filed(150)];
+        assert_eq!(again.known(&key, &events).unwrap(), [false, true, true, true]);
+        let step =
+            |settled, from, to| Commit { settled, covered: Some(Span::new(at(from), at(to))), ..Commit::default() };
+        again.commit(&key, &step(vec![filed(50)], 40, 60)).unwrap();
+        assert!(!again.is_complete(&key).unwrap());
+        again.commit(&key, &step(vec![], 60, 150)).unwrap();
+        assert!(again.is_complete(&key).unwrap());
+        let after = kept.load(&key, at(0)).unwrap();
+        let ranges: Vec<_> =
+            after.coverage.ranges().iter().map(|range| (range.span.from, range.span.to, range.events)).collect();
+        assert_eq!((after.start, ranges), (at(100), vec![(40, 200, 3)]));
+        kept.commit(&key, &Commit { start: Some(at(40)), ..Commit::default() }).unwrap();
+        assert_eq!(kept.load(&key, at(0)).unwrap().start, at(40));
+        // What was covered once is not delivered again, though its identities may have been forgotten.
+        let again = Again::new(kept, Purpose::Extend, at(1000));
+        again.load(&key, at(20)).unwrap();
+        assert_eq!(again.known(&key, &[filed(30), filed(45)]).unwrap(), [false, true]);
     }
 
     #[test]

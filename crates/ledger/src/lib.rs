@@ -76,6 +76,8 @@ pub struct Commit {
     pub state: Option<Value>,
     /// A range that a complete scan has read. The store counts the events settled in it, now and before.
     pub covered: Option<Span>,
+    /// The stream begins here from now on, if that is earlier than where it began.
+    pub start: Option<Timestamp>,
     /// Forget identities of events older than this. The store may take its time over it: until it has, they stay
     /// known, which is true. What was never settled is never known.
     pub forget_before: Option<Timestamp>,
@@ -175,6 +177,12 @@ pub trait Ledger: Commits {
     fn owns(&self, stream: &StreamKey) -> bool {
         let _ = stream;
         true
+    }
+
+    /// Whether all that is to be read of a stream has been read. A reading that goes up to the present never says so.
+    fn is_complete(&self, stream: &StreamKey) -> Result<bool, LedgerError> {
+        let _ = stream;
+        Ok(false)
     }
 
     /// Where sinks leave records that are to change together with the ledger; `None`: it has no such place.

@@ -57,6 +57,9 @@ impl Row {
         if let Some(span) = commit.covered {
             self.coverage.add(span, found);
         }
+        if let Some(start) = commit.start {
+            self.start = self.start.min(to_ms(start));
+        }
         if let Some(state) = &commit.state {
             self.state = Some(state.clone());
         }

@@ -31,18 +31,27 @@ fn commit() -> impl Strategy<Value = Commit> {
         prop::collection::vec(0..EVENTS, 0..12),
         prop::collection::vec(0u8..6, 0..3),
         prop::option::of(any::<i32>()),
-        prop::option::of((-100i64..100, 0i64..50)),
+        (prop::option::of((-100i64..100, 0i64..50)), prop::option::weighted(0.1, -20i64..50)),
         prop::option::weighted(0.2, -80i64..60),
         prop::option::weighted(0.3, 0i64..50),
         (0u64..9, 0u64..9, prop::option::of(0u64..3)),
     )
         .prop_map(
-            |(settled, consumed, state, covered, forget_before, forget_requests_before, (delivered, late, dropped))| {
+            |(
+                settled,
+                consumed,
+                state,
+                (covered, start),
+                forget_before,
+                forget_requests_before,
+                (delivered, late, dropped),
+            )| {
                 Commit {
                     settled: settled.into_iter().map(event).collect(),
                     consumed: consumed.iter().map(|id| format!("q{id}")).collect(),
                     state: state.map(|state| json!({ "at": state, "text": "ü" })),
                     covered: covered.map(|(from, length)| Span { from, to: from + length }),
+                    start: start.map(at),
                     forget_before: forget_before.map(at),
                     forget_requests_before: forget_requests_before.map(at),
                     tally: Tally {
@@ -96,6 +105,7 @@ impl Model {
             let events = self.settled.iter().filter(inside).filter(new).count() as u64;
             self.coverage.add(span, events);
         }
+        self.start = commit.start.map_or(self.start, |start| start.min(self.start));
         self.requests.retain(|id, _| !commit.consumed.contains(id));
         if let Some(before) = commit.forget_before {
             self.settled.retain(|filed| filed.time == 0 || at(filed.time) >= before);

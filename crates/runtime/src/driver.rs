@@ -6,6 +6,7 @@ mod login;
 mod page;
 mod retention;
 mod sort;
+mod start;
 
 pub(crate) use import::ImportJob;
 pub(crate) use retention::retention_left;
@@ -203,7 +204,16 @@ impl Driver {
         let start = self.start_at.resolve(self.server_now());
         let mut reading = Reading::new(self.retry);
         loop {
-            let record = self.with_ledger(move |ledger, key| ledger.load(key, start)).await?;
+            let load = move |ledger: &dyn Ledger, key: &StreamKey| {
+                ledger.load(key, start).and_then(|record| Ok((record, ledger.is_complete(key)?)))
+            };
+            let (record, complete) = self.with_ledger(load).await?;
+            if complete {
+                return Ok(());
+            }
+            if reading.start.is_none() {
+                self.compare_start(start, record.start);
+            }
             reading.catch_up(&record);
             self.watch_retention(&mut reading);
             let plan = self.plan(&record, reading.first);

@@ -207,6 +207,10 @@ impl Ledger for Held {
         self.ledger.owns(stream)
     }
 
+    fn is_complete(&self, stream: &StreamKey) -> Result<bool, LedgerError> {
+        self.ledger.is_complete(stream)
+    }
+
     fn outbox(&self) -> Option<Arc<dyn Outbox>> {
         self.ledger.outbox()
     }

@@ -14,8 +14,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// Longest window: what a longer one would be answered with is not documented.
+/// A window, unless it catches up with a time in which little happened.
 const LONGEST: TimeDelta = TimeDelta::hours(24);
+
+/// So many windows behind, the newest events are read first.
+const BACKLOG: i32 = 2;
 
 /// Identities are kept this much longer than any scan can need them.
 const MARGIN: TimeDelta = TimeDelta::hours(1);
@@ -83,12 +86,15 @@ impl Anypoint {
             state.read_to = Some(read_to.min(back));
             state.caught_up = None;
             state.sweep = None;
+            state.ahead = None;
+            state.days = 0;
         }
         state.filter = filter;
         if state.read_to.is_none() {
-            // If the state is lost, coverage still says how far things were.
-            let covered = view.coverage.end().and_then(Timestamp::from_timestamp_millis);
-            state.read_to = Some(covered.unwrap_or(begin));
+            // If the state is lost, coverage still says how far things were. The newest events may be covered before others.
+            let unread = view.coverage.gaps(Span::new(begin, view.now));
+            let covered = unread.first().map_or(view.now, |gap| whole_millisecond_of(gap.from).unwrap_or(begin));
+            state.read_to = Some(covered);
             // Reading from there finds everything, so that no re-scan is due before its interval has passed.
             let all = &self.settings.cadence.rescan;
             state.rescans.complete(all, all, view.now);
@@ -96,10 +102,28 @@ impl Anypoint {
         if let Some(read_to) = state.read_to
             && read_to < oldest
         {
-            plan.gaps.extend(self.gap(read_to, oldest));
+            // What expires while the newest events come first was never begun with.
+            plan.gaps.extend(state.read_at.and_then(|_| self.gap(read_to, oldest)));
             state.read_to = Some(oldest);
         }
         state
+    }
+
+    /// What to read next to go on from `from`. Where that takes more than a window or two, the newest events are read first, and again
+    /// at each poll, so that nobody waits for them; windows of what is old are longer where there is little in them.
+    fn forward(&self, state: &State, from: Timestamp, view: &StreamView<'_>) -> (Timestamp, Timestamp, Purpose) {
+        let now = whole_millisecond(view.now);
+        let end = now + self.settings.ahead;
+        if state.ahead.is_none() && end - from <= LONGEST * BACKLOG {
+            return (from, end.min(from + LONGEST), Purpose::Forward);
+        }
+        let newest = |from: Timestamp| (from, end.min(from + LONGEST).max(from), Purpose::Newest);
+        let Some(ahead) = state.ahead else { return newest(now - LONGEST) };
+        if view.first || (ahead.came_on && ahead.at + self.settings.cadence.poll_interval.0 <= now) {
+            return newest(ahead.to.min(ahead.at - self.settings.cadence.overlap.0).max(ahead.from).min(now));
+        }
+        let days = i32::try_from(state.days.max(1)).unwrap_or(1);
+        (from, (from + LONGEST * days).min(ahead.from.max(from)), Purpose::Forward)
     }
 
     /// The re-scan that is due, the one that reaches furthest back; or when the next one will be.
@@ -129,7 +153,11 @@ impl Anypoint {
 }
 
 fn whole_millisecond(time: Timestamp) -> Timestamp {
-    Timestamp::from_timestamp_millis(time.timestamp_millis()).unwrap_or(time)
+    whole_millisecond_of(time.timestamp_millis()).unwrap_or(time)
+}
+
+fn whole_millisecond_of(ms: i64) -> Option<Timestamp> {
+    Timestamp::from_timestamp_millis(ms)
 }
 
 impl Source for Anypoint {
@@ -165,9 +193,8 @@ impl Source for Anypoint {
         let job = |from, to, purpose| Job { organization: view.stream.to_owned(), from, to, planned: now, purpose };
         let job = match tail_at.filter(|at| *at > now) {
             None => {
-                let end = now + self.settings.ahead;
-                let to = if end - from > LONGEST { (from + LONGEST).min(end) } else { end };
-                job(from, to, Purpose::Forward)
+                let (from, to, purpose) = self.forward(&state, from, view);
+                job(from, to, purpose)
             }
             Some(tail_at) => {
                 let sweep = match state.sweep {
@@ -214,5 +241,77 @@ impl Source for Anypoint {
     fn echo_window(&self) -> TimeDelta {
         let longest = self.settings.cadence.rescan.iter().map(|rescan| rescan.span.0).max();
         longest.unwrap_or_default().max(self.settings.cadence.overlap.0) + TimeDelta::days(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::AnypointConfig;
+    use chrono::TimeDelta;
+    use headwater_contracts::{Coverage, Plan, SourceConfig, SourceOptions, Span, StreamView, Timestamp};
+    use serde_json::{Value, json};
+
+    fn now() -> Timestamp {
+        "2024-05-20T12:00:00Z".parse().unwrap()
+    }
+
+    fn plan(state: Option<&Value>, first: bool, coverage: &Coverage) -> Plan {
+        let yaml = json!({ "organization_ids": ["a-1"], "auth": { "client_id": "me", "client_secret": "s3cr3t" } });
+        let config: AnypointConfig = serde_json::from_value(yaml).unwrap();
+        config.build(&SourceOptions::default()).unwrap().source.plan(&StreamView {
+            first,
+            stream: "a-1",
+            now: now(),
+            start: now() - TimeDelta::days(300),
+            coverage,
+            state,
+            calls: &[],
+        })
+    }
+
+    fn describes(state: &Value, first: bool, expected: &str) {
+        let said = plan(Some(state), first, &Coverage::default()).scans[0].describe();
+        assert!(said.contains(expected), "{said}");
+    }
+
+    #[test]
+    fn the_newest_events_are_read_before_a_long_history_and_then_take_turns_with_it() {
+        let first = plan(None, true, &Coverage::default());
+        assert!(first.scans[0].describe().contains("recent events, `2024-05-19T12:00:00.000Z`"));
+        let ahead = |minutes: i64, came_on: bool| {
+            let to = now() - TimeDelta::minutes(minutes);
+            let ahead = json!({ "from": "2024-05-19T12:00:00Z", "to": to, "at": to, "came_on": came_on });
+            json!({ "read_to": "2024-01-01T00:00:00Z", "ahead": ahead, "days": 8 })
+        };
+        let history = "catching up, `2024-01-01T00:00:00.000Z` to `2024-01-09T00:00:00.000Z`";
+        describes(&ahead(0, false), false, history);
+        describes(&ahead(0, true), false, history);
+        describes(&ahead(10, false), false, history);
+        describes(&ahead(10, true), false, "recent events, `2024-05-20T11:35:00.000Z`");
+        describes(&ahead(10, false), true, "recent events, `2024-05-20T11:35:00.000Z`");
+        // Where the history meets what was read ahead, it ends.
+        let mut last = ahead(0, true);
+        last["read_to"] = json!("2024-05-18T00:00:00Z");
+        describes(&last, false, "catching up, `2024-05-18T00:00:00.000Z` to `2024-05-19T12:00:00.000Z`");
+    }
+
+    #[test]
+    fn what_expires_before_the_history_is_begun_with_is_no_gap_and_later_is() {
+        let mut state = json!({ "read_to": "2023-05-01T00:00:00Z" });
+        assert_eq!(plan(Some(&state), true, &Coverage::default()).gaps, []);
+        state["read_at"] = json!("2023-05-02T00:00:00Z");
+        assert_eq!(plan(Some(&state), true, &Coverage::default()).gaps.len(), 1);
+    }
+
+    #[test]
+    fn without_a_state_reading_goes_on_at_the_first_hole() {
+        let mut coverage = Coverage::default();
+        coverage.add(Span::new(now() - TimeDelta::days(300), "2024-02-01T00:00:00Z".parse().unwrap()), 0);
+        coverage.add(Span::new(now() - TimeDelta::days(1), now()), 0);
+        let again = plan(None, true, &coverage);
+        let mut state = again.scans[0].state().unwrap();
+        assert_eq!(state["read_to"], "2024-02-01T00:00:00Z");
+        state["ahead"] = json!({ "from": now() - TimeDelta::days(1), "to": now(), "at": now(), "came_on": false });
+        describes(&state, false, "catching up, `2024-02-01T00:00:00.000Z`");
     }
 }

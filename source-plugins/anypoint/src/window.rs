@@ -4,7 +4,7 @@ use crate::{
     occurrences::Occurrences,
     record::{Entry, numbered},
     source::Settings,
-    state::{State, Sweep},
+    state::{Ahead, State, Sweep},
 };
 use chrono::{SecondsFormat, TimeDelta};
 use headwater_contracts::{
@@ -30,6 +30,8 @@ const TOLERANCE: TimeDelta = TimeDelta::seconds(1);
 pub(crate) enum Purpose {
     /// To go forward.
     Forward,
+    /// To have the newest events while there is more to catch up with.
+    Newest,
     /// As a part of this re-scan.
     Again(Sweep),
 }
@@ -62,6 +64,8 @@ pub(crate) struct Window {
     /// The server's clock when it first answered.
     answered: Option<Timestamp>,
     throttled: u64,
+    /// Pages with records.
+    pages: u32,
     complete: bool,
 }
 
@@ -80,6 +84,7 @@ impl Window {
             latest: None,
             answered: None,
             throttled: 0,
+            pages: 0,
             complete: false,
         }
     }
@@ -99,20 +104,27 @@ impl Window {
             return Ok(Next::Restart(why));
         }
         self.failures = 0;
-        let length = self.job.to - self.job.from;
-        if length < SHORTEST * 2 {
+        if self.length() < SHORTEST * 2 {
             return Err(ReadError::Malformed(format!(
                 "{why}; {FAILURES} times in a row for {}, which is too short to be read in halves",
                 self.range()
             )));
         }
-        let middle = self.job.from + TimeDelta::milliseconds(length.num_milliseconds() / 2);
+        Ok(self.halves())
+    }
+
+    fn length(&self) -> TimeDelta {
+        self.job.to - self.job.from
+    }
+
+    fn halves(&self) -> Next {
+        let middle = self.job.from + TimeDelta::milliseconds(self.length().num_milliseconds() / 2);
         let half = |from, to| -> Box<dyn Scan> {
             let job = Job { from, to, ..self.job.clone() };
             Box::new(Self::new(Arc::clone(&self.settings), job, self.state.clone()))
         };
         // They share their boundary instant, and the second goes on where the first has ended.
-        Ok(Next::Split(vec![half(self.job.from, middle), half(middle, self.job.to)]))
+        Next::Split(vec![half(self.job.from, middle), half(middle, self.job.to)])
     }
 
     fn range(&self) -> String {
@@ -124,7 +136,21 @@ impl Window {
         self.complete = true;
         let Job { to, planned, purpose, .. } = self.job;
         match purpose {
+            Purpose::Newest => {
+                let from = self.state.ahead.map_or(self.job.from, |ahead| ahead.from);
+                let to = to.min(planned);
+                self.state.ahead = Some(Ahead { from, to, at: planned.min(to), came_on: false });
+            }
+            // What was read ahead joins on.
+            Purpose::Forward if self.state.ahead.is_some_and(|ahead| ahead.from <= to) => {
+                let ahead = self.state.ahead.take();
+                self.state.read_to = ahead.map(|ahead| ahead.to);
+                self.state.read_at = ahead.map(|ahead| ahead.at);
+                self.state.days = 0;
+            }
             Purpose::Forward => {
+                self.state.caught_up_by(self.pages);
+                self.state.ahead = self.state.ahead.map(|ahead| Ahead { came_on: true, ..ahead });
                 self.state.read_to = Some(to.min(planned));
                 self.state.read_at = Some(planned);
                 // A server's clock that was not known when this was planned may be far ahead: then there is more to read.
@@ -204,6 +230,7 @@ impl Scan for Window {
 
     fn page(&mut self, end: &PageEnd<'_>) -> Result<Next, ReadError> {
         let page = envelope(end.envelope, "data", "check `endpoint`");
+        self.pages = self.pages.saturating_add(u32::from(end.records > 0));
         let next = match page.and_then(|page| cursor(&page, "cursor")) {
             Ok(next) => next,
             Err(error) => {
@@ -270,6 +297,11 @@ impl Scan for Window {
             ReadError::Malformed(reason) if self.cursor.is_some() => {
                 self.broken(format!("{reason} in the middle of a window; its cursor may have expired"))
             }
+            // What a window of more than a day is answered with is not documented.
+            ReadError::Malformed(_) if rejection.status == 400 && self.length() > TimeDelta::days(1) => {
+                self.state.days_refused = u32::try_from(self.length().num_days()).ok();
+                Ok(self.halves())
+            }
             ReadError::Malformed(reason) if rejection.status == 404 => Err(ReadError::Malformed(format!(
                 "{reason}; check the id in `organization_ids`, and that the credential may see it"
             ))),
@@ -288,7 +320,7 @@ impl Scan for Window {
     fn describe(&self) -> String {
         let purpose = match self.job.purpose {
             Purpose::Forward if self.job.to < self.job.planned => "catching up",
-            Purpose::Forward => "recent events",
+            Purpose::Forward | Purpose::Newest => "recent events",
             Purpose::Again(_) => "re-scan",
         };
         format!("audit log of organization `{}`, {purpose}, {}", self.job.organization, self.range())

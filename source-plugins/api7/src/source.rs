@@ -215,7 +215,8 @@ impl Source for Api7 {
         let mut wake = due.max(now);
         if due <= now {
             // A step beyond the watermark, so that there is progress whatever the overlap.
-            let high = target.min(unit.floor(low.max(watermark.min(target)) + STEP));
+            let step = STEP * i32::try_from(state.days.max(1)).unwrap_or(1);
+            let high = target.min(unit.floor(low.max(watermark.min(target)) + step));
             if unit.floor(low) < high {
                 plan.scans.push(Box::new(self.window(unit, low, high, now, Duty::Tail { target }, state)));
                 return plan;

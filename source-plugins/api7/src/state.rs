@@ -20,6 +20,8 @@ pub(crate) struct State {
     pub(crate) polled: Option<Timestamp>,
     /// The last window ended before the present: the next follows at once.
     pub(crate) behind: bool,
+    /// How many days the next window reads at most; 0 is 1.
+    pub(crate) days: u32,
     /// When each re-scan was last done.
     pub(crate) rescans: Rescans,
     /// Digest of the filter that the watermark speaks of; `None` for all events.
@@ -63,7 +65,15 @@ pub(crate) struct Types {
     pub(crate) unknown: Option<String>,
 }
 
+/// Longest window, in days.
+const DAYS_MAX: u32 = 32;
+
 impl State {
+    /// A window was read. Where one page held it, the next one may be longer.
+    pub(crate) fn window_was(&mut self, short: bool) {
+        self.days = if short { self.days.max(1).saturating_mul(2).min(DAYS_MAX) } else { 1 };
+    }
+
     /// Reads a committed state. One that cannot be read counts as none: reading again is exact, because the ledger
     /// knows what was delivered.
     pub(crate) fn read(value: Option<&Value>) -> Self {

@@ -223,6 +223,7 @@ impl Window {
                 state.watermark = state.watermark.max(state.read_to);
                 state.polled = Some(answered);
                 state.behind = !last || job.high < target;
+                state.window_was(self.pages == 0 && self.dense.is_none());
             }
             Duty::Rescan(rescan) if last => state.rescan_done(&rescan, job.planned),
             Duty::Rescan(_) => {}

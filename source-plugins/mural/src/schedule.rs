@@ -11,8 +11,8 @@ use crate::{config::Mode, source::Settings, state::Swept, window::PARTITION};
 use chrono::TimeDelta;
 use headwater_contracts::{Period, Rescan, Timestamp};
 
-/// Why a partition is swept, the most important first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// Why a partition is swept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Duty {
     /// It has settled: this sweep makes it complete.
     Closing,
@@ -20,6 +20,17 @@ pub(crate) enum Duty {
     Straggler,
     /// Events are still appearing.
     Early,
+}
+
+/// What of all that is due comes first, the lowest: the last day, which people wait for, before what has settled, however much
+/// of it there is.
+pub(crate) fn rank(duty: Duty, start: Timestamp, now: Timestamp) -> u8 {
+    match duty {
+        Duty::Early if now - (start + PARTITION) < TimeDelta::hours(24) => 0,
+        Duty::Closing => 1,
+        Duty::Straggler => 2,
+        Duty::Early => 3,
+    }
 }
 
 /// When a partition is to be swept next.

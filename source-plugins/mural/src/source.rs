@@ -5,7 +5,7 @@ use crate::{
     echo::Recognizer,
     import::Exported,
     schedule::{self, Due, Duty},
-    state::State,
+    state::{State, Swept},
     sweep::{Job, Sweep},
     window::{PARTITION, partition_of, whole_second},
 };
@@ -125,21 +125,29 @@ impl Source for Mural {
             // Other events are asked for now: nothing within reach has been swept for them.
             state.partitions.clear();
             state.partial = None;
+            state.origin = Some(begin);
             state.filter = filter;
         }
         state.partitions.retain(|start, _| *start + PARTITION > oldest);
 
         // The last two seconds are left to the next sweep: no window reaches into the server's future.
         let newest = whole_second(view.now) - TimeDelta::seconds(2);
-        let mut best: Option<(Duty, Timestamp)> = None;
+        let mut ready: Vec<(u8, Duty, Timestamp)> = Vec::new();
         let mut wake: Option<Timestamp> = None;
         let (mut early_held, mut stragglers_held) = (false, false);
         let mut start = partition_of(begin);
         while start.max(begin) < newest {
-            let at = match schedule::due(start, state.partitions.get(&start).copied(), view.now, &self.settings) {
+            // What a backfill has covered lies before everything that this stream had to read by itself.
+            let backfilled = || {
+                let whole = Span::new(start.max(begin), start + PARTITION);
+                let at = start + PARTITION + self.settings.cadence.settle.0;
+                (start < origin && view.coverage.gaps(whole).is_empty()).then_some(Swept { at, closed: true })
+            };
+            let swept = state.partitions.get(&start).copied().or_else(backfilled);
+            let at = match schedule::due(start, swept, view.now, &self.settings) {
                 Due::Now(duty) => match self.held_back(duty, view.calls, view.now) {
                     None => {
-                        best = best.into_iter().chain([(duty, start)]).min();
+                        ready.push((schedule::rank(duty, start, view.now), duty, start));
                         None
                     }
                     until => {
@@ -168,12 +176,18 @@ impl Source for Mural {
         }
         // `start` has nothing to read yet: it is looked at again with everything else, one poll from now at the latest.
         let next_poll = view.now + self.settings.cadence.poll_interval.0;
-        match best {
-            Some((duty, start)) => {
+        match ready.iter().min_by_key(|(rank, _, start)| (*rank, *start)).copied() {
+            Some((_, duty, start)) => {
+                // Settled partitions side by side are read at once, as many as there is little in.
+                let stride = if duty == Duty::Closing { state.stride.max(1) } else { 1 };
+                let settled =
+                    |at: &Timestamp| ready.iter().any(|(_, duty, start)| *duty == Duty::Closing && start == at);
+                let ends = (1..=stride).map(|number| start + PARTITION * i32::try_from(number).unwrap_or(1));
+                let end = ends.take_while(|end| settled(&(*end - PARTITION))).last().unwrap_or(start + PARTITION);
                 let job = Job {
                     partition: start,
                     low: Self::low(&state, start, duty).max(begin),
-                    high: (start + PARTITION).min(newest),
+                    high: end.min(newest),
                     planned: view.now,
                     duty,
                     held,
@@ -302,9 +316,32 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_oldest_settled_partition_comes_first_and_the_present_last() {
+    fn the_last_day_comes_first_and_then_the_oldest_settled_partitions_and_more_of_them_at_once() {
         let first = plan(json!({}), None, &[], &Coverage::default(), TimeDelta::days(7));
-        assert!(first.scans[0].describe().contains("2024-05-13T13:37:00Z"), "{}", first.scans[0].describe());
+        assert!(
+            first.scans[0].describe().contains("early sweep, `2024-05-19T12:00:00Z`"),
+            "{}",
+            first.scans[0].describe()
+        );
+        let mut state = json!({ "stride": 4, "partitions": {} });
+        for hours in [12, 18, 24, 30, 36] {
+            let start: Timestamp = "2024-05-19T00:00:00Z".parse().unwrap();
+            state["partitions"][json!(start + TimeDelta::hours(hours)).as_str().unwrap()] =
+                json!({ "at": now(), "closed": false });
+        }
+        let then = plan(json!({}), Some(&state), &[], &Coverage::default(), TimeDelta::days(7));
+        let range = "closing sweep, `2024-05-13T13:37:00Z` to `2024-05-14T12:00:00Z`";
+        assert!(then.scans[0].describe().contains(range), "{}", then.scans[0].describe());
+        // What a backfill has covered is not read again.
+        let mut covered = Coverage::default();
+        covered.add(Span::new("2024-05-13T13:37:00Z".parse().unwrap(), "2024-05-14T18:00:00Z".parse().unwrap()), 0);
+        state["origin"] = json!("2024-05-14T18:00:00Z");
+        let then = plan(json!({}), Some(&state), &[], &covered, TimeDelta::days(7));
+        assert!(
+            then.scans[0].describe().contains("closing sweep, `2024-05-14T18:00:00Z`"),
+            "{}",
+            then.scans[0].describe()
+        );
         let recent = plan(json!({}), None, &[], &Coverage::default(), TimeDelta::hours(1));
         assert!(recent.scans[0].describe().contains("2024-05-20T12:37:00Z"), "{}", recent.scans[0].describe());
         assert!(recent.gaps.is_empty());

@@ -17,9 +17,16 @@ pub(crate) struct State {
     pub(crate) filter: Option<String>,
     /// A closing sweep in pieces that is not complete.
     pub(crate) partial: Option<Partial>,
+    /// How many partitions the next closing sweep reads at once; 0 is 1.
+    pub(crate) stride: u32,
     /// A `maxResults` that the server refused; replaced by a smaller one until the option changes.
     pub(crate) page_size_refused: Option<u32>,
 }
+
+/// Most partitions of one closing sweep: eight days. A longer chain of tokens costs more when it breaks.
+pub(crate) const STRIDE_MAX: u32 = 32;
+/// Pages from which on a closing sweep counts as long.
+const LONG: u32 = 4;
 
 /// What is known of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,11 +52,34 @@ impl State {
     pub(crate) fn read(value: Option<&Value>) -> Self {
         value.and_then(|value| Self::deserialize(value).ok()).unwrap_or_default()
     }
+
+    /// A closing sweep took so many pages for each of its token chains: the next one reads more at once where there was
+    /// little, and less where there was much.
+    pub(crate) fn swept_in(&mut self, pages: u32) {
+        let stride = self.stride.max(1);
+        self.stride = match pages {
+            0..=1 => stride.saturating_mul(2).min(STRIDE_MAX),
+            2..LONG => stride,
+            _ => stride.div_ceil(2),
+        };
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn closing_sweeps_grow_while_there_is_little_and_shrink_where_there_is_much() {
+        let mut state = State::default();
+        let strides: Vec<u32> = [1, 1, 1, 1, 1, 1, 2, 9, 9, 9, 9, 9, 9]
+            .map(|pages| {
+                state.swept_in(pages);
+                state.stride
+            })
+            .to_vec();
+        assert_eq!(strides, [2, 4, 8, 16, 32, 32, 32, 16, 8, 4, 2, 1, 1]);
+    }
 
     #[test]
     fn a_state_reads_back_and_a_broken_one_counts_as_none() {

@@ -6,7 +6,7 @@ use crate::{
     schedule::Duty,
     source::Settings,
     state::{Partial, State, Swept},
-    window::{whole_second, written},
+    window::{PARTITION, whole_second, written},
 };
 use chrono::{SecondsFormat, TimeDelta};
 use headwater_contracts::{
@@ -38,7 +38,7 @@ const TOLERANCE: TimeDelta = TimeDelta::seconds(1);
 /// What to sweep.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Job {
-    /// Start of the partition, its name in the state.
+    /// Start of the first partition, its name in the state.
     pub(crate) partition: Timestamp,
     /// The range, `[low, high)`.
     pub(crate) low: Timestamp,
@@ -64,6 +64,8 @@ struct Pieces {
     whole: TimeDelta,
     /// Everything before this has been read.
     to: Timestamp,
+    /// Where the whole range ends.
+    end: Timestamp,
 }
 
 /// See the module.
@@ -80,6 +82,8 @@ pub(crate) struct Sweep {
     page_size: Option<u32>,
     failures: u32,
     server_errors: u32,
+    /// Pages read, also in vain.
+    pages: u32,
     /// Records that the window asked for cannot contain.
     strays: Strays,
     oldest: Option<Timestamp>,
@@ -88,7 +92,7 @@ pub(crate) struct Sweep {
 
 impl Sweep {
     pub(crate) fn new(settings: Arc<Settings>, job: Job, state: State) -> Self {
-        let pieces = Pieces { read: TimeDelta::zero(), whole: job.length(), to: job.low };
+        let pieces = Pieces { read: TimeDelta::zero(), whole: job.length(), to: job.low, end: job.high };
         Self::piece(settings, job, state, Arc::new(Mutex::new(pieces)))
     }
 
@@ -110,6 +114,7 @@ impl Sweep {
             page_size,
             failures: 0,
             server_errors: 0,
+            pages: 0,
             strays: Strays::default(),
             oldest: None,
             complete: false,
@@ -173,13 +178,25 @@ impl Sweep {
             pieces.to = self.job.high;
         }
         let closed = self.job.duty != Duty::Early;
-        // Only the piece that completes the partition says that it was swept.
-        if pieces.read == pieces.whole {
-            self.state.partitions.insert(self.job.partition, Swept { at: self.job.planned, closed });
-            self.state.partial = self.state.partial.filter(|partial| partial.partition != self.job.partition);
+        if self.job.duty == Duty::Closing {
+            let chains = u32::try_from(self.chains.len()).unwrap_or(u32::MAX);
+            self.state.swept_in(self.pages.div_ceil(chains));
+        }
+        // Only the piece that completes the range says that all of it was swept.
+        let whole = pieces.read == pieces.whole;
+        let mut start = self.job.partition;
+        while start < pieces.end && (whole || start + PARTITION <= pieces.to) {
+            if whole || self.job.duty == Duty::Closing {
+                self.state.partitions.insert(start, Swept { at: self.job.planned, closed });
+            }
+            start += PARTITION;
+        }
+        if whole {
+            let inside = |partial: &Partial| self.job.partition <= partial.partition && partial.partition < pieces.end;
+            self.state.partial = self.state.partial.filter(|partial| !inside(partial));
         } else if self.job.duty == Duty::Closing {
             // Should the sweep break off now, the next one goes on from here.
-            self.state.partial = Some(Partial { partition: self.job.partition, to: pieces.to });
+            self.state.partial = Some(Partial { partition: start, to: pieces.to });
         }
     }
 
@@ -276,6 +293,7 @@ impl Scan for Sweep {
 
     fn page(&mut self, end: &PageEnd<'_>) -> Result<Next, ReadError> {
         let page = envelope(end.envelope, "data", "check `endpoint`");
+        self.pages = self.pages.saturating_add(1);
         let next = match page.and_then(|page| cursor(&page, "nextToken")) {
             Ok(next) => next,
             Err(error) => {
@@ -371,7 +389,13 @@ impl Scan for Sweep {
     }
 
     fn state(&self) -> Option<Value> {
-        if self.complete { serde_json::to_value(&self.state).ok() } else { None }
+        if self.complete {
+            return serde_json::to_value(&self.state).ok();
+        }
+        // Should a long chain break off for good, the next sweep is shorter.
+        let long = self.job.duty == Duty::Closing && self.pages > 0 && self.state.stride > 1;
+        let shorter = || State { stride: self.state.stride / 2, ..self.state.clone() };
+        if long { serde_json::to_value(shorter()).ok() } else { None }
     }
 
     fn describe(&self) -> String {

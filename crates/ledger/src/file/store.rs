@@ -159,7 +159,10 @@ impl Store {
     fn close(&self) {
         let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
         // Closing writes, and so meets what is damaged once more.
-        if let Err(failure) = guarded(|| Ok(drop(db.take()))) {
+        if let Err(failure) = guarded(|| {
+            drop(db.take());
+            Ok(())
+        }) {
             tracing::debug!("closing the ledger: {failure:?}");
         }
     }

@@ -14,7 +14,7 @@ impl Driver {
     pub(super) fn watch_retention(&self, reading: &mut Reading) {
         let now = self.server_now();
         let retention = self.source.retention();
-        let read_to = read_to(&reading.coverage, reading.start.unwrap_or(now));
+        let read_to = read_to(&reading.coverage, reading.start.unwrap_or(now), now - retention);
         let left = read_to + retention - now;
         retention_left(&self.key.source, &self.key.stream).set(left.as_seconds_f64());
         self.line.update(|line| line.retention_left = Some(left));
@@ -37,7 +37,27 @@ pub(crate) fn retention_left(source: &str, stream: &str) -> metrics::Gauge {
     metrics::gauge!("headwater_retention_left_seconds", "source" => source.to_owned(), "stream" => stream.to_owned())
 }
 
-/// Everything before this has been read, or was never to be.
-fn read_to(coverage: &Coverage, start: Timestamp) -> Timestamp {
-    coverage.end().and_then(Timestamp::from_timestamp_millis).map_or(start, |end| end.max(start))
+/// Everything before this has been read, has expired, or was never to be. The newest events may have been read before others.
+fn read_to(coverage: &Coverage, start: Timestamp, oldest: Timestamp) -> Timestamp {
+    let mut ends = coverage.ranges().iter().map(|range| range.span.to);
+    let end = ends.find(|end| *end > oldest.timestamp_millis()).or(coverage.end());
+    end.and_then(Timestamp::from_timestamp_millis).map_or(start, |end| end.max(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use headwater_contracts::Span;
+
+    #[test]
+    fn what_lies_between_the_oldest_and_the_newest_that_was_read_counts_as_unread() {
+        let at = |ms| Timestamp::from_timestamp_millis(ms).unwrap();
+        let mut coverage = Coverage::default();
+        assert_eq!(read_to(&coverage, at(10), at(0)), at(10));
+        coverage.add(Span::new(at(10), at(20)), 0);
+        coverage.add(Span::new(at(50), at(60)), 0);
+        assert_eq!(read_to(&coverage, at(10), at(0)), at(20));
+        assert_eq!(read_to(&coverage, at(10), at(30)), at(60), "what expired unread is a gap, and told as one");
+        assert_eq!(read_to(&coverage, at(10), at(100)), at(60));
+    }
 }
