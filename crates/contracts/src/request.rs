@@ -93,7 +93,6 @@ impl Rejection {
         match self.status {
             429 => ReadError::Throttled { retry_after: self.retry_after, reason },
             503 if self.retry_after.is_some() => ReadError::Throttled { retry_after: self.retry_after, reason },
-            200 => ReadError::Transient(reason),
             201..=299 => {
                 ReadError::Transient(format!("{reason}: no page of the log, which comes with status 200 only"))
             }
@@ -104,7 +103,8 @@ impl Rejection {
             300..=399 => ReadError::Denied(format!(
                 "{reason}: a redirect, which is refused so that credentials stay with the configured endpoint; check `endpoint` and the credentials"
             )),
-            408 | 425 | 500..=599 => ReadError::Transient(reason),
+            // The 200 of a page that calls itself an error.
+            200 | 408 | 425 | 500..=599 => ReadError::Transient(reason),
             _ => ReadError::Malformed(reason),
         }
     }
