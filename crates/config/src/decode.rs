@@ -1,7 +1,8 @@
 //! From a node to a typed value, with every error of it, not only the first.
 
 use crate::{
-    Content, Diagnostic, Diagnostics, Entry, LoadOptions, Node, NodeId, Place, SIMULATED, Span, State, address, conceal,
+    Content, Diagnostic, Diagnostics, Entry, LoadOptions, Node, NodeId, Place, SIMULATED, Span, State, address,
+    conceal,
     decode_error::{DecodeError, Problem, WrongType},
     deserializer::De,
     example,
@@ -52,8 +53,8 @@ impl<'a> Subject<'a> {
 impl<'a> Decoder<'a> {
     /// A decoder that reads secrets as `options` says.
     pub fn new(options: LoadOptions<'a>) -> Self {
-        let (secrets, remarks, files, places) = Default::default();
-        Self { options, secrets, remarks, files, places }
+        let (secrets, files, places, remarks) = Default::default();
+        Self { options, secrets, files, places, remarks }
     }
 
     pub(crate) fn secret(&self, node: &Node) -> Result<String, String> {
