@@ -123,6 +123,7 @@ impl Deref for Files {
 
 /// What `run` can be told.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) config: Files,

@@ -53,8 +53,8 @@ impl<'a> Subject<'a> {
 impl<'a> Decoder<'a> {
     /// A decoder that reads secrets as `options` says.
     pub fn new(options: LoadOptions<'a>) -> Self {
-        let (secrets, remarks, files, places) = Default::default();
-        Self { options, secrets, remarks, files, places }
+        let (secrets, files, places, remarks) = Default::default();
+        Self { options, secrets, files, places, remarks }
     }
 
     pub(crate) fn secret(&self, node: &Node) -> Result<String, String> {

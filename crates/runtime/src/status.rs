@@ -108,10 +108,10 @@ impl SinkStatus {
 
 /// All streams' lines, shared.
 #[derive(Debug, Clone, Default)]
-pub struct Board(Arc<Mutex<Lines>>);
+pub struct Board(Arc<Mutex<Shown>>);
 
 #[derive(Debug, Default)]
-struct Lines {
+struct Shown {
     sinks: Vec<SinkStatus>,
     rejections: Rejections,
     /// Whether a run has begun: from then on, a board without lines is one of an instance without streams.
@@ -179,7 +179,7 @@ impl Board {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Lines> {
+    fn lock(&self) -> MutexGuard<'_, Shown> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

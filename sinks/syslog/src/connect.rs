@@ -90,7 +90,9 @@ impl Receiver {
 
 async fn tcp(address: &Address) -> io::Result<TcpStream> {
     let mut found = Names::default().look_up(&address.host).await?;
-    found.iter_mut().for_each(|one| one.set_port(address.port));
+    for one in &mut found {
+        one.set_port(address.port);
+    }
     let stream = TcpStream::connect(&found[..]).await?;
     stream.set_nodelay(true)?;
     // A receiver that vanished without a word is noticed while nothing is sent, too.
