@@ -304,6 +304,9 @@ pub struct SourceOptions {
     pub retry: Option<Retry>,
     /// Longest wait for an answer to begin, and for each further piece of it. Default: `60s`.
     pub timeout: Option<Period>,
+    /// How far the server's clock and this machine's may be apart. While they are further apart, events are read and delivered, but
+    /// no progress is kept and nothing is forgotten. Default: `5m`.
+    pub max_clock_skew: Option<Period>,
     /// HTTP proxy.
     pub proxy: Option<Url>,
     /// TLS towards the endpoint.
@@ -322,6 +325,7 @@ impl SourceOptions {
         "rate_limit",
         "retry",
         "timeout",
+        "max_clock_skew",
         "proxy",
         "tls",
     ];

@@ -55,8 +55,8 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 /// Serves until dropped.
 ///
 /// - `/health`: 200 as long as the process answers.
-/// - `/ready`: 200 once the share of this instance is known, and every stream of it that is not done has got an answer to a first request and none has been given up, else 503; the body
-///   names each stream and what it is at.
+/// - `/ready`: 200 once the share of this instance is known, and every stream of it that is not done has got an answer to a first request, none has been given up, and the clocks
+///   of all that are read agree with this machine's, else 503; the body names each stream, what it is at, and what is wrong with its clock.
 /// - `/metrics`: Prometheus text, version 0.0.4.
 pub async fn serve(listener: TcpListener, board: Board, metrics: Option<Metrics>) -> std::io::Result<()> {
     let ready_board = board.clone();
@@ -75,6 +75,7 @@ fn ready(board: &Board) -> (StatusCode, Json<Value>) {
         && lines.iter().all(|line| match line.phase {
             Phase::Done => true,
             Phase::Failed { .. } => false,
+            _ if line.clock_trouble.is_some() => false,
             _ => line.requests > line.failures,
         });
     let streams: Vec<Value> = lines
@@ -88,7 +89,7 @@ fn ready(board: &Board) -> (StatusCode, Json<Value>) {
                 Phase::Done => ("done", Value::Null),
                 Phase::Failed { reason } => ("failed", json!(reason)),
             };
-            json!({ "source": line.source, "stream": line.stream, "phase": phase, "detail": detail, "gaps": line.gaps })
+            json!({ "source": line.source, "stream": line.stream, "phase": phase, "detail": detail, "gaps": line.gaps, "clock": line.clock_trouble })
         })
         .collect();
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -32,7 +32,7 @@ mod trace;
 
 pub use clock::SystemClock;
 pub use dead_letter::{DeadLetter, DeadLetters};
-pub use driver::Ending;
+pub use driver::{Clocks, Ending, ahead};
 pub use http::{Answer, ExchangeError, HttpClient};
 pub use run::{RunError, RunOptions, Summary, run};
 pub use splitter::{ELEMENT_MAX, ENVELOPE_MAX, Page, SplitError, Splitter};

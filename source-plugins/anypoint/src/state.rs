@@ -38,6 +38,13 @@ pub(crate) struct Sweep {
 }
 
 impl State {
+    /// The latest reading of the server's clock in it.
+    pub(crate) fn latest(&self) -> Option<Timestamp> {
+        let clocks =
+            [self.read_to, self.read_at, self.caught_up, self.sweep.map(|sweep| sweep.began), self.rescans.latest()];
+        clocks.into_iter().max().flatten()
+    }
+
     /// Reads a committed state. One that cannot be read counts as none.
     pub(crate) fn read(value: Option<&Value>) -> Self {
         value.and_then(|value| Self::deserialize(value).ok()).unwrap_or_default()
