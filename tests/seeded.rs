@@ -4,6 +4,8 @@
 //! `HEADWATER_SEEDS` sets the number of runs per source (60 without it: the short form), `HEADWATER_SEED` picks a single one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::naive_bytecount)] // this is a test
 
+#[path = "support/clocks.rs"]
+mod clocks;
 mod support;
 
 use headwater_testkit::source_suite::{Case, TROUBLES, Verdict};
