@@ -1,7 +1,7 @@
 //! `headwater ledger` and `check`, by the real binary: proof that nothing is missing, and the way to get what is.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use crate::support::{run, stderr, stdout};
+use crate::support::{self, run, stderr, stdout};
 use chrono::TimeDelta;
 use headwater_contracts::Clock;
 use headwater_runtime::SystemClock;
@@ -19,6 +19,11 @@ fn simulator(provider: Provider) -> (Simulator, TestClock) {
 }
 
 fn folder(simulator: &Simulator, provider: Provider, credential: &str) -> tempfile::TempDir {
+    // The test's clock and the machine's differ on purpose.
+    folder_with(simulator, provider, credential, "1d")
+}
+
+fn folder_with(simulator: &Simulator, provider: Provider, credential: &str, skew: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let calls = match provider {
         Provider::SolaceCloud | Provider::Mural => ", min_call_interval: 0s",
@@ -34,7 +39,7 @@ fn folder(simulator: &Simulator, provider: Provider, credential: &str) -> tempfi
     };
     let pipeline = format!(
         "state: {{ type: file, path: state }}\n\
-         sources:\n  in: {{ type: {provider}, endpoint: \"{}\", {credential}, start_at: 2d, rate_limit: {{ requests: 1000000, per: 1s }}, retry: {{ initial: 10ms, max: 50ms }}{calls} }}\n\
+         sources:\n  in: {{ type: {provider}, endpoint: \"{}\", {credential}, start_at: 2d, rate_limit: {{ requests: 1000000, per: 1s }}, retry: {{ initial: 10ms, max: 50ms }}, max_clock_skew: {skew}{calls} }}\n\
          sinks:\n  out: {{ type: file, path: out.ndjson, inputs: [in] }}\n",
         simulator.url(),
     );
@@ -159,6 +164,96 @@ fn check_tells_good_credentials_from_bad_ones_and_shows_the_clocks() {
     code(&bad, 1);
     assert!(stdout(&bad).contains("failed") && stdout(&bad).contains("`token` must be"), "{}", stdout(&bad));
     assert!(stdout(&bad).contains("check NTP"), "{}", stdout(&bad));
+}
+
+#[test]
+fn while_the_clocks_disagree_everything_is_delivered_and_nothing_is_claimed() {
+    let (simulator, clock) = simulator(Provider::Api7);
+    let dir = folder_with(&simulator, Provider::Api7, simulator.credential(), "5m");
+    let disagrees = |args: &[&str]| {
+        let output = run(dir.path(), args);
+        code(&output, 1);
+        let said = stderr(&output) + &stdout(&output);
+        assert!(said.contains("apart: more than") && said.contains("max_clock_skew"), "{args:?}: {said}");
+        output
+    };
+    clock.advance(TimeDelta::hours(3));
+    let once = disagrees(&["run", "--once"]);
+    assert_eq!(stderr(&once).matches("ERROR").count(), 1, "{}", stderr(&once));
+    let first = delivered(dir.path());
+    assert!(first.len() > 100);
+    disagrees(&["run", "--once"]);
+    assert_eq!(delivered(dir.path()), first, "once, all the same");
+    let exported = stdout(&run(dir.path(), &["ledger", "export"]));
+    let record: Value = serde_json::from_str(exported.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (&record["start"], &record["coverage"], &record["state"]),
+        (&Value::Null, &serde_json::json!([]), &Value::Null)
+    );
+
+    disagrees(&["check"]);
+    assert_eq!(stdout(&disagrees(&["ledger", "rescan", "--from", "20h"])), "");
+    assert_eq!(delivered(dir.path()), first);
+    let asked = disagrees(&["query", "in", "--since", "1d"]);
+    assert_eq!(stdout(&asked), "");
+    let fixed = run(dir.path(), &["query", "in", "--since", "2020-01-01T00:00:00Z", "--until", "2100-01-01T00:00:00Z"]);
+    code(&fixed, 0);
+    assert!(stdout(&fixed).lines().count() > 100);
+
+    clock.advance(-TimeDelta::hours(3));
+    code(&run(dir.path(), &["run", "--once"]), 0);
+    // By the right clock, `start_at` is three hours earlier.
+    let after = delivered(dir.path());
+    assert!(after.len() >= first.len() && after.values().all(|copies| *copies == 1), "{after:?}");
+    verifies(dir.path());
+    clock.advance(TimeDelta::hours(3));
+    let verified = disagrees(&["ledger", "verify"]);
+    assert_eq!(stdout(&verified), "");
+}
+
+#[test]
+fn ready_and_a_metric_show_a_wrong_clock_and_the_log_says_it_once() {
+    let (simulator, clock) = simulator(Provider::Api7);
+    let dir = folder_with(&simulator, Provider::Api7, simulator.credential(), "5m");
+    clock.advance(TimeDelta::hours(3));
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let path = dir.path().join("pipeline.yaml");
+    let pipeline = fs::read_to_string(&path).unwrap();
+    fs::write(&path, format!("{pipeline}api: {{ address: \"127.0.0.1:{port}\" }}\n")).unwrap();
+    let mut headwater = support::Headwater::start(dir.path(), &["run"]);
+    assert!(headwater.wait_for("ERROR").contains("apart: more than"));
+    headwater.wait_for("caught up");
+    let ready = support::get(port, "/ready");
+    assert!(ready.contains(" 503 ") && ready.contains("apart: more than"), "{ready}");
+    let metrics = support::get(port, "/metrics");
+    assert!(metrics.contains("headwater_clock_trusted{source=\"in\"} 0"), "{metrics}");
+    assert!(metrics.contains("headwater_clock_skew_seconds{source=\"in\"} 10"), "{metrics}");
+    support::signal(&headwater.child, "TERM");
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut headwater.err, &mut rest).unwrap();
+    assert!(!rest.contains("ERROR"), "{rest}");
+}
+
+#[test]
+fn a_ledger_of_the_future_is_not_compared() {
+    let (simulator, clock) = simulator(Provider::Api7);
+    let dir = folder(&simulator, Provider::Api7, simulator.credential());
+    clock.advance(TimeDelta::hours(20));
+    code(&run(dir.path(), &["run", "--once"]), 0);
+    let pipeline = fs::read_to_string(dir.path().join("pipeline.yaml")).unwrap();
+    fs::write(dir.path().join("pipeline.yaml"), pipeline.replace("max_clock_skew: 1d", "max_clock_skew: 5m")).unwrap();
+    clock.advance(-TimeDelta::hours(20));
+    for args in [&["ledger", "verify"][..], &["ledger", "rescan", "--from", "20h"]] {
+        let refused = run(dir.path(), args);
+        code(&refused, 1);
+        assert!(stderr(&refused).contains("the ledger speaks of"), "{args:?}: {}", stderr(&refused));
+    }
+    let first = delivered(dir.path());
+    let mended = run(dir.path(), &["run", "--once"]);
+    code(&mended, 0);
+    assert!(stderr(&mended).contains("WARN the ledger speaks of"), "{}", stderr(&mended));
+    assert_eq!(delivered(dir.path()), first);
+    verifies(dir.path());
 }
 
 #[test]

@@ -9,8 +9,8 @@ use headwater_contracts::{
 };
 use headwater_ledger::{FileLedger, Ledger};
 use headwater_runtime::{
-    Board, DeadLetter, DeadLetterTarget, DeadLetters, Ending, OnRefusal, RunOptions, SinkSpec, SourceSpec, SystemClock,
-    Topology, TransformSpec, run,
+    Board, Clocks, DeadLetter, DeadLetterTarget, DeadLetters, Ending, OnRefusal, RunOptions, SinkSpec, SourceSpec,
+    SystemClock, Topology, TransformSpec, run,
 };
 use headwater_simulator::Provider;
 use headwater_sink_file::FileConfig;
@@ -101,7 +101,8 @@ async fn read(provider: Provider, url: &str, credential: &str, transform: Arc<dy
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (_keep, stop) = watch::channel(false);
     let ending = Ending { once: true, give_up_after: Some(3), at_once: false };
-    let options = RunOptions { ending, grace: Duration::from_secs(5), stop, board: Board::default() };
+    let options =
+        RunOptions { ending, clocks: Clocks::Mark, grace: Duration::from_secs(5), stop, board: Board::default() };
     let summary = run(topology, ledger, clock, options).await?;
     Ok(summary.streams.iter().map(|stream| stream.tally.delivered).sum())
 }

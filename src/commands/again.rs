@@ -15,9 +15,9 @@ use crate::{
     terminal,
 };
 use headwater_contracts::{Clock, Coverage, Period, StartAt, Timestamp};
-use headwater_ledger::{Again, Filed, Found, Kept, Purpose, StreamKey};
+use headwater_ledger::{Again, Filed, Found, Kept, Purpose, StreamKey, StreamRecord};
 use headwater_runtime::{
-    Board, DeadLetterTarget, Ending, RunOptions, SourceSpec, SystemClock, Topology, run as run_pipeline,
+    Board, Clocks, DeadLetterTarget, Ending, RunOptions, SourceSpec, SystemClock, Topology, ahead, run as run_pipeline,
 };
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::watch;
@@ -35,6 +35,7 @@ pub(crate) fn rescan(args: &AgainArgs, log_format: LogFormat) -> Result<(), Fail
     let now = SystemClock.now();
     let (from, to) = (args.from.unwrap_or(StartAt::Ago(Period::days(1))).resolve(now), args.to.resolve(now));
     check_range(from, to)?;
+    of_the_past(&assembled.pipeline.sources, &ledger.all().map_err(Failure::run)?, now)?;
     for source in &mut assembled.pipeline.sources {
         let horizon = source.built.source.horizon(now);
         if from < horizon {
@@ -59,6 +60,7 @@ pub(crate) fn verify(args: &AgainArgs, log_format: LogFormat) -> Result<(), Fail
     let now = SystemClock.now();
     let to = args.to.resolve(now);
     let kept = ledger.all().map_err(Failure::run)?;
+    of_the_past(&assembled.pipeline.sources, &kept, now)?;
     let mut sources = Vec::new();
     let mut from_of = Vec::new();
     for source in assembled.pipeline.sources {
@@ -156,6 +158,24 @@ pub(super) fn prepare(config: &[PathBuf], asked: &[String]) -> Result<(Assembled
     Ok((assembled, ledger))
 }
 
+/// A ledger that speaks of a time still to come cannot be compared with anything.
+fn of_the_past(
+    sources: &[headwater_config::SourceSpec],
+    kept: &[(StreamKey, StreamRecord, u64)],
+    now: Timestamp,
+) -> Result<(), Failure> {
+    for (key, record, _) in kept {
+        let Some(spec) = sources.iter().find(|spec| spec.name == key.source) else { continue };
+        if let Some(ahead) = ahead(record, spec.built.source.as_ref(), spec.options.max_clock_skew, now) {
+            return Err(Failure::run(format!(
+                "{}/{}: the ledger speaks of {ahead}, and this machine's clock shows {now}: this clock is wrong, or one was when that was written. If this one is right, `headwater run` takes back what is claimed of the future and reads it again; then ask again",
+                key.source, key.stream
+            )));
+        }
+    }
+    Ok(())
+}
+
 fn check_range(from: Timestamp, to: Timestamp) -> Result<(), Failure> {
     if from < to {
         return Ok(());
@@ -190,7 +210,7 @@ pub(super) fn read(
     let outcome = runtime.block_on(async {
         let (stop_sender, stop) = watch::channel(false);
         let ending = Ending { once: true, give_up_after: Some(GIVE_UP_AFTER), at_once: false };
-        let options = RunOptions { ending, grace: GRACE, stop, board: board.clone() };
+        let options = RunOptions { ending, clocks: Clocks::Demand, grace: GRACE, stop, board: board.clone() };
         let stopped = async {
             interrupted().await;
             let _ = stop_sender.send(true);

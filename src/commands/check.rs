@@ -13,8 +13,8 @@ use headwater_contracts::{Period, SinkConfig, SinkOptions, StartAt};
 use headwater_kafka::reach;
 use headwater_ledger::MemoryLedger;
 use headwater_runtime::{
-    Board, DeadLetterTarget, Ending, Phase, RunOptions, SinkSpec, SourceSpec, StreamStatus, SystemClock, Topology,
-    run as run_pipeline,
+    Board, Clocks, DeadLetterTarget, Ending, Phase, RunOptions, SinkSpec, SourceSpec, StreamStatus, SystemClock,
+    Topology, run as run_pipeline,
 };
 use headwater_sink_blackhole::BlackholeConfig;
 use headwater_sink_file::writable;
@@ -161,7 +161,8 @@ pub(super) fn nowhere(sources: &[SourceSpec]) -> Result<SinkSpec, Failure> {
 async fn ask(topology: Topology, board: &Board, timeout: Duration) -> Result<(), Failure> {
     let (stop_sender, stop) = watch::channel(false);
     let ending = Ending { once: true, give_up_after: Some(GIVE_UP_AFTER), at_once: true };
-    let options = RunOptions { ending, grace: Duration::from_secs(1), stop, board: board.clone() };
+    let options =
+        RunOptions { ending, clocks: Clocks::Mark, grace: Duration::from_secs(1), stop, board: board.clone() };
     let in_time = async {
         tokio::time::sleep(timeout).await;
         let _ = stop_sender.send(true);

@@ -11,7 +11,7 @@ use crate::{
 };
 use headwater_config::State;
 use headwater_contracts::Timestamp;
-use headwater_ledger::{FileLedger, Filed, KafkaLedger, Kept, Ledger, StreamKey, StreamRecord};
+use headwater_ledger::{FileLedger, Filed, KafkaLedger, Kept, Ledger, StreamKey, StreamRecord, UNTOLD};
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
@@ -198,7 +198,7 @@ pub(super) fn at(ms: i64) -> String {
 
 fn stream_line(key: &StreamKey, record: &StreamRecord, identities: u64) -> Value {
     json!({
-        "source": key.source, "stream": key.stream, "start": record.start, "identities": identities,
+        "source": key.source, "stream": key.stream, "start": (record.start != UNTOLD).then_some(record.start), "identities": identities,
         "coverage": record.coverage.ranges().iter().map(|range| json!({
             "from": at(range.span.from), "to": at(range.span.to), "events": range.events,
         })).collect::<Vec<_>>(),

@@ -12,8 +12,8 @@ use headwater_config::{LoadOptions, NoSource, ProcessEnvironment, Question, Sour
 use headwater_contracts::{Clock, Delivery, Emit, Event, Sink, SinkError, SinkOptions, StartAt, Timestamp, Transform};
 use headwater_ledger::MemoryLedger;
 use headwater_runtime::{
-    Board, DeadLetter, DeadLetterTarget, DeadLetters, Ending, OnRefusal, RunOptions, SinkSpec, SourceSpec, SystemClock,
-    Topology, TransformSpec, run,
+    Board, Clocks, DeadLetter, DeadLetterTarget, DeadLetters, Ending, OnRefusal, RunOptions, SinkSpec, SourceSpec,
+    SystemClock, Topology, TransformSpec, run,
 };
 use headwater_sink_kit::{cells, csv_record, line};
 use headwater_vrl::{Compiler, Filter, Program, Remap, RemapOptions, Tables, locate_in, render};
@@ -74,8 +74,11 @@ pub(crate) fn query(args: &QueryArgs, log_format: LogFormat) -> Result<(), Failu
         };
         announce(&topology.sources, since, until, args.simulate);
         let (_never, stop) = watch::channel(false);
+        // What depends on the time is where the range begins and ends; a fixed range does not.
+        let fixed = |time| matches!(time, StartAt::At(_) | StartAt::Earliest);
+        let clocks = if fixed(args.since) && fixed(args.until) { Clocks::Ignore } else { Clocks::Demand };
         let ending = Ending { once: true, give_up_after: Some(GIVE_UP_AFTER), at_once: false };
-        let options = RunOptions { ending, grace: Duration::ZERO, stop, board: board.clone() };
+        let options = RunOptions { ending, clocks, grace: Duration::ZERO, stop, board: board.clone() };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         tokio::select! {
             outcome = run(topology, Arc::new(MemoryLedger::default()), clock, options) => {

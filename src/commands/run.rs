@@ -12,7 +12,7 @@ use headwater_config::{Api, Pipeline, SourceSpec};
 use headwater_contracts::Telemetry as Options;
 use headwater_ledger::{Ledger, StreamKey};
 use headwater_runtime::{
-    Board, Ending, RunError, RunOptions, Summary, SystemClock, Topology, api, run as run_pipeline,
+    Board, Clocks, Ending, RunError, RunOptions, Summary, SystemClock, Topology, api, run as run_pipeline,
 };
 use headwater_telemetry::Telemetry;
 use std::{
@@ -123,6 +123,7 @@ async fn run_all(
         let (stop_sender, stop) = watch::channel(false);
         let options = RunOptions {
             ending: Ending { once: args.once, give_up_after: args.once.then_some(ONCE_GIVES_UP_AFTER), at_once: false },
+            clocks: Clocks::Mark,
             grace: args.grace,
             stop: stop.clone(),
             board: board.clone(),

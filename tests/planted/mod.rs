@@ -14,7 +14,10 @@ use headwater_contracts::{
 };
 use headwater_ledger::MemoryLedger;
 use headwater_simulator::{AuditReads, Provider, Scenario, TimeUnit};
-use headwater_testkit::source_suite::{Case, Verdict};
+use headwater_testkit::{
+    source_suite::{Case, Verdict},
+    wrong_clocks::WrongClocks,
+};
 use rand::{SeedableRng, rngs::StdRng};
 use serde_json::Value;
 use solace_cloud::Walk;
@@ -138,6 +141,14 @@ impl Source for Wrong {
 
     fn horizon(&self, now: Timestamp) -> Timestamp {
         self.inner.horizon(now)
+    }
+
+    fn look_back(&self) -> chrono::TimeDelta {
+        self.inner.look_back()
+    }
+
+    fn latest(&self, state: &Value) -> Option<Timestamp> {
+        self.inner.latest(state)
     }
 
     fn budget_window(&self) -> chrono::Duration {
@@ -403,7 +414,8 @@ fn verdict(provider: Provider, mistake: Mistake, seed: u64) -> Verdict {
         if thief {
             return case.run(api7::with_a_thief(seed), Arc::new(MemoryLedger::new()), 0, &mut dice).await;
         }
-        case.seeded(seed).await
+        // Clocks that go wrong are another matter: `tests/support/clocks.rs`.
+        case.seeded_with(seed, WrongClocks::default()).await
     })
 }
 

@@ -55,6 +55,16 @@ impl Coverage {
         self.0.splice(start..end, [merged]);
     }
 
+    /// Takes away what lies at `end` or later: of a range that is cut in two, with `events` in the part that goes.
+    pub fn cut(&mut self, end: Timestamp, events: u64) {
+        let end = end.timestamp_millis();
+        self.0.retain(|covered| covered.span.from < end);
+        if let Some(last) = self.0.last_mut().filter(|last| last.span.to > end) {
+            last.span.to = end;
+            last.events = last.events.saturating_sub(events);
+        }
+    }
+
     /// Counts an event of this time, if it lies in a covered range.
     pub fn count(&mut self, ms: i64) {
         let next = self.0.partition_point(|c| c.span.to <= ms);
@@ -127,6 +137,21 @@ mod tests {
             prop_assert_eq!(uncovered, expected);
             prop_assert!(coverage.ranges().windows(2).all(|w| w[0].span.to < w[1].span.from));
         }
+    }
+
+    #[test]
+    fn what_is_cut_away_takes_its_events_along() {
+        let mut coverage = Coverage::default();
+        for (from, to, events) in [(0, 10, 3), (20, 30, 4), (40, 50, 5)] {
+            coverage.add(span(from, to), events);
+        }
+        let at = |ms| Timestamp::from_timestamp_millis(ms).unwrap();
+        coverage.cut(at(60), 0);
+        assert_eq!(coverage.ranges().len(), 3);
+        coverage.cut(at(25), 1);
+        assert_eq!(coverage.ranges()[1..], [Covered { span: span(20, 25), events: 3 }]);
+        coverage.cut(at(10), 0);
+        assert_eq!(coverage.ranges(), &[Covered { span: span(0, 10), events: 3 }]);
     }
 
     #[test]

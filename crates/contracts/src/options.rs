@@ -324,6 +324,9 @@ pub struct SourceOptions {
     /// `64MiB`.
     #[serde(deserialize_with = "longest")]
     pub max_event_bytes: Option<ByteSize>,
+    /// How far the server's clock and this machine's may be apart. While they are further apart, events are read and delivered, but
+    /// no progress is kept and nothing is forgotten. Default: `5m`.
+    pub max_clock_skew: Option<Period>,
     /// HTTP proxy.
     pub proxy: Option<Url>,
     /// TLS towards the endpoint.
@@ -354,6 +357,7 @@ impl SourceOptions {
         "retry",
         "timeout",
         "max_event_bytes",
+        "max_clock_skew",
         "proxy",
         "tls",
     ];

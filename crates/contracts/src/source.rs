@@ -77,6 +77,18 @@ pub trait Source: Send + Sync + 'static {
     /// How long the provider keeps a record, as far as is known.
     fn retention(&self) -> chrono::Duration;
 
+    /// How far back the ledger surely knows what was delivered, with these settings: reading can begin anew there, and is exact. At
+    /// most as far as [`Source::horizon`] goes.
+    fn look_back(&self) -> chrono::Duration {
+        self.retention()
+    }
+
+    /// The latest reading of a clock in a committed state. One of a time still to come shows that a clock was wrong, and the
+    /// state is not used.
+    fn latest(&self, _state: &Value) -> Option<Timestamp> {
+        None
+    }
+
     /// How far back [`StreamView::calls`] must reach.
     fn budget_window(&self) -> chrono::Duration {
         chrono::Duration::zero()

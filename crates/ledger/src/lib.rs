@@ -28,6 +28,13 @@ use serde_json::Value;
 use std::{path::PathBuf, sync::Arc};
 use thiserror::Error;
 
+/// The `start` of a stream whose first run does not know the time yet: its row is there for identities and own requests, and a
+/// [commit](Commit::anew) sets the start once the time is known. Before 1970, so that nothing is ever left out because of it.
+pub const UNTOLD: Timestamp = match Timestamp::from_timestamp_millis(-1) {
+    Some(untold) => untold,
+    None => Timestamp::UNIX_EPOCH,
+};
+
 /// Names one remote log: the source component and its stream.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct StreamKey {
@@ -51,7 +58,7 @@ pub struct Filed {
 /// What the ledger knows of a stream, but for the identities.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StreamRecord {
-    /// Where its first run began.
+    /// Where its first run began; [`UNTOLD`] as long as that is not known.
     pub start: Timestamp,
     /// What complete scans have covered.
     pub coverage: Coverage,
@@ -68,6 +75,9 @@ pub struct StreamRecord {
 /// One atomic step of a stream.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Commit {
+    /// First of all: the stream begins anew, here. Coverage from here on and the plugin's state are gone; identities, requests and
+    /// the account stay.
+    pub anew: Option<Timestamp>,
     /// Events settled: delivered, dropped by rule, or dead-lettered.
     pub settled: Vec<Filed>,
     /// Ids of own requests whose echo is among them.

@@ -95,6 +95,12 @@ impl Ledger for MemoryLedger {
 impl Commits for MemoryLedger {
     fn commit(&self, stream: &StreamKey, commit: &Commit) -> Result<(), LedgerError> {
         self.write(stream, |kept| {
+            if let Some(start) = commit.anew {
+                let off = kept.row.cut_off(commit);
+                let gone = |filed: &&Filed| off.is_some_and(|off| lies_in(filed, off));
+                let gone = kept.settled.iter().filter(gone).count() as u64;
+                kept.row.begin_anew(start, gone);
+            }
             let fresh: Vec<Filed> =
                 commit.settled.iter().filter(|filed| kept.settled.insert(**filed)).copied().collect();
             let gaps = kept.row.newly_covered(commit);

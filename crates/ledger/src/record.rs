@@ -43,6 +43,20 @@ impl Row {
         }
     }
 
+    /// What a commit takes away of a covered range that begins before it.
+    pub(crate) fn cut_off(&self, commit: &Commit) -> Option<Span> {
+        let end = commit.anew?.timestamp_millis();
+        let cut = self.coverage.ranges().iter().find(|range| range.span.from < end && end < range.span.to)?;
+        Some(Span { from: end, to: cut.span.to })
+    }
+
+    /// Begins anew at `start`; `gone` identities are kept in what is [cut off](Self::cut_off).
+    pub(crate) fn begin_anew(&mut self, start: Timestamp, gone: u64) {
+        self.start = to_ms(start);
+        self.state = None;
+        self.coverage.cut(start, gone);
+    }
+
     /// The ranges that a commit covers and none has covered before.
     pub(crate) fn newly_covered(&self, commit: &Commit) -> Vec<Span> {
         commit.covered.map_or_else(Vec::new, |span| self.coverage.gaps(span))

@@ -182,3 +182,29 @@ fn a_commit_forgets_a_bounded_number_and_the_backlog_is_gone_after_some() {
     ledger.commit(&stream("a"), &forget(50_000)).unwrap();
     assert_eq!(ledger.streams().unwrap()[0].2, 400);
 }
+
+#[test]
+fn a_stream_that_begins_anew_forgets_its_claims_and_nothing_else() {
+    each(|ledger| {
+        ledger.load(&stream("a"), headwater_ledger::UNTOLD).unwrap();
+        let span = |from, to| Span { from, to };
+        let settled = vec![filed(10, 1), filed(60, 2), filed(70, 3)];
+        let step = Commit {
+            settled: settled.clone(),
+            state: Some(json!({"far": 1})),
+            covered: Some(span(0, 100)),
+            tally: Tally { read: 3, delivered: 3, ..Tally::default() },
+            ..Commit::default()
+        };
+        ledger.commit(&stream("a"), &step).unwrap();
+        ledger.record_request(&stream("a"), &request("q", 80)).unwrap();
+        ledger.commit(&stream("a"), &Commit { anew: Some(at(50)), ..Commit::default() }).unwrap();
+        let record = ledger.load(&stream("a"), at(7)).unwrap();
+        assert_eq!((record.start, record.state, record.tally.read), (at(50), None, 3));
+        assert_eq!(record.coverage.ranges(), &[Covered { span: span(0, 50), events: 1 }]);
+        assert_eq!((record.own_requests.len(), record.calls.len()), (1, 1));
+        assert_eq!(ledger.known(&stream("a"), &settled).unwrap(), [true; 3]);
+        ledger.commit(&stream("a"), &Commit { covered: Some(span(50, 100)), ..Commit::default() }).unwrap();
+        assert_eq!(ledger.load(&stream("a"), at(7)).unwrap().coverage.ranges()[0].events, 3);
+    });
+}

@@ -46,7 +46,12 @@ fn commit() -> impl Strategy<Value = Commit> {
                 forget_requests_before,
                 (delivered, late, dropped),
             )| {
+                // Nothing else is committed with it.
+                if let (Some(anew), true) = (forget_before, settled.is_empty()) {
+                    return Commit { anew: Some(at(anew)), ..Commit::default() };
+                }
                 Commit {
+                    anew: None,
                     settled: settled.into_iter().map(event).collect(),
                     consumed: consumed.iter().map(|id| format!("q{id}")).collect(),
                     state: state.map(|state| json!({ "at": state, "text": "ü" })),
@@ -94,6 +99,18 @@ impl Model {
     }
 
     fn commit(&mut self, commit: &Commit) {
+        if let Some(start) = commit.anew {
+            let cut = self
+                .coverage
+                .ranges()
+                .iter()
+                .find(|c| c.span.from < start.timestamp_millis() && c.span.to > start.timestamp_millis());
+            let off = cut.map(|cut| start.timestamp_millis()..cut.span.to);
+            let gone = |filed: &&Filed| filed.time != 0 && off.as_ref().is_some_and(|off| off.contains(&filed.time));
+            let gone = self.settled.iter().filter(gone).count() as u64;
+            self.coverage.cut(start, gone);
+            (self.start, self.state) = (start, None);
+        }
         for filed in &commit.settled {
             if self.settled.insert(*filed) && filed.time != 0 {
                 self.coverage.count(filed.time);

@@ -103,9 +103,10 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 /// Serves until dropped.
 ///
 /// - `/health`: 200 as long as the process answers.
-/// - `/ready`: 200 once the share of this instance is known, and every stream of it that is not done has got an answer to a first request and none has been given up, else 503; the body
-///   names each stream and what it is at. Also 503 while a stream does nothing for ten minutes although something is due, and
-///   while a sink has not been able to deliver for a minute.
+/// - `/ready`: 200 once the share of this instance is known, every stream of it that is not done has got an answer to a first request,
+///   none has been given up, and the clocks of all that are read agree with this machine's, else 503; the body names each stream,
+///   what it is at, and what is wrong with its clock. Also 503 while a stream does nothing for ten minutes although something is
+///   due, and while a sink has not been able to deliver for a minute.
 /// - `/metrics`: Prometheus text, version 0.0.4.
 pub async fn serve(listener: TcpListener, board: Board, metrics: Option<Metrics>) -> std::io::Result<()> {
     let ready_board = board.clone();
@@ -124,6 +125,7 @@ fn ready(board: &Board, now: Timestamp) -> (StatusCode, Json<Value>) {
         && lines.iter().all(|line| match line.phase {
             Phase::Done => true,
             Phase::Failed { .. } => false,
+            _ if line.clock_trouble.is_some() => false,
             _ => line.requests > line.failures && line.stands_still(now).is_none(),
         });
     let sinks = board.sinks();
@@ -153,7 +155,7 @@ fn ready(board: &Board, now: Timestamp) -> (StatusCode, Json<Value>) {
             };
             json!({
                 "source": line.source, "stream": line.stream, "phase": phase, "detail": detail, "gaps": line.gaps,
-                "progress": line.progress, "stands_still": line.stands_still(now).is_some(),
+                "progress": line.progress, "stands_still": line.stands_still(now).is_some(), "clock": line.clock_trouble,
             })
         })
         .collect();

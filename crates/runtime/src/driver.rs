@@ -7,9 +7,11 @@ mod page;
 mod retention;
 mod sort;
 mod start;
+mod time;
 
 pub(crate) use import::ImportJob;
 pub(crate) use retention::retention_left;
+pub use time::{Clocks, ahead};
 
 use crate::{
     backoff::Backoff,
@@ -73,6 +75,7 @@ pub(crate) struct Driver {
     pub(crate) failure: Failure,
     pub(crate) stop: watch::Receiver<bool>,
     pub(crate) ending: Ending,
+    pub(crate) clocks: Clocks,
     /// Whether identities that no scan will meet again are forgotten. Not while files are read; then each batch is committed.
     pub(crate) forgets: bool,
     /// How long a record may be.
@@ -121,8 +124,19 @@ struct Reading {
     complaints: u32,
     /// Why the scan under way does not count as complete, although it goes on.
     incomplete: Option<String>,
-    /// Where the stream's first run began.
+    /// Where the stream's first run began, and whether the ledger does not know it yet.
     start: Option<Timestamp>,
+    untold: bool,
+    /// The state that the plan was made from.
+    state: Option<Value>,
+    /// How often the server's clock had stepped when the plan was made.
+    steps: u64,
+    /// Whether the plan was made from what the ledger holds, so that what comes of it may be kept there.
+    markable: bool,
+    /// What could not be kept.
+    aside: Option<time::Aside>,
+    /// Gaps of the plan that are not reported yet.
+    gaps: Vec<headwater_contracts::Gap>,
     /// When the last warning was logged.
     told_of_retention: Option<Timestamp>,
     /// Remarks that have been logged.
@@ -146,6 +160,12 @@ impl Reading {
             complaints: 0,
             incomplete: None,
             start: None,
+            untold: false,
+            state: None,
+            steps: 0,
+            markable: true,
+            aside: None,
+            gaps: Vec::new(),
             told_of_retention: None,
             notes: HashSet::new(),
         }
@@ -156,6 +176,7 @@ impl Reading {
     fn catch_up(&mut self, record: &StreamRecord) {
         self.coverage = record.coverage.clone();
         self.start = Some(record.start);
+        self.state.clone_from(&record.state);
         if self.last_request.is_none() {
             record.own_requests.iter().cloned().for_each(|request| self.sent.insert(request));
             self.last_request = record.calls.last().copied();
@@ -201,38 +222,34 @@ impl Driver {
     }
 
     async fn read(&mut self) -> Result<(), Halt> {
-        let start = self.start_at.resolve(self.server_now());
         let mut reading = Reading::new(self.retry);
         loop {
-            let load = move |ledger: &dyn Ledger, key: &StreamKey| {
-                ledger.load(key, start).and_then(|record| Ok((record, ledger.is_complete(key)?)))
-            };
-            let (record, complete) = self.with_ledger(load).await?;
-            if complete {
+            let record = self.record(&mut reading).await?;
+            if self.with_ledger(|ledger, key| ledger.is_complete(key)).await? {
                 return Ok(());
             }
-            if reading.start.is_none() {
-                self.compare_start(start, record.start);
+            if reading.start.is_none() && self.standing().agreed {
+                self.compare_start(self.beginning(), record.start);
             }
             reading.catch_up(&record);
             self.watch_retention(&mut reading);
-            let plan = self.plan(&record, reading.first);
-            for gap in plan.gaps {
-                self.report_gap(&gap);
-            }
-            for note in plan.notes {
+            let plan = self.plan(&record, reading.first, self.server_now());
+            reading.gaps = plan.gaps;
+            // Unless the clocks agree, a remark may be about the wrong one; the next plan has it again.
+            let sure = plan.scans.is_empty() || self.standing().near;
+            for note in plan.notes.into_iter().filter(|_| sure) {
                 self.note(note, &mut reading);
             }
             if plan.scans.is_empty() {
                 let until = plan.wake.unwrap_or_else(|| self.server_now() + chrono::Duration::minutes(1));
+                self.report_gaps(&mut reading);
                 if self.ending.once {
-                    return Ok(());
+                    return self.unmarked();
                 }
                 tracing::info!(source = %self.key.source, stream = %self.key.stream, "caught up; next look at {until}");
                 self.got_somewhere();
                 self.line.phase(Phase::CaughtUp { until });
-                let wait = (until - self.server_now()).to_std().unwrap_or_default();
-                self.wait(wait.max(Duration::from_millis(100))).await?;
+                self.rest(until, &mut reading).await?;
                 continue;
             }
             for scan in plan.scans {
@@ -251,10 +268,12 @@ impl Driver {
         }
     }
 
-    fn plan(&self, record: &StreamRecord, first: bool) -> headwater_contracts::Plan {
-        let now = self.server_now();
+    fn plan(&self, record: &StreamRecord, first: bool, now: Timestamp) -> headwater_contracts::Plan {
         let since = now - self.source.budget_window();
-        let calls: Vec<Timestamp> = record.calls.iter().copied().filter(|sent| *sent >= since).collect();
+        // Those of a time still to come were noted by a wrong clock: they would count for as long as it was ahead.
+        let most = self.server.most(now);
+        let made = |sent: &Timestamp| since <= *sent && *sent <= most;
+        let calls: Vec<Timestamp> = record.calls.iter().copied().filter(made).collect();
         self.source.plan(&StreamView {
             stream: &self.key.stream,
             now,
@@ -284,6 +303,10 @@ impl Driver {
                     self.got_somewhere();
                 }
                 let failed = match read {
+                    Ok(Next::More | Next::Split(_)) if self.is_outdated(reading) => {
+                        self.hand_over(reading).await?;
+                        return Ok(false);
+                    }
                     Ok(Next::More) => {
                         reading.backoff.reset();
                         // What a scan that is not complete has passed over is read again by the next.
@@ -325,7 +348,7 @@ impl Driver {
                 };
                 trace.failed(&failed);
                 self.back_off(&failed, reading).await?;
-                if matches!(failed, ReadError::Denied(_) | ReadError::Malformed(_)) {
+                if matches!(failed, ReadError::Denied(_) | ReadError::Malformed(_)) || self.is_outdated(reading) {
                     return Ok(false);
                 }
             }
@@ -336,13 +359,22 @@ impl Driver {
     /// Everything of a scan has been read: waits until it is settled, checks the books, marks the range.
     async fn complete(&self, span: Span, state: Option<Value>, reading: &mut Reading) -> Result<(), Halt> {
         self.balance(reading).await?;
+        let covered = (!span.is_empty()).then_some(span);
+        if !self.may_mark(reading) {
+            // Asked for by a clock that has turned out to be another, it was no look at the present.
+            reading.first &= self.is_outdated(reading);
+            reading.markable = false;
+            reading.set_aside(covered, state);
+            return Ok(());
+        }
         reading.first = false;
+        reading.aside = None;
         let now = self.server_now();
         let forget_requests_before = now - self.source.echo_window().max(self.source.budget_window());
         reading.sent.forget_before(forget_requests_before);
         let step = Commit {
             state,
-            covered: (!span.is_empty()).then_some(span),
+            covered,
             forget_before: Some(self.source.horizon(now)),
             forget_requests_before: Some(forget_requests_before),
             ..Commit::default()
@@ -425,8 +457,13 @@ impl Driver {
         if duration.is_zero() {
             return Ok(());
         }
-        self.lane.push(Work { commit: true, ..Work::default() }).await?;
+        self.commit_held().await?;
         self.unless_halted(self.clock.sleep(duration)).await
+    }
+
+    /// Has the lane commit what it has been given.
+    async fn commit_held(&self) -> Result<(), Halt> {
+        Ok(self.lane.push(Work { commit: true, ..Work::default() }).await?)
     }
 
     /// The future's value, unless the run stops or fails before there is one.

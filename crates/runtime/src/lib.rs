@@ -35,7 +35,7 @@ mod trial;
 
 pub use clock::SystemClock;
 pub use dead_letter::{DeadLetter, DeadLetters};
-pub use driver::Ending;
+pub use driver::{Clocks, Ending, ahead};
 pub use http::{Answer, ExchangeError, HttpClient};
 pub use reader::{Bounds, OVERSIZED, Oversized, clear_parts, read_record};
 pub use rejections::Rejected;

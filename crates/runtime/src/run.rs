@@ -4,7 +4,7 @@ use crate::{
     budget::Budgets,
     clock::ServerClock,
     consume::Partition,
-    driver::{Driver, Ending, ImportJob, stopped},
+    driver::{Clocks, Driver, Ending, ImportJob, stopped},
     failure::Failure,
     http::HttpClient,
     hurry::Hurry,
@@ -37,6 +37,8 @@ const LETTING_GO: Duration = Duration::from_secs(5);
 pub struct RunOptions {
     /// When streams are over.
     pub ending: Ending,
+    /// What to do while clocks disagree.
+    pub clocks: Clocks,
     /// How long what is in flight may take after a stop.
     pub grace: Duration,
     /// Turns `true` when the run must stop.
@@ -139,7 +141,7 @@ pub async fn run(
     let agent = format!("headwater/{} (poller {:08x}", env!("CARGO_PKG_VERSION"), rand::random::<u32>());
     let mut streams = JoinSet::new();
     for (spec, http, budget) in sources {
-        let server = Arc::new(ServerClock::new(clock.clone()));
+        let server = Arc::new(ServerClock::new(&spec.name, clock.clone(), spec.options.max_clock_skew));
         let source: Arc<dyn headwater_contracts::Source> = Arc::from(spec.built.source);
         for stream in source.streams() {
             let key = StreamKey { source: spec.name.clone(), stream: stream.clone() };
@@ -203,6 +205,7 @@ pub async fn run(
                     failure: failure.clone(),
                     stop: options.stop.clone(),
                     ending: options.ending,
+                    clocks: options.clocks,
                     forgets,
                     bounds: bounds.clone(),
                     agent: agent.clone(),

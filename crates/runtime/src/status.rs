@@ -66,6 +66,8 @@ pub struct StreamStatus {
     pub progress: Option<Timestamp>,
     /// How far the server's clock is ahead of this machine's, by its last answer; to the second.
     pub clock_ahead: Option<chrono::TimeDelta>,
+    /// What is wrong with the server's clock, or this machine's, if anything is: nothing is marked then.
+    pub clock_trouble: Option<String>,
     /// How long until the provider deletes what has not been read.
     pub retention_left: Option<chrono::TimeDelta>,
     /// Ranges lost for good before they were read, in words.

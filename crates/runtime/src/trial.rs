@@ -218,6 +218,12 @@ impl Ledger for Held {
 
 /// What planning needs to know of a step that waits.
 fn add(record: &mut StreamRecord, step: &Commit) {
+    if let Some(anew) = step.anew {
+        record.start = anew;
+        record.state = None;
+        record.coverage.cut(anew, 0);
+    }
+    record.start = step.start.map_or(record.start, |start| record.start.min(start));
     if let Some(span) = step.covered {
         let events = step.settled.len() as u64;
         let coverage: &mut Coverage = &mut record.coverage;

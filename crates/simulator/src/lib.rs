@@ -29,6 +29,6 @@ pub use log::Kind;
 pub use mural::{Dates, FinalToken, MuralOptions, WideWindow};
 pub use pactflow::{FromMode, Links, OwnRecords, PactFlowOptions, UnknownCursor, Zone};
 pub use poison::Poison;
-pub use scenario::{ClockStep, Drift, LateEvent, OtherReaders, Provider, Scenario};
+pub use scenario::{ClockStep, Drift, LateEvent, OddDate, OtherReaders, Provider, Scenario};
 pub use server::Simulator;
 pub use solace_cloud::{LastPage, LimitBody, PastEnd, SolaceCloudOptions, TimeFilter, TokenScope};

@@ -101,6 +101,20 @@ pub struct ClockStep {
     pub by_s: i32,
 }
 
+/// Nodes of the provider whose clocks are wrong: the log does not know of it, some answers' `Date` shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OddDate {
+    /// From when on, in seconds after the start, by the server's clock.
+    pub after_s: u32,
+    /// For how long.
+    pub for_s: u32,
+    /// Of 1000 answers, those of such a node.
+    pub per_mille: u16,
+    /// How far its clock is ahead; behind if negative.
+    pub by_s: i32,
+}
+
 /// Who else reads the audit log, and so writes into it. Seconds between two readings; `None` is never.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -158,6 +172,8 @@ pub struct Scenario {
     pub clock_skew_s: i32,
     /// When the server's clock is set, forward or back.
     pub clock_steps: Vec<ClockStep>,
+    /// Answers whose `Date` is wrong.
+    pub odd_dates: Vec<OddDate>,
     /// Whether answers carry a `Date`.
     pub date_header: bool,
     /// Serve HTTPS, with a certificate of its own making: [`crate::Simulator::certificate`].
@@ -193,6 +209,7 @@ impl Default for Scenario {
             gzip: false,
             clock_skew_s: 0,
             clock_steps: Vec::new(),
+            odd_dates: Vec::new(),
             date_header: true,
             tls: false,
             pactflow: PactFlowOptions::default(),

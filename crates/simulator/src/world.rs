@@ -134,7 +134,14 @@ impl World {
 
     /// The server's clock as in `Date`, if the scenario has answers carry one.
     pub(crate) fn date(&self) -> Option<String> {
-        self.scenario.date_header.then(|| http_date(self.now()))
+        let (now, number) = (self.now(), self.requests.len() as u64);
+        let odd = (0..).zip(&self.scenario.odd_dates).find(|(rule, odd)| {
+            let from = self.start + seconds(odd.after_s);
+            (from..from + seconds(odd.for_s)).contains(&now)
+                && Dice::new(&[self.scenario.seed, 0xda, *rule, number]).chance(odd.per_mille)
+        });
+        let shown = odd.map_or(now, |(_, odd)| now + i64::from(odd.by_s) * 1000);
+        self.scenario.date_header.then(|| http_date(shown))
     }
 
     /// Lets everything happen that the clock has passed.

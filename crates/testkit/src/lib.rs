@@ -7,3 +7,4 @@ pub mod rig;
 pub mod saboteur;
 pub mod sink_suite;
 pub mod source_suite;
+pub mod wrong_clocks;

@@ -10,12 +10,13 @@ use headwater_contracts::{
 };
 use headwater_ledger::{Filed, Ledger};
 use headwater_runtime::{
-    Board, DeadLetter, DeadLetterTarget, DeadLetters, Ending, OnRefusal, RunError, RunOptions, SinkSpec, SourceSpec,
-    Summary, Topology, TransformSpec, run,
+    Board, Clocks, DeadLetter, DeadLetterTarget, DeadLetters, Ending, OnRefusal, RunError, RunOptions, SinkSpec,
+    SourceSpec, Summary, Topology, TransformSpec, run,
 };
 use sha2::{Digest, Sha256};
 use std::{
     collections::HashMap,
+    convert::Infallible,
     io,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -113,6 +114,40 @@ impl Rig {
 
     /// Runs one incarnation until the stream is caught up, or the saboteur strikes.
     pub async fn run(&self, built: BuiltSource, saboteur: &Saboteur) -> Result<Summary, RunError> {
+        let (_keep, stop) = watch::channel(false);
+        self.incarnation(built, saboteur, true, stop).await
+    }
+
+    /// Runs one incarnation as at work, until `duration` has passed on the clock.
+    pub async fn run_for(&self, built: BuiltSource, duration: chrono::TimeDelta) -> Result<(), RunError> {
+        let (sender, stop) = watch::channel(false);
+        let clock = self.clock.right();
+        let end = clock.now() + duration;
+        let over = async {
+            while clock.now() < end {
+                tokio::task::yield_now().await;
+            }
+            let _ = sender.send(true);
+            std::future::pending::<Infallible>().await
+        };
+        let idle = Saboteur::idle();
+        tokio::select! {
+            outcome = self.incarnation(built, &idle, false, stop) => match outcome {
+                // On this clock, grace is over as soon as somebody waits for its end.
+                Ok(_) | Err(RunError::Grace) => Ok(()),
+                Err(error) => Err(error),
+            },
+            never = over => match never {},
+        }
+    }
+
+    async fn incarnation(
+        &self,
+        built: BuiltSource,
+        saboteur: &Saboteur,
+        once: bool,
+        stop: watch::Receiver<bool>,
+    ) -> Result<Summary, RunError> {
         let topology = Topology {
             sources: vec![SourceSpec { name: "source".into(), built, options: self.options.clone(), simulated: false }],
             imports: Vec::new(),
@@ -135,9 +170,9 @@ impl Rig {
         let ledger: Arc<dyn Ledger> =
             Arc::new(SabotagedLedger { inner: self.ledger.clone(), saboteur: saboteur.clone() });
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
-        let (_keep, stop) = watch::channel(false);
         let options = RunOptions {
-            ending: Ending { once: true, give_up_after: None, at_once: false },
+            ending: Ending { once, give_up_after: None, at_once: false },
+            clocks: Clocks::Mark,
             grace: Duration::from_secs(1),
             stop,
             board: Board::default(),

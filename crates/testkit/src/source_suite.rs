@@ -6,10 +6,12 @@ use crate::{
     recorder::{Arrival, Arrived, Recorder},
     rig::{Build, Kept, Rig, sha256},
     saboteur::Saboteur,
+    wrong_clocks::WrongClocks,
 };
 use chrono::TimeDelta;
-use headwater_contracts::{ByteSize, Clock, Period, Timestamp};
+use headwater_contracts::{ByteSize, Clock, Period, StartAt, Timestamp};
 use headwater_ledger::{FileLedger, Ledger, MemoryLedger};
+use headwater_runtime::RunError;
 use headwater_simulator::{Fault, Kind, Poison, Provider, Scenario, Simulator, Truth};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use std::{
@@ -37,6 +39,7 @@ pub const TROUBLES: &[&str] = &[
     "other collector",
     "human",
     "clock skew",
+    "wrong clocks",
     "no Date",
     "poison",
     "poison set aside",
@@ -66,6 +69,8 @@ pub struct Verdict {
     pub own_excused: usize,
     /// Own queries delivered where nothing could tell them: the server's clock is far from ours and is never shown.
     pub own_untold: usize,
+    /// Clocks were wrong: what is dated by them (own queries, and who imitates them) may be told wrongly, and is then delivered.
+    pub undatable: bool,
     /// Ids of events that were dropped and are no own queries.
     pub stolen: Vec<String>,
     /// Own queries dropped by the rule, as the ledger accounts for them.
@@ -98,11 +103,11 @@ impl Verdict {
             && self.invented.is_empty()
             && self.repeated.is_empty()
             && self.duplicates <= self.crashes * EVENTS_PER_KILL
-            && self.own_delivered.len() <= self.own_excused
+            && (self.undatable || self.own_delivered.len() <= self.own_excused)
             && self.stolen.is_empty()
             && (least..=most).contains(&self.own_dropped)
             && self.unremarked.is_empty()
-            && self.slandered.is_empty()
+            && (self.undatable || self.slandered.is_empty())
             && self.leaked == 0
             && self.dead_lettered.is_empty()
     }
@@ -208,34 +213,54 @@ struct Run<'a> {
 impl Case<'_> {
     /// Runs the scenario of `seed`, with kills if the seed says so, every tenth with a ledger in a file.
     pub async fn seeded(&self, seed: u64) -> Verdict {
+        self.seeded_with(seed, WrongClocks::seeded(seed, self.steps.iter().sum())).await
+    }
+
+    /// The same with other clocks.
+    pub async fn seeded_with(&self, seed: u64, clocks: WrongClocks) -> Verdict {
         let mut dice = StdRng::seed_from_u64(seed ^ 0x5eed);
         let kills = if dice.random_bool(0.5) { dice.random_range(1..12) } else { 0 };
         let scenario = Scenario::seeded(self.provider, seed);
         if seed % 10 == 9 {
             let dir = tempfile::tempdir().expect("a folder");
             let ledger = Arc::new(FileLedger::open(dir.path()).expect("a ledger"));
-            let mut verdict = self.run(scenario, ledger, kills, &mut dice).await;
+            let mut verdict = self.run_with(scenario, ledger, kills, &mut dice, clocks).await;
             verdict.census.insert("ledger in a file", 1);
             return verdict;
         }
-        self.run(scenario, Arc::new(MemoryLedger::new()), kills, &mut dice).await
+        self.run_with(scenario, Arc::new(MemoryLedger::new()), kills, &mut dice, clocks).await
     }
 
     /// Runs a scenario, killing the incarnation `kills` times at random effects.
-    pub async fn run(
+    pub async fn run(&self, scenario: Scenario, ledger: Arc<dyn Ledger>, kills: usize, dice: &mut StdRng) -> Verdict {
+        self.run_with(scenario, ledger, kills, dice, WrongClocks::default()).await
+    }
+
+    /// The same while clocks are wrong.
+    pub async fn run_with(
         &self,
-        scenario: Scenario,
+        mut scenario: Scenario,
         ledger: Arc<dyn Ledger>,
         mut kills: usize,
         dice: &mut StdRng,
+        mut clocks: WrongClocks,
     ) -> Verdict {
+        scenario.odd_dates.clone_from(&clocks.odd_dates);
         let start = Timestamp::from_timestamp(1_717_200_000 + dice.random_range(0..86_400), 0).unwrap_or_default();
         let clock = TestClock::at(start);
-        let simulator = Simulator::start(self.provider, scenario.clone(), Arc::new(clock.clone())).expect("simulator");
+        let simulator = Simulator::start(self.provider, scenario.clone(), Arc::new(clock.right())).expect("simulator");
         let mut rig = Rig::new(clock.clone(), ledger);
         if scenario.faults.iter().any(|rule| rule.fault.hangs()) {
             // Of the real clock: how long a hung connection holds up a test. Without one, what takes long is only slow.
             rig.options.timeout = Some(Period(TimeDelta::milliseconds(250)));
+        }
+        // A server whose clock is always off is what `max_clock_skew` is for.
+        let doubt = TimeDelta::seconds(i64::from(scenario.clock_doubt_s()));
+        let skew = Period(doubt * 2 + TimeDelta::minutes(5));
+        rig.options.max_clock_skew = clocks.max_skew.or((doubt > TimeDelta::minutes(4)).then_some(skew));
+        if clocks.are_wrong() {
+            // Of everything there is, but by the time at which it begins.
+            rig.options.start_at = Some(StartAt::Ago(Period::days(40)));
         }
         if self.content_counts {
             rig.recorder = Recorder::by_content();
@@ -247,6 +272,7 @@ impl Case<'_> {
         let mut verdict = Verdict::default();
         let (mut cut, settle) = (clock.now(), (self.settle)(&scenario));
         for (number, step) in self.steps.iter().chain([&settle, &TimeDelta::zero()]).enumerate() {
+            clocks.before_run(&clock, number < self.steps.len());
             loop {
                 let saboteur = if kills > 0 && dice.random_bool(0.5) {
                     Saboteur::at(dice.random_range(0..40), dice.random())
@@ -255,6 +281,8 @@ impl Case<'_> {
                 };
                 match rig.run(build(), &saboteur).await {
                     Ok(_) => break,
+                    // Delivered, and not marked.
+                    Err(RunError::GivenUp(_)) if number < self.steps.len() && clocks.are_wrong() => break,
                     Err(_) if saboteur.struck() => {
                         kills -= 1;
                         verdict.crashes += 1;
@@ -267,7 +295,16 @@ impl Case<'_> {
             }
             clock.advance(*step);
         }
+        verdict.undatable = clocks.are_wrong();
         self.compare(&Run { rig: &rig, simulator: &simulator, scenario, cut }, &mut verdict);
+        verdict
+    }
+
+    /// Compares what has been delivered with what there was by `cut`, of a run that the caller has directed. What is dated by clocks
+    /// may have been told wrongly.
+    pub fn books(&self, rig: &Rig, simulator: &Simulator, scenario: Scenario, cut: Timestamp) -> Verdict {
+        let mut verdict = Verdict { undatable: true, ..Verdict::default() };
+        self.compare(&Run { rig, simulator, scenario, cut }, &mut verdict);
         verdict
     }
 
@@ -419,6 +456,7 @@ fn take_census(
         ("other collector", some(Kind::SecondCollector)),
         ("human", some(Kind::Human)),
         ("clock skew", scenario.clock_skew_s != 0),
+        ("wrong clocks", verdict.undatable),
         ("no Date", !scenario.date_header),
         ("poison", truths.iter().filter(shown).any(|truth| truth.poison.is_some())),
         ("poison set aside", verdict.set_aside > 0),

@@ -229,6 +229,15 @@ impl Source for Anypoint {
         self.settings.retention
     }
 
+    fn look_back(&self) -> TimeDelta {
+        let longest = self.settings.cadence.rescan.iter().map(|rescan| rescan.span.0).max();
+        longest.unwrap_or_default().max(self.settings.cadence.overlap.0)
+    }
+
+    fn latest(&self, state: &Value) -> Option<Timestamp> {
+        State::read(Some(state)).latest()
+    }
+
     fn horizon(&self, now: Timestamp) -> Timestamp {
         let needed = self.needed.lock().unwrap_or_else(PoisonError::into_inner);
         needed.values().min().copied().unwrap_or(now - self.settings.retention - TimeDelta::days(2))

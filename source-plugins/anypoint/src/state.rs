@@ -62,6 +62,14 @@ pub(crate) struct Sweep {
 }
 
 impl State {
+    /// The latest reading of the server's clock in it.
+    pub(crate) fn latest(&self) -> Option<Timestamp> {
+        let clocks =
+            [self.read_to, self.read_at, self.caught_up, self.sweep.map(|sweep| sweep.began), self.rescans.latest()];
+        let ahead = self.ahead.as_ref().map(|ahead| ahead.to.max(ahead.at));
+        clocks.into_iter().chain([ahead]).max().flatten()
+    }
+
     /// Reads a committed state. One that cannot be read counts as none.
     pub(crate) fn read(value: Option<&Value>) -> Self {
         value.and_then(|value| Self::deserialize(value).ok()).unwrap_or_default()

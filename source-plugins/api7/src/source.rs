@@ -255,6 +255,14 @@ impl Source for Api7 {
         self.settings.retention
     }
 
+    fn look_back(&self) -> TimeDelta {
+        self.settings.reach()
+    }
+
+    fn latest(&self, state: &Value) -> Option<Timestamp> {
+        State::read(Some(state)).latest()
+    }
+
     fn horizon(&self, now: Timestamp) -> Timestamp {
         now - self.settings.reach() - TimeDelta::days(2)
     }

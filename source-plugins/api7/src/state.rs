@@ -74,6 +74,13 @@ impl State {
         self.days = if short { self.days.max(1).saturating_mul(2).min(DAYS_MAX) } else { 1 };
     }
 
+    /// The latest reading of the server's clock in it.
+    pub(crate) fn latest(&self) -> Option<Timestamp> {
+        let asked = [self.probe.map(|probe| probe.at), self.types.as_ref().map(|types| types.at)];
+        let read = [self.watermark, self.read_to, self.polled, self.rescans.latest()];
+        asked.into_iter().chain(read).max().flatten()
+    }
+
     /// Reads a committed state. One that cannot be read counts as none: reading again is exact, because the ledger
     /// knows what was delivered.
     pub(crate) fn read(value: Option<&Value>) -> Self {

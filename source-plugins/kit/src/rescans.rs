@@ -32,6 +32,11 @@ impl Rescans {
         self.0.iter().find(|done| done.is(rescan)).map(|done| done.at)
     }
 
+    /// When the last one of all was done.
+    pub fn latest(&self) -> Option<Timestamp> {
+        self.0.iter().map(|done| done.at).max()
+    }
+
     /// Where `rescan` begins if it is done now. After a pause that is further back than its span, so that what appears
     /// up to `span` less `every` late is found even then.
     pub fn begin(&self, rescan: &Rescan, now: Timestamp) -> Timestamp {

@@ -231,6 +231,14 @@ impl Source for Mural {
         RETENTION
     }
 
+    fn look_back(&self) -> TimeDelta {
+        self.settings.max_lookback
+    }
+
+    fn latest(&self, state: &Value) -> Option<Timestamp> {
+        State::read(Some(state)).latest()
+    }
+
     fn horizon(&self, now: Timestamp) -> Timestamp {
         now - self.settings.max_lookback - PARTITION - TimeDelta::days(1)
     }

@@ -47,6 +47,11 @@ pub(crate) struct Partial {
 }
 
 impl State {
+    /// The latest reading of the server's clock in it.
+    pub(crate) fn latest(&self) -> Option<Timestamp> {
+        self.partitions.values().map(|swept| swept.at).max()
+    }
+
     /// Reads a committed state. One that cannot be read counts as none: reading again is exact, because the ledger
     /// knows what was delivered.
     pub(crate) fn read(value: Option<&Value>) -> Self {

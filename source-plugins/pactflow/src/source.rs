@@ -147,6 +147,14 @@ impl Source for Pactflow {
         RETENTION
     }
 
+    fn look_back(&self) -> TimeDelta {
+        RETENTION
+    }
+
+    fn latest(&self, state: &Value) -> Option<Timestamp> {
+        State::read(Some(state)).latest()
+    }
+
     fn horizon(&self, now: Timestamp) -> Timestamp {
         horizon(now)
     }

@@ -51,6 +51,12 @@ pub(crate) struct Open {
 }
 
 impl State {
+    /// The latest reading of the server's clock in it.
+    pub(crate) fn latest(&self) -> Option<Timestamp> {
+        let open = self.open.as_ref().map(|open| open.polled);
+        [self.polled, self.covered, self.ended, open, self.rescans.latest()].into_iter().max().flatten()
+    }
+
     /// Reads a committed state. One that cannot be read counts as none: reading from the start again is exact,
     /// because the ledger knows what was delivered.
     pub(crate) fn read(value: Option<&Value>) -> Self {

@@ -167,6 +167,14 @@ impl Source for SolaceCloud {
         self.settings.retention
     }
 
+    fn look_back(&self) -> TimeDelta {
+        self.settings.retention
+    }
+
+    fn latest(&self, state: &Value) -> Option<Timestamp> {
+        State::read(Some(state)).latest()
+    }
+
     fn horizon(&self, now: Timestamp) -> Timestamp {
         now - self.settings.retention - TimeDelta::days(2)
     }

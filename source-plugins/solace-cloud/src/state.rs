@@ -98,6 +98,13 @@ impl Users {
 }
 
 impl State {
+    /// The latest reading of the server's clock in it.
+    pub(crate) fn latest(&self) -> Option<Timestamp> {
+        let open = self.open.map(|open| open.began);
+        let clocks = [self.wide_ended, self.polled, self.ended, self.covered, open, self.rescans.latest()];
+        clocks.into_iter().max().flatten()
+    }
+
     /// Reads a committed state. One that cannot be read counts as none: reading again is exact, because the ledger
     /// knows what was delivered.
     pub(crate) fn read(value: Option<&Value>) -> Self {

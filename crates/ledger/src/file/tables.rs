@@ -281,6 +281,13 @@ pub(crate) fn commit(
             return Ok(());
         }
         *number = Some(row.commits + 1);
+        if let Some(start) = commit.anew {
+            let gone = match row.cut_off(commit) {
+                Some(off) => kept(&write.open_table(IDENTITIES)?, row.number, off)?,
+                None => 0,
+            };
+            row.begin_anew(start, gone);
+        }
         settle(&write, &mut row, commit)?;
         forget(&write, &row, commit)?;
         put(stream, &mut streams, &row)?;

@@ -178,6 +178,11 @@ impl Book {
         let Some(mut row) = self.row.clone() else { return Err(crate::file::not_loaded(stream)) };
         let mut entries = Vec::new();
         let mut kept = self.identities();
+        if let Some(start) = commit.anew {
+            let off = row.cut_off(commit);
+            let gone = |filed: &&Filed| off.is_some_and(|off| lies_in(filed, off));
+            row.begin_anew(start, self.settled.iter().filter(gone).count() as u64);
+        }
         // Pages in which everything is forgotten; the rest of a page waits until all of it is.
         if let Some(before) = commit.forget_before {
             let before = before.timestamp_millis();
@@ -299,10 +304,15 @@ mod tests {
         let covered =
             prop::option::of((0..400i64, 0..90i64).prop_map(|(from, length)| Span { from, to: from + length }));
         let before = prop::option::of(0..400i64);
-        let commit = (settled, consumed, covered, before).prop_map(|(settled, consumed, covered, before)| {
-            let forget_requests_before = before.map(at);
-            Step::Commit(Commit { settled, consumed, covered, forget_requests_before, ..Commit::default() })
-        });
+        let anew = prop::option::weighted(0.1, 0..400i64);
+        let commit =
+            (settled, consumed, covered, before, anew).prop_map(|(settled, consumed, covered, before, anew)| {
+                if let Some(anew) = anew {
+                    return Step::Commit(Commit { anew: Some(at(anew)), ..Commit::default() });
+                }
+                let forget_requests_before = before.map(at);
+                Step::Commit(Commit { settled, consumed, covered, forget_requests_before, ..Commit::default() })
+            });
         prop_oneof![(0..9u8, 0..400i64).prop_map(|(number, sent)| Step::Request(number, sent)), commit]
     }
 

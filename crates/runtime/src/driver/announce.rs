@@ -10,7 +10,7 @@ const CLOCK_DOUBT: chrono::TimeDelta = chrono::TimeDelta::seconds(2);
 /// Most requests remembered for that: a server that never sends a `Date` must not fill memory.
 const UNDATED_MAX: usize = 1000;
 
-/// A request that no answer with a `Date` has followed yet.
+/// A request that no answer has followed yet whose `Date` could be believed.
 pub(super) struct Undated {
     pub(super) own: OwnRequest,
     /// Our monotonic time of sending.
@@ -63,19 +63,27 @@ impl Driver {
     }
 
     /// Writes down anew when requests were sent, if the server's clock turns out to be another than was thought: their
-    /// echoes will bear the server's time. Also those that were never answered, and may have been heard all the same.
+    /// echoes will bear the server's time. Also those that were never answered, and may have been heard all the same. As long as
+    /// that clock is in doubt, it may turn out to be yet another.
     pub(super) async fn correct(&self, reading: &mut Reading) -> Result<(), Halt> {
-        for Undated { mut own, sent, login } in std::mem::take(&mut reading.undated) {
-            let by_server = self.server.at(sent);
+        let doubtful = !self.server.standing().agreed;
+        for mut undated in std::mem::take(&mut reading.undated) {
+            let by_server = self.server.at(undated.sent);
             // Its echo may have come already, in an answer that broke off.
-            let waits = reading.sent.by_user_agent(&own.user_agent).is_some();
-            if waits && (by_server - own.sent).abs() > CLOCK_DOUBT {
-                own.sent = by_server;
+            if reading.sent.by_user_agent(&undated.own.user_agent).is_none() {
+                continue;
+            }
+            if (by_server - undated.own.sent).abs() > CLOCK_DOUBT {
+                undated.own.sent = by_server;
+                let own = undated.own.clone();
                 reading.sent.insert(own.clone());
-                if login {
+                if undated.login {
                     self.tell_other_streams(&own).await?;
                 }
                 self.with_ledger(move |ledger, key| ledger.record_request(key, &own)).await?;
+            }
+            if doubtful {
+                reading.undated.push(undated);
             }
         }
         Ok(())

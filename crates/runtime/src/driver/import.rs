@@ -5,7 +5,7 @@
 //! read twice, by half, or beside another that holds the same events. Coverage is not touched: that a file has everything,
 //! nobody can prove.
 
-use super::{Driver, Halt, Reading, sort::Pending};
+use super::{Driver, Halt, Reading, sort::Pending, time::marked};
 use crate::{
     export::{self, Export, Piece},
     lane::filed_under,
@@ -13,7 +13,7 @@ use crate::{
     status::Phase,
 };
 use headwater_contracts::{Coverage, Echo, Import, Timestamp, Unreadable};
-use headwater_ledger::{Commit, Filed, StreamKey};
+use headwater_ledger::{Commit, Filed, StreamKey, UNTOLD};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -95,16 +95,20 @@ impl Driver {
     }
 
     async fn files(&self, job: &ImportJob) -> Result<(), Halt> {
-        let start = self.start_at.resolve(self.server_now());
-        let record = self.with_ledger(move |ledger, key| ledger.load(key, start)).await?;
+        let start = self.beginning();
+        let mut record = self.with_ledger(move |ledger, key| ledger.load(key, start)).await?;
         let stream = format!("{} (imports)", self.key.stream);
         let archive = StreamKey { source: self.key.source.clone(), stream };
         let key = archive.clone();
         let kept = self.with_ledger(move |ledger, _| ledger.load(&key, start)).await?;
         let mut done: Archive = kept.state.and_then(|state| serde_json::from_value(state).ok()).unwrap_or_default();
+        if record.start == UNTOLD {
+            record.start = self.start_at.resolve(self.server_now());
+        }
+        // What has been forgotten, has been by the clock of the last mark: no answer has shown the server's in this run.
+        let now = marked(&record, self.source.as_ref()).unwrap_or_else(|| self.server_now());
         // What is due tells a plugin how far back it still needs identities.
-        self.plan(&record, true);
-        let now = self.server_now();
+        self.plan(&record, true, now);
         let mut reading = Reading::new(self.retry);
         reading.catch_up(&record);
         let known = Known {

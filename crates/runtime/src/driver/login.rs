@@ -41,7 +41,7 @@ impl Driver {
     /// The record of a login may appear in any of the component's logs, whichever stream sends it: all have to know of it,
     /// also after a crash.
     pub(super) async fn tell_other_streams(&self, own: &OwnRequest) -> Result<(), Halt> {
-        let start = self.start_at.resolve(self.server_now());
+        let start = self.beginning();
         let own_stream = self.key.stream.clone();
         for stream in self.source.streams().into_iter().filter(|stream| *stream != own_stream) {
             let (key, copy) = (StreamKey { source: self.key.source.clone(), stream }, own.clone());
@@ -72,11 +72,11 @@ impl Driver {
         metrics::counter!("headwater_logins_total", "source" => self.key.source.clone(), "status" => status.to_string())
             .increment(1);
         self.hear_of_logins(reading);
-        if let Some(date) = answer.date
-            && self.server.observe(date)
-        {
+        self.server.observe(answer.date);
+        if answer.date.is_some() {
             self.correct(reading).await?;
         }
+        self.clock_shown(reading).await?;
         let body = self.unless_halted(answer.error_body(self.clock.as_ref())).await?;
         let now = self.clock.monotonic();
         if status == 200 && !tokens.is_refusal(&body) {

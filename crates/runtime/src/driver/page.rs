@@ -53,12 +53,12 @@ impl Driver {
         metrics::histogram!("headwater_request_seconds", "source" => self.key.source.clone())
             .record(self.clock.monotonic().saturating_sub(sent).as_secs_f64());
         self.hear_of_logins(reading);
-        if let Some(date) = answer.date
-            && self.server.observe(date)
-        {
+        self.server.observe(answer.date);
+        if let Some(date) = answer.date {
             self.line.update(|line| line.clock_ahead = Some(date - self.clock.now()));
             self.correct(reading).await?;
         }
+        self.clock_shown(reading).await?;
         if let Some((number, tokens)) = token
             && let Some(error) = tokens.judge(&self.key.stream, number, status, self.clock.monotonic())
         {

@@ -84,7 +84,11 @@ impl Held {
 impl Driver {
     /// Sorts out duplicates and hands the rest to the lane in batches.
     pub(super) async fn hand_over(&self, reading: &mut Reading) -> Result<(), Halt> {
-        let Held { records, state, .. } = std::mem::take(&mut reading.held);
+        let Held { records, mut state, .. } = std::mem::take(&mut reading.held);
+        let marks = self.may_mark(reading);
+        if let Some(state) = state.take_if(|_| !marks) {
+            reading.set_aside(None, Some(state));
+        }
         if records.is_empty() && state.is_some() {
             self.lane.push(Work { state, ..Work::default() }).await?;
             return Ok(());
@@ -94,7 +98,7 @@ impl Driver {
             let batch: Vec<Pending> = pending.drain(..pending.len().min(BATCH_EVENTS)).collect();
             let work = self.sort_out(reading, batch).await?;
             reading.tally.add(&work.tally);
-            let forget_before = self.forgets.then(|| self.source.horizon(self.server_now()));
+            let forget_before = (self.forgets && marks).then(|| self.source.horizon(self.server_now()));
             // The state speaks of all of them.
             let state = if pending.is_empty() { state.clone() } else { None };
             // Files are not slow enough for pauses, in which pages are committed: each batch of them is, so that a kill repeats few.

@@ -1,0 +1,220 @@
+//! What depends on the time: kept only while the clocks agree, and cut where it is of a time still to come.
+
+use super::{Driver, Halt, Reading};
+use crate::clock::{Standing, most};
+use headwater_contracts::{Coverage, Period, Source, Span, StartAt, Timestamp};
+use headwater_ledger::{Commit, StreamRecord, UNTOLD};
+use serde_json::Value;
+use std::time::Duration;
+
+/// What a run does while the server's clock and this machine's disagree.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Clocks {
+    /// Reads and delivers, and marks nothing. With `once` it ends with an error.
+    #[default]
+    Mark,
+    /// Gives up: what it says or delivers depends on the time.
+    Demand,
+    /// Goes by the server's clock: nothing of it depends on this machine's.
+    Ignore,
+}
+
+/// Longest wait before the stream is planned anew, whatever the plan says.
+const LONGEST_REST: Duration = Duration::from_hours(1);
+/// How often the clocks are compared meanwhile.
+const GLANCE: Duration = Duration::from_secs(5);
+
+/// What scans have brought that cannot be kept while the clocks disagree. The next scans are planned from it, so that reading goes
+/// on; once the clocks agree, or one steps, it is let go.
+pub(super) struct Aside {
+    steps: u64,
+    coverage: Coverage,
+    state: Option<Value>,
+}
+
+/// The latest time that a record speaks of.
+pub(super) fn marked(record: &StreamRecord, source: &dyn Source) -> Option<Timestamp> {
+    let covered = record.coverage.end().and_then(Timestamp::from_timestamp_millis);
+    covered.max(record.state.as_ref().and_then(|state| source.latest(state)))
+}
+
+/// The time that a record speaks of, if it is still to come at `now`, by more than clocks may be apart.
+pub fn ahead(record: &StreamRecord, source: &dyn Source, skew: Option<Period>, now: Timestamp) -> Option<Timestamp> {
+    marked(record, source).filter(|ahead| *ahead > most(now, skew))
+}
+
+/// Where a stream has to begin anew.
+struct Anew {
+    from: Timestamp,
+    /// The time still to come that its record speaks of; `None` if it had not begun.
+    ahead: Option<Timestamp>,
+}
+
+impl Driver {
+    /// Compares the clocks, and shows the result.
+    pub(super) fn standing(&self) -> Standing {
+        let mut standing = self.server.standing();
+        let trouble = self.server.trouble();
+        if self.clocks == Clocks::Ignore {
+            standing.agreed |= trouble.is_some();
+        }
+        self.line.update(|line| line.clock_trouble = trouble);
+        standing
+    }
+
+    /// Whether what the scan at hand has brought may be kept: the clocks agree, and none has stepped since it was planned.
+    pub(super) fn may_mark(&self, reading: &Reading) -> bool {
+        let standing = self.standing();
+        standing.agreed && standing.steps == reading.steps && reading.markable
+    }
+
+    /// Whether the clock that the scan at hand was planned by has turned out to be another.
+    pub(super) fn is_outdated(&self, reading: &Reading) -> bool {
+        self.server.standing().steps != reading.steps
+    }
+
+    /// Where a first run begins, if that is known.
+    pub(super) fn beginning(&self) -> Timestamp {
+        match self.start_at {
+            StartAt::Now | StartAt::Ago(_) if !self.standing().agreed => UNTOLD,
+            start_at => start_at.resolve(self.server_now()),
+        }
+    }
+
+    /// The stream's record as the next plan may use it: nothing in it is of a time still to come.
+    pub(super) async fn record(&self, reading: &mut Reading) -> Result<StreamRecord, Halt> {
+        let start = self.beginning();
+        let mut record = self.with_ledger(move |ledger, key| ledger.load(key, start)).await?;
+        let (standing, now) = (self.standing(), self.server_now());
+        if standing.steps != reading.steps {
+            // Of a scan that was planned by another clock.
+            reading.held.state = None;
+            reading.steps = standing.steps;
+        }
+        reading.aside = reading.aside.take().filter(|aside| !standing.agreed && aside.steps == standing.steps);
+        reading.markable = reading.aside.is_none();
+        if let Some(aside) = &reading.aside {
+            record.coverage.clone_from(&aside.coverage);
+            record.state.clone_from(&aside.state);
+        }
+        reading.untold = false;
+        if let Some(anew) = self.anew(&record, now) {
+            if standing.agreed {
+                self.begin(&anew, now).await?;
+            } else {
+                reading.untold = anew.ahead.is_none();
+                reading.markable &= reading.untold;
+            }
+            record.start = anew.from;
+            if anew.ahead.is_some() {
+                record.state = None;
+                record.coverage.cut(anew.from, 0);
+            }
+        }
+        Ok(record)
+    }
+
+    /// Where the stream has to begin anew, if it has to: it has not begun, or its record speaks of a time still to come. Then
+    /// a clock was wrong when that was written, and how far the log had been read cannot be told from it.
+    fn anew(&self, record: &StreamRecord, now: Timestamp) -> Option<Anew> {
+        let first = self.start_at.resolve(now);
+        if record.start == UNTOLD {
+            return Some(Anew { from: first, ahead: None });
+        }
+        let most = self.server.most(now);
+        let started = Some(record.start).filter(|start| *start > most && first < *start);
+        if started.is_some() {
+            return Some(Anew { from: first, ahead: started });
+        }
+        let ahead = marked(record, self.source.as_ref()).filter(|ahead| *ahead > most)?;
+        // What is older than `back` may be forgotten; so may, if the wrong clock was little ahead, what it took for older than that.
+        let back = self.source.look_back();
+        let from = if ahead - back < now - back / 2 { ahead - back } else { now - back };
+        Some(Anew { from: from.max(record.start), ahead: Some(ahead) })
+    }
+
+    /// Commits where the stream begins.
+    async fn begin(&self, anew: &Anew, now: Timestamp) -> Result<(), Halt> {
+        if let Some(ahead) = anew.ahead {
+            tracing::warn!(
+                source = %self.key.source, stream = %self.key.stream,
+                "the ledger speaks of {ahead}, and it is {now}: a clock was wrong when that was written. What it claims from {} on is taken back, and read again from there; what was delivered is known",
+                anew.from
+            );
+        }
+        let step = Commit { anew: Some(anew.from), ..Commit::default() };
+        self.with_ledger(move |ledger, key| ledger.commit(key, &step)).await
+    }
+
+    /// An answer has shown the server's clock: what waited for it is done, or the stream is given up.
+    pub(super) async fn clock_shown(&self, reading: &mut Reading) -> Result<(), Halt> {
+        self.standing();
+        if self.clocks == Clocks::Demand
+            && let Some(trouble) = self.server.trouble()
+        {
+            return Err(Halt::GivenUp(trouble));
+        }
+        if reading.untold && self.may_mark(reading) {
+            reading.untold = false;
+            if let Some(from) = reading.start {
+                self.begin(&Anew { from, ahead: None }, from).await?;
+            }
+        }
+        self.report_gaps(reading);
+        Ok(())
+    }
+
+    /// Reports what the plan says is lost, once it is sure what the time is.
+    pub(super) fn report_gaps(&self, reading: &mut Reading) {
+        if !reading.gaps.is_empty() && self.may_mark(reading) {
+            for gap in std::mem::take(&mut reading.gaps) {
+                self.report_gap(&gap);
+            }
+        }
+    }
+
+    /// What a run that ends caught up has to say, if nothing of it could be marked.
+    pub(super) fn unmarked(&self) -> Result<(), Halt> {
+        let standing = self.standing();
+        match self.server.trouble().filter(|_| !standing.agreed) {
+            Some(trouble) => {
+                Err(Halt::GivenUp(format!("what there was is delivered, and nothing is marked: {trouble}")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until the next look is due; not that long if a clock steps, for then it may be due already.
+    pub(super) async fn rest(&self, until: Timestamp, reading: &mut Reading) -> Result<(), Halt> {
+        self.commit_held().await?;
+        let key = |standing: Standing| (standing.near, standing.steps);
+        let before = key(self.standing());
+        let wait = (until - self.server_now()).to_std().unwrap_or_default();
+        let end = self.clock.monotonic() + wait.clamp(Duration::from_millis(100), LONGEST_REST);
+        loop {
+            let left = end.saturating_sub(self.clock.monotonic());
+            if left.is_zero() {
+                return Ok(());
+            }
+            self.unless_halted(self.clock.sleep(left.min(GLANCE))).await?;
+            if key(self.standing()) != before {
+                // Only an answer tells which of the clocks it was.
+                reading.first = true;
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Reading {
+    /// Sets aside what a scan has brought and cannot be kept.
+    pub(super) fn set_aside(&mut self, span: Option<Span>, state: Option<Value>) {
+        let (steps, coverage, before) = (self.steps, &self.coverage, &self.state);
+        let aside =
+            self.aside.get_or_insert_with(|| Aside { steps, coverage: coverage.clone(), state: before.clone() });
+        if let Some(span) = span {
+            aside.coverage.add(span, 0);
+        }
+        aside.state = state.or(aside.state.take());
+    }
+}

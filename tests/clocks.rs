@@ -1,0 +1,205 @@
+//! Clocks that go wrong by days, each source: at the start of a run, in it, and on some of the provider's nodes. Everything is delivered
+//! all the same, once, and nobody sleeps until the wrong date.
+
+use crate::support;
+use chrono::TimeDelta;
+use headwater_contracts::{Clock, Period, StartAt, Timestamp};
+use headwater_ledger::{Commit, FileLedger, Ledger, MemoryLedger};
+use headwater_runtime::RunError;
+use headwater_simulator::{OddDate, Provider, Scenario, Simulator};
+use headwater_testkit::{
+    clock::TestClock, recorder::Recorder, rig::Rig, saboteur::Saboteur, source_suite::Case, wrong_clocks::WrongClocks,
+};
+use std::sync::Arc;
+
+const TEN_DAYS: TimeDelta = TimeDelta::days(10);
+
+/// A source at work, against its simulator.
+struct Play {
+    case: Case<'static>,
+    scenario: Scenario,
+    simulator: Simulator,
+    clock: TestClock,
+    rig: Rig,
+}
+
+impl Play {
+    fn new(case: Case<'static>, odd: Option<OddDate>, ledger: Arc<dyn Ledger>) -> Self {
+        let mut scenario = Scenario::new().seed(7).history(3, 150).live(30);
+        scenario.odd_dates.extend(odd);
+        let clock = TestClock::at("2026-01-15T12:00:00Z".parse::<Timestamp>().unwrap());
+        let simulator = Simulator::start(case.provider, scenario.clone(), Arc::new(clock.right())).unwrap();
+        let mut rig = Rig::new(clock.clone(), ledger);
+        rig.options.start_at = Some(StartAt::Ago(Period::days(7)));
+        if case.content_counts {
+            rig.recorder = Recorder::by_content();
+        }
+        Self { case, scenario, simulator, clock, rig }
+    }
+
+    /// Reads until caught up.
+    async fn once(&self) -> Result<(), RunError> {
+        let built = (self.case.build)(self.simulator.url(), self.simulator.credential(), &self.rig.options);
+        self.rig.run(built, &Saboteur::idle()).await.map(drop)
+    }
+
+    /// Reads once while this machine's clock is ten days ahead.
+    async fn once_in_ten_days(&self) {
+        self.clock.set_wrong(TEN_DAYS);
+        let ended = self.once().await.unwrap_err().to_string();
+        assert!(ended.contains("nothing is marked") && ended.contains("max_clock_skew"), "{ended}");
+        self.clock.set_wrong(TimeDelta::zero());
+    }
+
+    /// Polls for some hours of the clock.
+    async fn at_work(&mut self, hours: i64) {
+        self.rig.options.poll_interval = Some(Period::minutes(if self.slow() { 60 } else { 10 }));
+        let built = (self.case.build)(self.simulator.url(), self.simulator.credential(), &self.rig.options);
+        self.rig.run_for(built, TimeDelta::hours(hours)).await.unwrap();
+    }
+
+    /// Whether its events take days to appear.
+    fn slow(&self) -> bool {
+        self.case.provider == Provider::Mural
+    }
+
+    /// What there was `ago` has been delivered, once.
+    fn is_delivered(&self, ago: TimeDelta) {
+        let cut = self.clock.right().now() - ago;
+        let verdict = self.case.books(&self.rig, &self.simulator, self.scenario.clone(), cut);
+        assert!(verdict.is_good() && verdict.expected > 50, "{}: {verdict}\n{verdict:#?}", self.case.provider);
+    }
+
+    /// The same, of now, in the time that the source promises.
+    async fn will_be_delivered(&self) {
+        let settle = (self.case.settle)(&self.scenario);
+        self.clock.advance(settle);
+        self.once().await.unwrap();
+        self.is_delivered(settle);
+    }
+
+    /// The latest time that the ledger speaks of is not in the future.
+    fn is_of_the_past(&self) {
+        let now = self.clock.right().now() + TimeDelta::minutes(10);
+        for (key, record, _) in self.rig.ledger.streams().unwrap() {
+            let end = record.coverage.end().unwrap_or_default();
+            assert!(record.start <= now && end <= now.timestamp_millis(), "{key:?} {record:?}");
+        }
+    }
+}
+
+/// The five, one after the other.
+fn each(odd: Option<OddDate>, play: impl AsyncFn(&mut Play)) {
+    let cases: [fn() -> Case<'static>; 5] =
+        [support::anypoint, support::mural, support::api7, support::pactflow, support::solace_cloud];
+    for case in cases {
+        let run = async { play(&mut Play::new(case(), odd, Arc::new(MemoryLedger::new()))).await };
+        support::runtime().block_on(support::in_time(7, run));
+    }
+}
+
+#[test]
+fn a_clock_ten_days_ahead_before_days_of_downtime_loses_nothing() {
+    each(None, async |play| {
+        play.once().await.unwrap();
+        play.clock.advance(TimeDelta::minutes(30));
+        play.once_in_ten_days().await;
+        play.is_of_the_past();
+        play.clock.advance(TimeDelta::days(3));
+        play.once().await.unwrap();
+        play.will_be_delivered().await;
+    });
+}
+
+#[test]
+fn a_first_start_ten_days_ahead_sets_no_start() {
+    each(None, async |play| {
+        play.once_in_ten_days().await;
+        play.clock.advance(TimeDelta::hours(1));
+        play.once().await.unwrap();
+        play.is_of_the_past();
+        play.will_be_delivered().await;
+    });
+}
+
+#[test]
+fn between_two_right_runs_a_wrong_one_forgets_nothing() {
+    each(None, async |play| {
+        play.once().await.unwrap();
+        play.once_in_ten_days().await;
+        play.clock.advance(TimeDelta::minutes(20));
+        play.will_be_delivered().await;
+    });
+}
+
+#[test]
+fn a_running_process_reads_on_once_its_clock_is_set_right() {
+    each(None, async |play| {
+        play.once().await.unwrap();
+        play.clock.set_wrong(TEN_DAYS);
+        play.clock.set_wrong_in(TimeDelta::seconds(10), TimeDelta::zero());
+        let (hours, ago) = if play.slow() { (34, 26) } else { (6, 1) };
+        play.at_work(hours).await;
+        play.is_delivered(TimeDelta::hours(ago));
+        play.is_of_the_past();
+    });
+}
+
+#[test]
+fn a_date_that_is_odd_for_a_while_is_not_believed() {
+    let odd = OddDate { after_s: 700, for_s: 1200, per_mille: 1000, by_s: 20 * 3600 };
+    each(Some(odd), async |play| {
+        let (hours, ago) = if play.slow() { (34, 26) } else { (6, 1) };
+        play.at_work(hours).await;
+        play.is_delivered(TimeDelta::hours(ago));
+        play.is_of_the_past();
+    });
+}
+
+#[test]
+fn a_ledger_that_speaks_of_the_future_begins_anew_and_delivers_nothing_twice() {
+    each(None, async |play| {
+        // Both clocks were wrong: then nobody could tell.
+        let dir = tempfile::tempdir().unwrap();
+        play.rig.ledger = Arc::new(FileLedger::open(dir.path()).unwrap());
+        play.once().await.unwrap();
+        let ahead = play.clock.right().now() + TEN_DAYS;
+        for (key, record, _) in play.rig.ledger.streams().unwrap() {
+            let state = record.state.map(|state| in_future(&state));
+            let covered = Some(headwater_contracts::Span::new(record.start, ahead));
+            play.rig.ledger.commit(&key, &Commit { state, covered, ..Commit::default() }).unwrap();
+        }
+        play.clock.advance(TimeDelta::days(3));
+        play.once().await.unwrap();
+        play.is_of_the_past();
+        play.will_be_delivered().await;
+    });
+}
+
+/// The state with ten days more in each of its times.
+fn in_future(state: &serde_json::Value) -> serde_json::Value {
+    let time = |text: &str| Some((text.parse::<Timestamp>().ok()? + TEN_DAYS).to_rfc3339());
+    match state {
+        serde_json::Value::String(text) => time(text).unwrap_or_else(|| text.clone()).into(),
+        serde_json::Value::Array(items) => items.iter().map(in_future).collect(),
+        serde_json::Value::Object(members) => {
+            members.iter().map(|(key, value)| (time(key).unwrap_or_else(|| key.clone()), in_future(value))).collect()
+        }
+        other => other.clone(),
+    }
+}
+
+#[test]
+fn the_suite_catches_a_driver_that_marks_by_any_clock() {
+    let odd = OddDate { after_s: 0, for_s: 3600, per_mille: 300, by_s: 10 * 86_400 };
+    for case in [support::anypoint as fn() -> Case<'static>, support::mural] {
+        let is_good = |seed, max_skew| {
+            let case = case();
+            let run = case.seeded_with(seed, WrongClocks::odd(odd, max_skew));
+            support::runtime().block_on(support::in_time(seed, run)).is_good()
+        };
+        let caught = (0..20).find(|seed| !is_good(*seed, Some(Period::days(30_000))));
+        let seed = caught.unwrap_or_else(|| panic!("{}: it passes the suite", case().provider));
+        assert!(is_good(seed, None), "{}: HEADWATER_SEED={seed}", case().provider);
+    }
+}
