@@ -10,7 +10,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use headwater_contracts::{Delivery, Encode, Event, Rejected, Sink, SinkError};
 use headwater_sink_kit::pieces;
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io::{self, ErrorKind},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::time::timeout;
 
 /// The sink.
@@ -45,6 +49,7 @@ impl Sink for SyslogSink {
             Way::Datagrams(..) => self.datagrams(messages.clone()).await,
         }
         .map_err(|reason| SinkError::Retry { reason, after: None })?;
+        self.speak_of_shortened();
         // Messages are counted without the events that could not be one.
         let sent: Vec<usize> =
             (0..events.len()).filter(|index| rejected.iter().all(|rejected| rejected.index != *index)).collect();
@@ -73,6 +78,24 @@ impl Sink for SyslogSink {
 }
 
 impl SyslogSink {
+    fn speak_of_shortened(&self) {
+        let shortened = &self.encoder.shortened;
+        match shortened.take() {
+            0 => {}
+            count => {
+                metrics::counter!("headwater_syslog_shortened_total", "receiver" => self.name.clone()).increment(count)
+            }
+        }
+        if let Some(count) = shortened.to_say(Instant::now()) {
+            tracing::warn!(
+                "{}: {count} messages lack `raw_data` or more of their events, as these are longer than `max_length`, {} bytes; raise it, if \
+                 the receiver takes more",
+                self.name,
+                self.encoder.max_length
+            );
+        }
+    }
+
     async fn stream(&mut self, messages: &[Bytes]) -> Result<(), String> {
         let Way::Stream(receiver, open) = &mut self.way else { return Ok(()) };
         if let Some(connection) = open
@@ -81,8 +104,10 @@ impl SyslogSink {
             *open = None;
             tracing::warn!("{}: {error}; connecting again. What it had not read of earlier events is lost", self.name);
         }
+        let mut fresh = false;
         if open.is_none() {
             *open = Some(opened(&self.name, self.connect_timeout, receiver.connect()).await?);
+            fresh = true;
         }
         let Some(connection) = open else { return Ok(()) };
         let mut written = connection.write(Frames::of(messages), self.write_timeout).await;
@@ -92,6 +117,7 @@ impl SyslogSink {
         }
         written.map_err(|error| {
             *open = None;
+            let error = if fresh { receiver.hint(error) } else { error };
             format!("cannot write to {}: {error}", self.name)
         })
     }
@@ -114,7 +140,7 @@ impl SyslogSink {
         };
         sent.map_err(|error| {
             // A reader that is slow has what it was sent; any other failure leaves that open.
-            if error.kind() != io::ErrorKind::TimedOut {
+            if error.kind() != ErrorKind::TimedOut {
                 *open = None;
             }
             format!("cannot send to {}: {error}", self.name)
