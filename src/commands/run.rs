@@ -23,6 +23,9 @@ use std::{
 };
 use tokio::{signal, sync::watch};
 
+/// A file has reached the limit of its size: the same number on Linux (but for MIPS), macOS and the BSDs.
+const SIGXFSZ: i32 = 25;
+
 /// Failures in a row after which `--once` gives a stream up.
 const ONCE_GIVES_UP_AFTER: u32 = 8;
 
@@ -54,10 +57,13 @@ pub(crate) fn run(args: &RunArgs, log_format: LogFormat) -> Result<(), Failure> 
     let metrics = wanted.then(|| api::install_metrics(instruments)).flatten();
     let board = Board::default();
     let outcome = runtime.block_on(async {
+        // Whoever writes beyond `ulimit -f` is told so by an error, which says more than the end of the process.
+        let _heard = signal::unix::signal(signal::unix::SignalKind::from_raw(SIGXFSZ));
         tokio::select! {
             outcome = run_all(args, assembled, &share, letters.as_deref(), &board) => outcome,
             failure = serve_api(api, board.clone(), metrics.clone()) => Err(failure),
             never = keep(metrics) => match never {},
+            never = share.look_after(&board) => match never {},
             never = show(board.clone(), log_format) => match never {},
         }
     });
@@ -114,7 +120,7 @@ async fn run_all(
         let lost = share.let_go(&turn);
         match outcome {
             Err(error) if lost && !*stopped.borrow() => {
-                tracing::warn!("streams have gone to another instance: {error}");
+                tracing::warn!("the share of this instance has ended, others may go on with it: {error}");
             }
             other => drop(other.map_err(Failure::run)?),
         }

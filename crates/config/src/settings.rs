@@ -6,7 +6,7 @@ use crate::{
     decode::Subject,
     keys::{CsvKeys, DeadLetterKeys, FileStateKeys, MmdbKeys},
 };
-use headwater_contracts::{ConfigError, OcsfVersion, Period, Telemetry};
+use headwater_contracts::{ConfigError, KafkaUse, OcsfVersion, Period, Telemetry};
 use serde::de::DeserializeOwned;
 use std::path::PathBuf;
 
@@ -143,5 +143,5 @@ fn check(state: &KafkaState) -> Result<(), ConfigError> {
     if state.session_timeout > Period::minutes(5) {
         return Err(ConfigError::new("session_timeout", "must be at most `5m`, which is as long as Kafka waits"));
     }
-    state.cluster().check()
+    state.cluster().check(KafkaUse::Ledger)
 }

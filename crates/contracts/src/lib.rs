@@ -17,6 +17,7 @@ mod event;
 mod identity;
 mod import;
 mod kafka;
+mod kafka_settings;
 mod login;
 mod ocsf_version;
 mod options;
@@ -40,12 +41,13 @@ pub use event::{Event, Origin, ReadBy};
 pub use identity::Identity;
 pub use import::{Cell, Column, Columns, ExportFormat, Import, Need};
 pub use kafka::{KafkaCluster, Mechanism, Sasl};
+pub use kafka_settings::KafkaUse;
 pub use login::{Login, LoginBody, LoginField};
 pub use ocsf_version::OcsfVersion;
 pub use options::{
     BatchOptions, ByteSize, OnReject, Period, RateLimit, Rescan, Retry, SinkOptions, SourceOptions, StartAt,
 };
-pub use outbox::{Outbox, Outgoing};
+pub use outbox::{Outbox, Outgoing, Staged};
 pub use own_query::{Echo, OwnQueryPolicy, OwnRequest, OwnRequests};
 pub use path::path;
 pub use plugin::{Auth, BuiltSource, Cadence, ConfigError, SinkConfig, SourceConfig};

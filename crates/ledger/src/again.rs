@@ -99,8 +99,8 @@ impl<L: Ledger + ?Sized> Ledger for Again<L> {
         self.kept.streams()
     }
 
-    fn outbox(&self) -> Option<Arc<dyn Outbox>> {
-        self.kept.outbox().filter(|_| self.purpose == Purpose::Deliver)
+    fn outbox(&self, sink: &str) -> Option<Arc<dyn Outbox>> {
+        self.kept.outbox(sink).filter(|_| self.purpose == Purpose::Deliver)
     }
 }
 

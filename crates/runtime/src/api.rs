@@ -55,7 +55,7 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 /// Serves until dropped.
 ///
 /// - `/health`: 200 as long as the process answers.
-/// - `/ready`: 200 once the share of this instance is known, and every stream of it that is not done has got an answer to a first request and none has been given up, else 503; the body
+/// - `/ready`: 200, unless the cluster of a group that we belong to does not answer, once the share of this instance is known, and every stream of it that is not done has got an answer to a first request and none has been given up, else 503; the body
 ///   names each stream and what it is at.
 /// - `/metrics`: Prometheus text, version 0.0.4.
 pub async fn serve(listener: TcpListener, board: Board, metrics: Option<Metrics>) -> std::io::Result<()> {
@@ -71,7 +71,9 @@ fn ready(board: &Board) -> (StatusCode, Json<Value>) {
     let mut lines = board.snapshot();
     lines.retain(|line| line.ours);
     // An instance without a stream of its own is ready to take over: a rollout must not wait for it to get one.
+    let obstacle = board.has_obstacle();
     let is_ready = board.has_begun()
+        && obstacle.is_none()
         && lines.iter().all(|line| match line.phase {
             Phase::Done => true,
             Phase::Failed { .. } => false,
@@ -92,5 +94,5 @@ fn ready(board: &Board) -> (StatusCode, Json<Value>) {
         })
         .collect();
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({ "ready": is_ready, "streams": streams })))
+    (status, Json(json!({ "ready": is_ready, "obstacle": obstacle, "streams": streams })))
 }

@@ -104,7 +104,7 @@ pub async fn run(
     let mut sink_tasks = JoinSet::new();
     for mut spec in topology.sinks {
         // Without one, a sink that needs it was refused with the configuration; on simulators it does without.
-        if let Some(outbox) = ledger.outbox() {
+        if let Some(outbox) = ledger.outbox(&spec.name) {
             spec.sink.join(Some(outbox)).map_err(|error| RunError::Sink(spec.name.clone(), error))?;
         }
         let (sender, jobs) = mpsc::channel(SINK_QUEUE);
