@@ -55,8 +55,8 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 /// Serves until dropped.
 ///
 /// - `/health`: 200 as long as the process answers.
-/// - `/ready`: 200, unless the cluster of a group that we belong to does not answer, once the share of this instance is known, and every stream of it that is not done has got an answer to a first request and none has been given up, else 503; the body
-///   names each stream and what it is at.
+/// - `/ready`: 200 once the share of this instance is known, and every stream of it that is not done has got an answer to a first request and none has been given up, else 503, also while the
+///   cluster of a group that we belong to does not answer; the body names each stream and what it is at, and the obstacle.
 /// - `/metrics`: Prometheus text, version 0.0.4.
 pub async fn serve(listener: TcpListener, board: Board, metrics: Option<Metrics>) -> std::io::Result<()> {
     let ready_board = board.clone();
