@@ -2,6 +2,7 @@
 
 use crate::Failure;
 use headwater_config::{ConsumerSpec, Diagnostic, Diagnostics, OffsetReset, Pipeline, State};
+use headwater_contracts::KafkaUse;
 use headwater_kafka::Group;
 use headwater_ledger::Stage;
 use headwater_source_kafka::{Start, Topics};
@@ -90,13 +91,13 @@ fn upstream<'a>(pipeline: &'a Pipeline, name: &'a str) -> HashSet<&'a str> {
 /// Reports settings of a cluster that its client does not know, or cannot read.
 pub(crate) fn check_clients(pipeline: &Pipeline, diagnostics: &mut Diagnostics) {
     for source in &pipeline.consumers {
-        if let Err(problem) = headwater_kafka::check(&source.options.cluster()) {
+        if let Err(problem) = headwater_kafka::check(&source.options.cluster(), KafkaUse::Source) {
             let message = format!("`{}` of source `{}`: {problem}", problem.field, source.name);
             diagnostics.push(Diagnostic::at(&source.span, message));
         }
     }
     if let State::Kafka(state) = &pipeline.state
-        && let Err(problem) = headwater_kafka::check(&state.cluster())
+        && let Err(problem) = headwater_kafka::check(&state.cluster(), KafkaUse::Ledger)
     {
         diagnostics.push(Diagnostic::new(format!("`{}` of `state`: {problem}", problem.field)));
     }
@@ -111,7 +112,7 @@ pub(crate) fn join_sinks(pipeline: &mut Pipeline, diagnostics: &mut Diagnostics)
         (stage, _) => stage,
     };
     for sink in &mut pipeline.sinks {
-        if let Err(problem) = sink.sink.join(stage.clone().map(|stage| stage as _)) {
+        if let Err(problem) = sink.sink.join(stage.as_ref().map(|stage| stage.outbox(&sink.name))) {
             let message = format!("sink `{}`, `{}`: {problem}", sink.name, problem.field);
             diagnostics.push(Diagnostic::at(&sink.span, message));
         }

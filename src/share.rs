@@ -5,10 +5,13 @@ use headwater_config::{KafkaState, Pipeline, State};
 use headwater_contracts::KafkaCluster;
 use headwater_kafka::{Assigned, Membership, Seat};
 use headwater_ledger::{FileLedger, KafkaLedger, KafkaPlace, Ledger, LedgerError, MemoryLedger, Stage, StreamKey};
-use headwater_runtime::{ConsumerSpec, SystemClock};
+use headwater_runtime::{Board, ConsumerSpec, SystemClock};
 use headwater_source_kafka::{Subscription, TopicsConsumer};
 use std::{convert::Infallible, path::Path, sync::Arc, time::Duration};
 use tokio::sync::watch;
+
+/// How often it is asked whether a cluster has troubles.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Whom this process shares the work with.
 pub(crate) struct Share {
@@ -119,6 +122,43 @@ impl Share {
             }
             self.release();
         }
+    }
+
+    /// Looks after the clusters whose groups we belong to: one that does not answer is said, and shown on the board.
+    pub(crate) async fn look_after(&self, board: &Board) -> Infallible {
+        let mut unseen: Option<String> = None;
+        loop {
+            tokio::time::sleep(LOOK).await;
+            // Each is asked, so that none keeps its troubles for later.
+            let troubled: Vec<KafkaCluster> =
+                self.clusters().filter_map(|(cluster, troubled)| troubled.then_some(cluster)).collect();
+            let doubtful =
+                if unseen.is_some() { self.clusters().map(|(cluster, _)| cluster).collect() } else { troubled };
+            if doubtful.is_empty() {
+                continue;
+            }
+            let look = move || doubtful.iter().find_map(|cluster| headwater_kafka::meet(cluster).err());
+            let now = tokio::task::spawn_blocking(look).await.ok().flatten().map(|unseen| unseen.to_string());
+            match (&unseen, &now) {
+                (None, Some(reason)) => {
+                    tracing::error!("{reason}. Until it answers, nothing is read or delivered; nothing is lost")
+                }
+                (Some(_), None) => tracing::info!("the cluster answers again"),
+                _ => {}
+            }
+            board.obstacle(now.clone());
+            unseen = now;
+        }
+    }
+
+    /// The clusters of our groups, and whether something has failed there lately.
+    fn clusters(&self) -> impl Iterator<Item = (KafkaCluster, bool)> {
+        let of_ledger = match &self.base {
+            Base::Group { place, membership } => Some((place.cluster.clone(), membership.is_troubled())),
+            Base::Alone(_) | Base::Nothing(_) => None,
+        };
+        let of_topics = self.topics.iter().map(|(_, topics)| (topics.cluster().clone(), topics.is_troubled()));
+        of_ledger.into_iter().chain(of_topics)
     }
 
     fn hold(&self) {

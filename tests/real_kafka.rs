@@ -684,3 +684,187 @@ fn exactly_once_costs_little() {
     );
     assert!(!long || median <= 1.1, "exactly once costs more than 10 %: {ratios:?}");
 }
+
+/// Records of API7's export; the third is of the year 2100, which Kafka's defaults refuse.
+fn export() -> String {
+    let now = SystemClock.now().timestamp();
+    let record = |number: i64| {
+        let time = if number == 2 { 4_102_444_800 } else { now - 3600 + number };
+        format!(
+            r#"{{"id":"al-g{number}","event_time":{time},"operator":{{"id":"u-7","username":"ops"}},"source":"api","token_name":"ci","event_type":"update_service","resource_id":"svc-1","ip_address":"198.51.100.4","error_message":"","http_request":{{"method":"POST","uri":"/apisix/admin/services","body":{{}},"user_agent":"curl/8"}},"http_response":{{"status_code":200,"body":{{}}}}}}"#
+        ) + "\n"
+    };
+    (0..40).map(record).collect()
+}
+
+/// A folder whose pipeline delivers [`export`] to a topic, raw.
+fn importing(kafka: &str, origin: &Origin, state: &str, sink: &str) -> tempfile::TempDir {
+    let dir = folder(&format!(
+        "state: {{ {state} }}\ndead_letter: {{ path: dead-letter }}\nsources:\n{}  \
+         exports: {{ type: file, path: export.ndjson, source: api7 }}\n\
+         sinks:\n  out: {{ type: kafka, inputs: [exports], bootstrap_servers: '{kafka}', encoding: raw, {sink} }}\n  \
+         rest: {{ type: blackhole, inputs: [api7] }}\n",
+        origin.yaml()
+    ));
+    std::fs::write(dir.path().join("export.ndjson"), export()).unwrap();
+    dir
+}
+
+/// Ids and reasons of a folder's dead letters.
+fn letters(dir: &std::path::Path) -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(dir.join("dead-letter/dead-letter.ndjson")).unwrap_or_default();
+    let letters = text.lines().map(|line| {
+        let letter: serde_json::Value = serde_json::from_str(line).unwrap();
+        (letter["id"].as_str().unwrap().to_owned(), letter["reason"].as_str().unwrap().to_owned())
+    });
+    letters.collect()
+}
+
+fn ids_in(kafka: &str, topic: &str) -> Vec<String> {
+    let id = |record: rdkafka::message::OwnedMessage| {
+        let value: serde_json::Value = serde_json::from_slice(record.payload().unwrap()).unwrap();
+        value["id"].as_str().unwrap().to_owned()
+    };
+    let mut ids: Vec<String> = kafka::records(kafka, topic, 1, "read_committed").into_iter().map(id).collect();
+    ids.sort();
+    ids
+}
+
+/// One record that the cluster refuses goes to the dead letters, it alone; its neighbours arrive, once, in both modes.
+#[test]
+#[ignore = "needs a real Kafka: tests/real/kafka/run"]
+fn one_refused_record_is_a_dead_letter_and_all_others_arrive() {
+    let runtime = support::runtime();
+    let _guard = runtime.enter();
+    let kafka = broker(1);
+    let brokers = kafka.bootstrap(Protocol::Plaintext);
+    let origin = Origin::new(Provider::Api7, 10, 101);
+    for delivery in ["exactly_once", "at_least_once"] {
+        let state = format!(
+            "type: kafka, bootstrap_servers: '{brokers}', group: {delivery}, topic: ledger-{delivery}, partitions: 1"
+        );
+        // What refuses a record of 2100, one that is large, and one without a key.
+        let cases: [(&str, &[(&str, &str)], &str, &str); 3] = [
+            ("time", &[], "", "message.timestamp.after.max.ms"),
+            ("small", &[("max.message.bytes", "2000")], ", max_record_bytes: 1MB", "al-g2"),
+            ("kept", &[("message.timestamp.before.max.ms", "600000")], "", "message.timestamp.before.max.ms"),
+        ];
+        for (name, config, more, expected) in cases {
+            let topic = format!("{name}-{delivery}");
+            kafka.create_topic(&topic, 1, config);
+            let state = state.replace("ledger-", &format!("ledger-{name}-"));
+            let dir = importing(&brokers, &origin, &state, &format!("topic: {topic}, delivery: {delivery}{more}"));
+            let started = Instant::now();
+            let done = support::run(dir.path(), &["run", "--once", "--log", "info"]);
+            let said = support::stderr(&done);
+            println!("{topic}: {:.1} s\n{said}", started.elapsed().as_secs_f64());
+            assert!(done.status.success(), "{said}");
+            let (letters, arrived) = (letters(dir.path()), ids_in(&brokers, &topic));
+            assert_eq!(letters.len() + arrived.len(), 40, "{letters:?}");
+            if name == "kept" {
+                assert_eq!(arrived.len(), 0);
+                assert!(letters.iter().any(|(_, reason)| reason.contains(expected)), "{letters:?}");
+            } else {
+                // The topic that takes little takes all but the one, however records are packed.
+                assert_eq!(letters.len(), 1, "{letters:?}");
+                assert_eq!(letters[0].0, "al-g2");
+                assert!(letters[0].1.contains("2100-01-01T00:00:00") || name == "small", "{letters:?}");
+            }
+        }
+    }
+}
+
+/// Events that the topic would delete at once are delivered with a warning.
+#[test]
+#[ignore = "needs a real Kafka: tests/real/kafka/run"]
+fn events_older_than_the_topics_retention_are_warned_of() {
+    let runtime = support::runtime();
+    let _guard = runtime.enter();
+    let kafka = broker(1);
+    let brokers = kafka.bootstrap(Protocol::Plaintext);
+    kafka.create_topic("brief", 1, &[("retention.ms", "600000")]);
+    let origin = Origin::new(Provider::Api7, 10, 102);
+    let dir = importing(&brokers, &origin, "type: file, path: state", "topic: brief");
+    let done = support::run(dir.path(), &["run", "--once", "--log", "warn"]);
+    let said = support::stderr(&done);
+    assert!(done.status.success() && said.matches("keeps records for 10m (`retention.ms`)").count() == 1, "{said}");
+}
+
+/// Rights that are missing, or taken away while headwater runs, are named; all goes on once they are there.
+#[test]
+#[ignore = "needs a real Kafka: tests/real/kafka/run"]
+fn missing_rights_and_topics_are_named_and_waited_for() {
+    let runtime = support::runtime();
+    let _guard = runtime.enter();
+    let properties = [
+        ("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer"),
+        ("super.users", "User:ANONYMOUS"),
+    ];
+    let properties = properties.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let kafka = with(Options { properties, ..Options::default() });
+    let acl = |change: &str, operations: &[&str], resource: &[&str]| {
+        let user = format!("User:{USER}");
+        let mut args = vec![change, "--force", "--allow-principal", &user];
+        args.extend(operations.iter().flat_map(|operation| ["--operation", operation]));
+        args.extend(resource);
+        kafka.tool(Protocol::Plaintext, "org.apache.kafka.tools.AclCommand", &args, "").unwrap();
+    };
+    let sasl = format!("sasl: {{ mechanism: plain, username: {USER}, password: {PASSWORD} }}");
+    for (resource, operations) in [
+        (["--topic", "headwater-ledger"], &["Read", "Write", "Create", "DescribeConfigs"][..]),
+        (["--topic", TOPIC], &["Write"]),
+        (["--group", "headwater-test"], &["Read"]),
+        (["--transactional-id", "*"], &["Write", "Describe"]),
+    ] {
+        acl("--add", operations, &resource);
+    }
+    let brokers = kafka.bootstrap(Protocol::SaslPlaintext);
+    let origins = [Origin { pace: 4, ..Origin::new(Provider::PactFlow, 20_000, 103) }];
+    let yaml = pipeline(&brokers, &origins, &format!(", {sasl}"), &format!("delivery: exactly_once, {sasl}"));
+    let dir = folder(&yaml.replace("session_timeout: 1s", "session_timeout: 45s"));
+    let mut headwater = Headwater::start(dir.path(), &["run", "--log", "info"]);
+    let said = headwater.wait_for("limits of topic");
+    assert!(said.contains("grant this user `DescribeConfigs` on topic `audit`"), "{said}");
+    acl("--remove", &["Write"], &["--topic", TOPIC]);
+    let said = headwater.wait_for("topic `audit`: grant");
+    assert!(said.contains("`Write`"), "{said}");
+    acl("--add", &["Write"], &["--topic", TOPIC]);
+    let before = committed(&kafka.bootstrap(Protocol::Plaintext)).len();
+    wait_until("it goes on", Duration::from_mins(2), || {
+        committed(&kafka.bootstrap(Protocol::Plaintext)).len() > before
+    });
+    let topic = |change: &str| {
+        let args = [change, "--topic", TOPIC];
+        kafka.tool(Protocol::Plaintext, "org.apache.kafka.tools.TopicCommand", &args, "").unwrap();
+    };
+    topic("--delete");
+    headwater.wait_for("topic `audit`");
+    kafka.create_topic(TOPIC, PARTITIONS, &[]);
+    wait_until("it goes on", Duration::from_mins(2), || !committed(&kafka.bootstrap(Protocol::Plaintext)).is_empty());
+    goes_on(&mut headwater);
+}
+
+/// A cluster that goes away while nothing is to be delivered is missed, and `/ready` says so.
+#[test]
+#[ignore = "needs a real Kafka: tests/real/kafka/run"]
+fn a_ledgers_cluster_that_goes_away_is_missed() {
+    let runtime = support::runtime();
+    let _guard = runtime.enter();
+    let kafka = broker(1);
+    let brokers = kafka.bootstrap(Protocol::Plaintext);
+    let origins = [Origin::new(Provider::PactFlow, 200, 104)];
+    let port = free_ports(1)[0];
+    let yaml = pipeline(&brokers, &origins, "", "delivery: exactly_once")
+        .replace("session_timeout: 1s", "session_timeout: 10s");
+    let dir = folder(&format!("api: {{ address: '127.0.0.1:{port}' }}\n{yaml}"));
+    let mut headwater = Headwater::start(dir.path(), &["run", "--log", "info"]);
+    headwater.wait_for("caught up");
+    kafka.kill(1);
+    let gone = Instant::now();
+    headwater.wait_for(&format!("no answer from {brokers}"));
+    println!("said after {:.1} s", gone.elapsed().as_secs_f64());
+    wait_until("it is not ready", Duration::from_secs(30), || !ready(port).0);
+    assert!(support::get(port, "/ready").contains("no answer from"));
+    kafka.restart(1);
+    wait_until("it is ready again", Duration::from_mins(2), || ready(port).0);
+}

@@ -9,7 +9,7 @@ use crate::{
     terminal,
 };
 use headwater_config::{DeadLetter, Pipeline, SinkSpec as Configured, State};
-use headwater_contracts::{Period, SinkConfig, SinkOptions, StartAt};
+use headwater_contracts::{Clock, Period, SinkConfig, SinkOptions, StartAt};
 use headwater_kafka::reach;
 use headwater_ledger::MemoryLedger;
 use headwater_runtime::{
@@ -67,13 +67,14 @@ pub(crate) fn check(config: &[PathBuf], timeout: Duration, simulate: bool) -> Re
     let board = Board::default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build()?;
     let mut probed = Vec::new();
+    let oldest = oldest(&topology.sources);
     let outcome = runtime.block_on(async {
         let _simulators = if simulate { simulation::point_at_simulators(&mut topology.sources)? } else { Vec::new() };
         for source in &mut topology.sources {
             source.options.start_at = Some(StartAt::Ago(LOOK_BACK));
         }
         let asked;
-        (probed, asked) = futures::join!(probe(sinks, places, timeout), ask(topology, &board, timeout));
+        (probed, asked) = futures::join!(probe(sinks, places, oldest, timeout), ask(topology, &board, timeout));
         asked
     });
     terminal::clear();
@@ -108,11 +109,21 @@ fn places(pipeline: &Pipeline) -> Vec<Place> {
     state.into_iter().chain(letters).collect()
 }
 
+/// The age of the oldest events that a first run would read.
+fn oldest(sources: &[SourceSpec]) -> Period {
+    let now = SystemClock.now();
+    let age = |source: &SourceSpec| {
+        let start = source.options.start_at.unwrap_or_default().resolve(now);
+        (now - start).min(source.built.source.retention())
+    };
+    Period(sources.iter().map(age).max().unwrap_or_default())
+}
+
 /// Looks at all sinks and places at once.
-async fn probe(sinks: Vec<Configured>, places: Vec<Place>, timeout: Duration) -> Vec<Probed> {
+async fn probe(sinks: Vec<Configured>, places: Vec<Place>, oldest: Period, timeout: Duration) -> Vec<Probed> {
     let late = || format!("no answer within {timeout:?}");
     let sinks = sinks.into_iter().map(|mut spec| async move {
-        let seen = tokio::time::timeout(timeout, spec.sink.probe()).await;
+        let seen = tokio::time::timeout(timeout, spec.sink.probe(oldest)).await;
         (spec.name, seen.unwrap_or_else(|_| Err(late())))
     });
     let places = places.into_iter().map(|(name, look)| async move {

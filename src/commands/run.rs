@@ -26,6 +26,9 @@ use tokio::{signal, sync::watch};
 /// How often a run tells how far it is, where no line on a terminal does: one that somebody waits for, and one that goes on.
 const OFTEN: Duration = Duration::from_secs(10);
 const SELDOM: Duration = Duration::from_mins(1);
+/// A file has reached the limit of its size: the same number on Linux (but for MIPS), macOS and the BSDs.
+const SIGXFSZ: i32 = 25;
+
 /// Failures in a row after which `--once` gives a stream up.
 const ONCE_GIVES_UP_AFTER: u32 = 8;
 
@@ -62,10 +65,13 @@ pub(crate) fn run(args: &RunArgs, log_format: LogFormat) -> Result<(), Failure> 
     let metrics = wanted.then(|| api::install_metrics(instruments)).flatten();
     let board = Board::default();
     let outcome = runtime.block_on(async {
+        // Whoever writes beyond `ulimit -f` is told so by an error, which says more than the end of the process.
+        let _heard = signal::unix::signal(signal::unix::SignalKind::from_raw(SIGXFSZ));
         tokio::select! {
             outcome = run_all(args, assembled, &share, letters.as_deref(), &board) => outcome,
             failure = serve_api(api, board.clone(), metrics.clone()) => Err(failure),
             never = keep(metrics) => match never {},
+            never = share.look_after(&board) => match never {},
             never = show(board.clone(), log_format) => match never {},
             never = terminal::narrate(board.clone(), log_format, if args.once { OFTEN } else { SELDOM }) => match never {},
             never = remind(board.clone()) => match never {},
@@ -138,7 +144,7 @@ async fn run_all(
         let lost = share.let_go(&turn);
         match outcome {
             Err(error) if lost && !*stopped.borrow() => {
-                tracing::warn!("streams have gone to another instance: {error}");
+                tracing::warn!("the share of this instance has ended, others may go on with it: {error}");
             }
             Err(RunError::Grace) if next.is_some() && !*stopped.borrow() => {
                 let grace = args.grace;

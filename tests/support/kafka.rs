@@ -25,8 +25,9 @@ pub(crate) fn brokers(brokers: usize) -> RealKafka {
 }
 
 /// The same, with more to choose.
-pub(crate) fn start(options: Options) -> RealKafka {
-    RealKafka::with(&Options { properties: vec![("group.min.session.timeout.ms".into(), "500".into())], ..options })
+pub(crate) fn start(mut options: Options) -> RealKafka {
+    options.properties.push(("group.min.session.timeout.ms".into(), "500".into()));
+    RealKafka::with(&options)
 }
 
 /// A simulated provider and the YAML of its source.

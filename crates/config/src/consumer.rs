@@ -3,26 +3,10 @@
 use crate::{
     ConsumerSpec, Diagnostic, Diagnostics, Entry, KafkaSource, Node, component::Workshop, settings::is_kafka_name,
 };
-use headwater_contracts::{ConfigError, Period};
+use headwater_contracts::{ConfigError, KafkaUse, Period};
 
 /// The value of `type`.
 pub(crate) const KAFKA: &str = "kafka";
-
-/// Settings of librdkafka that the guarantees hang on, and the key that says the same, where there is one.
-const OURS: &[(&str, Option<&str>)] = &[
-    ("auto.offset.reset", Some("auto_offset_reset")),
-    ("bootstrap.servers", Some("bootstrap_servers")),
-    ("enable.auto.commit", None),
-    ("enable.auto.offset.store", None),
-    ("enable.partition.eof", None),
-    ("group.id", Some("group")),
-    ("group.instance.id", Some("instance")),
-    ("heartbeat.interval.ms", Some("session_timeout")),
-    ("isolation.level", None),
-    ("partition.assignment.strategy", None),
-    ("session.timeout.ms", Some("session_timeout")),
-    ("transactional.id", None),
-];
 
 /// Whether a source is one that reads topics.
 pub(crate) fn is_kafka(entry: &Entry) -> bool {
@@ -89,12 +73,5 @@ fn check(source: &KafkaSource, others: &[ConsumerSpec]) -> Result<(), ConfigErro
     if source.session_timeout > Period::minutes(5) {
         return Err(ConfigError::new("session_timeout", "must be at most `5m`, which is as long as Kafka waits"));
     }
-    if let Some((ours, key)) = OURS.iter().find(|(name, _)| source.librdkafka_options.contains_key(*name)) {
-        let problem = match key {
-            Some(key) => format!("is headwater's own: say `{key}`"),
-            None => "is headwater's own: without it, records would be lost or repeated".to_owned(),
-        };
-        return Err(ConfigError::new(format!("librdkafka_options.{ours}"), problem));
-    }
-    source.cluster().check()
+    source.cluster().check(KafkaUse::Source)
 }

@@ -7,7 +7,7 @@ use crate::{
     document::Document,
     keys::{CsvKeys, DeadLetterKeys, FileStateKeys, MmdbKeys},
 };
-use headwater_contracts::{ConfigError, OcsfVersion, Period, Telemetry};
+use headwater_contracts::{ConfigError, KafkaUse, OcsfVersion, Period, Telemetry};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
@@ -160,5 +160,5 @@ fn check(state: &KafkaState) -> Result<(), ConfigError> {
     if state.session_timeout > Period::minutes(5) {
         return Err(ConfigError::new("session_timeout", "must be at most `5m`, which is as long as Kafka waits"));
     }
-    state.cluster().check()
+    state.cluster().check(KafkaUse::Ledger)
 }

@@ -15,7 +15,7 @@ pub struct KafkaCluster {
     pub tls: Option<Tls>,
     /// Who we are; `None` where nobody asks.
     pub sasl: Option<Sasl>,
-    /// Settings of librdkafka, by their names there, over those that headwater chooses.
+    /// Settings of librdkafka, by their names there; [those that are headwater's own](crate::KafkaUse::own) are refused.
     pub librdkafka_options: BTreeMap<String, String>,
 }
 
@@ -59,8 +59,8 @@ pub enum Mechanism {
 }
 
 impl KafkaCluster {
-    /// Checks what can be checked without the cluster.
-    pub fn check(&self) -> Result<(), ConfigError> {
+    /// Checks how it is reached.
+    pub fn check_connection(&self) -> Result<(), ConfigError> {
         let brokers = self.bootstrap_servers.split(',').map(str::trim);
         for broker in brokers {
             let named = broker

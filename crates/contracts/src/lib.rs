@@ -21,6 +21,7 @@ mod identity;
 mod import;
 pub mod json;
 mod kafka;
+mod kafka_settings;
 mod login;
 mod ocsf_version;
 mod options;
@@ -46,12 +47,13 @@ pub use host::is_this_machine;
 pub use identity::Identity;
 pub use import::{Cell, Column, Columns, ExportFormat, Import, Need};
 pub use kafka::{KafkaCluster, Mechanism, Sasl};
+pub use kafka_settings::KafkaUse;
 pub use login::{Login, LoginBody, LoginField};
 pub use ocsf_version::OcsfVersion;
 pub use options::{
     BatchOptions, ByteSize, OnReject, Period, RateLimit, Rescan, Retry, SinkOptions, SourceOptions, StartAt,
 };
-pub use outbox::{Outbox, Outgoing};
+pub use outbox::{Outbox, Outgoing, Staged};
 pub use own_query::{Echo, OwnQueryPolicy, OwnRequest, OwnRequests};
 pub use path::path;
 pub use plugin::{Auth, BuiltSource, Cadence, ConfigError, SinkConfig, SourceConfig};

@@ -201,6 +201,12 @@ pub enum StartAt {
     At(Timestamp),
 }
 
+impl Default for StartAt {
+    fn default() -> Self {
+        Self::Ago(Period::days(7))
+    }
+}
+
 impl StartAt {
     /// The instant meant, on a first run at `now`. `earliest` is the epoch.
     pub fn resolve(self, now: Timestamp) -> Timestamp {

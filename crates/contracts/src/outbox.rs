@@ -1,8 +1,7 @@
 //! Events that leave together with the ledger's word on them.
 
-use crate::{ConfigError, Identity, KafkaCluster, Origin, Timestamp};
+use crate::{ConfigError, Event, KafkaCluster, Timestamp};
 use bytes::Bytes;
-use std::sync::Arc;
 
 /// A record on its way to a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,15 +26,26 @@ impl Outgoing {
     }
 }
 
-/// Where records wait for the ledger's commit of the events they are of, and leave in the same transaction: readers see an
+/// A record that waits for the commit of its event.
+#[derive(Debug, Clone)]
+pub struct Staged {
+    /// The event, for the dead letters, should the cluster refuse its record.
+    pub event: Event,
+    /// The record.
+    pub record: Outgoing,
+    /// Why the cluster may refuse it, as far as its topic's settings tell. The cluster decides: such a record travels alone, so that
+    /// a refusal is its own.
+    pub doubt: Option<String>,
+    /// Most bytes that the topic takes at once.
+    pub most: usize,
+}
+
+/// Where a sink's records wait for the ledger's commit of the events they are of, and leave in the same transaction: readers see an
 /// event exactly if the ledger knows it. What is staged and never committed is never seen.
 pub trait Outbox: Send + Sync + 'static {
-    /// Stages the records of one event of a stream, in lane order.
-    fn stage(&self, origin: &Arc<Origin>, identity: Identity, record: Outgoing);
+    /// Stages a record of an event, in the order of its lane.
+    fn stage(&self, staged: Staged);
 
     /// Whether records for this cluster can wait here.
     fn check(&self, cluster: &KafkaCluster) -> Result<(), ConfigError>;
-
-    /// Largest record that the cluster takes in a topic, in bytes, or why that cannot be told now. Blocking.
-    fn max_record_bytes(&self, topic: &str) -> Result<usize, String>;
 }

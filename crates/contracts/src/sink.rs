@@ -1,6 +1,6 @@
 //! The contract of a sink.
 
-use crate::{ConfigError, Event, KafkaCluster, Outbox};
+use crate::{ConfigError, Event, KafkaCluster, Outbox, Period};
 use async_trait::async_trait;
 use std::{sync::Arc, time::Duration};
 use thiserror::Error;
@@ -74,8 +74,10 @@ pub trait Sink: Send + 'static {
     }
 
     /// Looks whether events could be delivered now, and delivers none: connects, says who we are, asks for what it needs there.
-    /// `Ok` is what was seen, `Err` what is wrong and what to do. May take long: whoever asks limits the time.
-    async fn probe(&mut self) -> Result<String, String> {
+    /// `oldest` is the age of the oldest events that a first run reads. `Ok` is what was seen, warnings included; `Err` what is wrong
+    /// and what to do. May take long: the caller limits the time.
+    async fn probe(&mut self, oldest: Period) -> Result<String, String> {
+        let _ = oldest;
         Ok("nothing to ask".to_owned())
     }
 

@@ -1,13 +1,13 @@
 //! From a cluster's options to librdkafka's.
 
 use crate::{Context, Producer};
-use headwater_contracts::{ConfigError, KafkaCluster, Mechanism, Sasl, Tls};
+use headwater_contracts::{ConfigError, KafkaCluster, KafkaUse, Mechanism, Sasl, Tls};
 use rdkafka::{ClientConfig, ClientContext, config::FromClientConfigAndContext, error::KafkaError};
 use std::{fs::File, path::PathBuf};
 
 /// Options of a client for `cluster`. Reaches nobody.
 pub fn client(cluster: &KafkaCluster) -> Result<ClientConfig, ConfigError> {
-    cluster.check()?;
+    cluster.check_connection()?;
     // Before librdkafka does it: OpenSSL then does not clean up when the process ends, under the feet of clients that are still
     // being dropped elsewhere (OPENSSL_INIT_NO_ATEXIT of OPENSSL_init_crypto(3)).
     openssl_sys::init();
@@ -31,9 +31,19 @@ pub fn client(cluster: &KafkaCluster) -> Result<ClientConfig, ConfigError> {
     Ok(config)
 }
 
-/// Checks what librdkafka makes of the options. Reaches nobody, and reads no file.
-pub fn check(cluster: &KafkaCluster) -> Result<(), ConfigError> {
-    client(cluster)?.create_native_config().map(drop).map_err(|error| explain(&error))
+/// Checks what librdkafka makes of the options, each alone and beside ours. Reaches nobody, and reads no file.
+pub fn check(cluster: &KafkaCluster, used_as: KafkaUse) -> Result<(), ConfigError> {
+    cluster.check(used_as)?;
+    let config = client(cluster)?;
+    config.create_native_config().map_err(|error| explain(&error))?;
+    // A client without brokers says what does not go together, `retries: 0` with idempotence, say.
+    let mut config = writing(config);
+    for name in ["bootstrap.servers", "ssl.ca.location", "ssl.certificate.location", "ssl.key.location"] {
+        config.remove(name);
+    }
+    config.set("security.protocol", "plaintext");
+    let made: Result<Producer, _> = config.create_with_context(Context::new(cluster));
+    made.map(drop).map_err(|error| explain(&error))
 }
 
 /// Fails if a certificate or key of the options cannot be read: librdkafka's own words do not say which.
@@ -47,26 +57,44 @@ fn readable(cluster: &KafkaCluster) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// An idempotent producer; `options` go over the cluster's. Fails on what librdkafka does not know or cannot read.
+/// An idempotent producer; `options` go over the cluster's, but for how records are packed, which is for the user to say. Fails on what
+/// librdkafka does not know or cannot read.
 pub fn producer(cluster: &KafkaCluster, options: &[(&str, &str)]) -> Result<Producer, ConfigError> {
-    let mut config = client(cluster)?;
+    let mut config = writing(client(cluster)?);
+    for (name, value) in options {
+        let said = |name: &str| cluster.librdkafka_options.contains_key(name);
+        if !(PACKING.contains(name) && (said(name) || other_name(name).is_some_and(said))) {
+            config.set(*name, *value);
+        }
+    }
+    create(cluster, &config, Context::new(cluster))
+}
+
+/// How records are packed.
+const PACKING: &[&str] = &["compression.type", "linger.ms", BATCH_SIZE];
+
+/// The setting of most bytes in a batch before compression.
+pub const BATCH_SIZE: &str = "batch.size";
+
+/// What librdkafka calls a setting as well.
+fn other_name(name: &str) -> Option<&'static str> {
+    match name {
+        "compression.type" => Some("compression.codec"),
+        "linger.ms" => Some("queue.buffering.max.ms"),
+        _ => None,
+    }
+}
+
+/// Makes a producer of it that loses and repeats nothing.
+fn writing(mut config: ClientConfig) -> ClientConfig {
     config
         .set("enable.idempotence", "true")
         .set("acks", "all")
         // So that records of one key meet in the partition where a Java producer would put them.
         .set("partitioner", "murmur2_random")
         // A topic that appeared by being written to would have whatever the cluster's defaults are.
-        .set("allow.auto.create.topics", "false")
-        // A topic's limit is for a whole batch: a small one does not keep small records from a topic with a low limit.
-        .set("batch.size", "65536");
-    for (name, value) in options {
-        // How records are packed is for the user to say; what else is ours, the guarantees hang on.
-        let packing = matches!(*name, "compression.type" | "linger.ms");
-        if !(packing && cluster.librdkafka_options.contains_key(*name)) {
-            config.set(*name, *value);
-        }
-    }
-    create(cluster, &config, Context::new(cluster))
+        .set("allow.auto.create.topics", "false");
+    config
 }
 
 /// A client of a cluster, by `config`. Fails on what librdkafka does not know or cannot read, and says where that is written.
@@ -133,5 +161,53 @@ fn with_sasl(config: &mut ClientConfig, sasl: &Sasl) {
     }
     if let Some(password) = &sasl.password {
         config.set("sasl.password", password.expose());
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test's way to say that it failed
+mod tests {
+    use super::*;
+    use headwater_contracts::Secret;
+
+    fn cluster(options: &[(&str, &str)]) -> KafkaCluster {
+        let librdkafka_options = options.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        KafkaCluster { bootstrap_servers: "localhost:9092".into(), librdkafka_options, ..KafkaCluster::default() }
+    }
+
+    #[test]
+    fn what_is_set_here_is_refused_among_the_options() {
+        let (file, secret) = (Some(PathBuf::from("file.pem")), Secret::new("secret"));
+        let tls = Tls { ca_file: file.clone(), cert_file: file.clone(), key_file: file, verify: Some(false) };
+        let sasl = Sasl {
+            mechanism: Mechanism::Plain,
+            username: Some("me".into()),
+            password: Some(secret),
+            token: None,
+            token_endpoint: None,
+            client_id: None,
+            client_secret: None,
+            scope: None,
+        };
+        let full = KafkaCluster { tls: Some(tls), sasl: Some(sasl), ..cluster(&[]) };
+        let config = writing(client(&full).unwrap());
+        // Those of the user's win.
+        let chosen =
+            ["client.id", "reconnect.backoff.ms", "reconnect.backoff.max.ms", "ssl.endpoint.identification.algorithm"];
+        for (name, _) in config.config_map().into_iter().filter(|(name, _)| !chosen.contains(name)) {
+            for used_as in [KafkaUse::Sink, KafkaUse::Ledger, KafkaUse::Source] {
+                let refused = check(&cluster(&[(name, "x")]), used_as).unwrap_err();
+                assert_eq!(refused.field, format!("librdkafka_options.{name}"), "{used_as:?}");
+                assert!(refused.problem.contains("headwater's own"), "{name}: {}", refused.problem);
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_found_without_a_broker() {
+        check(&cluster(&[("batch.size", "16384"), ("linger.ms", "50")]), KafkaUse::Sink).unwrap();
+        let refused = check(&cluster(&[("retries", "0")]), KafkaUse::Sink).unwrap_err();
+        assert!(refused.problem.contains("retries"), "{}", refused.problem);
+        assert!(check(&cluster(&[("max.in.flight", "6")]), KafkaUse::Ledger).is_err());
     }
 }

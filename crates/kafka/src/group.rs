@@ -92,6 +92,8 @@ struct Shared {
     release: Condvar,
     /// Longest wait for it: after that the group goes on without us, and we are fenced.
     patience: Duration,
+    /// Whether something has failed since this was last asked.
+    troubled: AtomicBool,
 }
 
 impl Membership {
@@ -103,6 +105,7 @@ impl Membership {
             released: Mutex::new(true),
             release: Condvar::new(),
             patience: group.session_timeout,
+            troubled: AtomicBool::new(false),
         });
         let consumer = Arc::new(Mutex::new(Arc::new(member(group, &shared)?)));
         let leave = Arc::new(AtomicBool::new(false));
@@ -120,6 +123,11 @@ impl Membership {
     /// What is this instance's, now and whenever it changes.
     pub fn seat(&self) -> watch::Receiver<Seat> {
         self.seat.clone()
+    }
+
+    /// Whether something has failed since this was last asked: a broker does not answer, say. It may have passed already.
+    pub fn is_troubled(&self) -> bool {
+        self.shared.troubled.swap(false, Ordering::SeqCst)
     }
 
     /// Says that what was assigned before is let go of: the group waits for it.
@@ -227,7 +235,10 @@ impl Belonging {
                         break;
                     }
                 }
-                Some(Err(error)) => tracing::debug!("the group: {error}"),
+                Some(Err(error)) => {
+                    tracing::debug!("the group: {error}");
+                    self.shared.troubled.store(true, Ordering::SeqCst);
+                }
                 _ => {}
             }
         }

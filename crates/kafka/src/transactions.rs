@@ -1,20 +1,31 @@
 //! Transactions of one producer, one after the other: the next begins once it is known how the last one ended.
 
-use crate::{Producer, Verdict, send, verdict};
-use headwater_contracts::{KafkaCluster, Outgoing};
+use crate::{BATCH_SIZE, Producer, Verdict, explain, refused, send, topic::obstacle, verdict};
+use futures::FutureExt as _;
+use headwater_contracts::{KafkaCluster, Staged};
 use rdkafka::{
-    Message, TopicPartitionList,
+    TopicPartitionList,
     consumer::ConsumerGroupMetadata,
     error::{KafkaError, RDKafkaErrorCode},
     producer::{DeliveryFuture, FutureRecord, Producer as _},
 };
-use std::{thread, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    thread,
+    time::{Duration, Instant},
+};
 use thiserror::Error;
 
 /// Longest wait for one answer of the cluster, before it is asked again.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Attempts at what an unreachable cluster does not answer, before whoever waits is told.
 const ATTEMPTS: usize = 6;
+/// Attempts that something left over from an earlier one may meet.
+const AGAIN: usize = 50;
+/// Pause between these.
+const AFTERMATH: Duration = Duration::from_millis(50);
+/// Pause where an answer is about to come.
+const AT_ONCE: Duration = Duration::from_millis(1);
 /// Pause where the producer's queue is full.
 const FULL: Duration = Duration::from_millis(5);
 
@@ -35,6 +46,9 @@ pub enum TransactionError {
     /// The cluster refuses what it holds, and will do so again: a person has to look. Nobody sees any of it.
     #[error("{0}")]
     Refused(String),
+    /// The cluster refuses these records, by their places, each for itself; it takes the others. Nobody sees any of it.
+    #[error("{} records are refused", .0.len())]
+    Records(BTreeMap<usize, String>),
 }
 
 /// How a transaction ended that was left open, and what it was for.
@@ -49,8 +63,12 @@ pub enum Ended<S> {
 /// The transactions of one transactional id. Each is for a step `S`, which comes back when it is known how it ended.
 pub struct Transactions<S> {
     producer: Producer,
+    brokers: String,
     /// One whose end is not known: it is ended before another begins.
     open: Option<Open<S>>,
+    /// Whether the last one was undone: the client may still be throwing away what was on its way, and does not tell that from what
+    /// is handed over next (`rd_kafka_purge` of an abort does not block). So what is to be committed next is looked at first.
+    undone: bool,
 }
 
 struct Open<S> {
@@ -68,20 +86,103 @@ enum Ending {
 /// A transaction that is being filled.
 pub struct Filling<'a> {
     producer: &'a Producer,
-    deliveries: Vec<DeliveryFuture>,
+    deliveries: Vec<Sent>,
+    /// By topic, bytes that may be on their way to it together.
+    waiting: HashMap<&'a str, usize>,
 }
 
-impl Filling<'_> {
-    /// Adds a record.
-    pub fn record(&mut self, record: &Outgoing) -> Result<(), KafkaError> {
+/// Something that was handed over.
+struct Sent {
+    /// Its place among the records of events, if it is one.
+    place: Option<usize>,
+    topic: String,
+    delivery: DeliveryFuture,
+    /// What became of it, once that is known.
+    fate: Option<Result<(), KafkaError>>,
+}
+
+impl Sent {
+    fn new(place: Option<usize>, topic: &str, delivery: DeliveryFuture) -> Self {
+        Self { place, topic: topic.to_owned(), delivery, fate: None }
+    }
+
+    /// What became of it. The client knows by now, and tells it from another thread.
+    fn fate(&mut self) -> Option<&Result<(), KafkaError>> {
+        let asked = Instant::now();
+        while self.fate.is_none() {
+            self.fate = (&mut self.delivery).now_or_never().map(|answer| match answer {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err((error, _))) => Err(error),
+                Err(_) => Err(KafkaError::Canceled),
+            });
+            if self.fate.is_none() {
+                if asked.elapsed() > PATIENCE {
+                    return None;
+                }
+                thread::sleep(AT_ONCE);
+            }
+        }
+        self.fate.as_ref()
+    }
+
+    fn is_taken(&mut self) -> bool {
+        matches!(self.fate(), Some(Ok(())))
+    }
+}
+
+/// How an attempt has ended that is over.
+enum Told {
+    Committed,
+    /// It would have been, but for what was left out.
+    Taken,
+    /// Of this one, which travelled alone, it is known now.
+    Refused(usize, String),
+    /// These were refused together: not each of them has to be at fault.
+    Suspects(Vec<usize>),
+    /// What was to undo an earlier attempt has met this one.
+    Again,
+}
+
+/// Why a transaction is not committed.
+enum Uncommitted {
+    /// It was undone.
+    Aborted(KafkaError),
+    /// Anything else.
+    Failed(TransactionError),
+}
+
+impl<'a> Filling<'a> {
+    /// Adds the record at a place. A topic that takes little at once gets no more than that at once.
+    fn record(&mut self, place: usize, staged: &'a Staged) -> Result<(), KafkaError> {
+        let record = &staged.record;
+        let size = record.size();
+        if self.waiting.get(record.topic.as_str()).is_some_and(|waiting| waiting + size > staged.most) {
+            self.flush()?;
+        }
         let delivery = queue(|| send(self.producer, record))?;
-        self.deliveries.push(delivery);
+        *self.waiting.entry(&record.topic).or_default() += size;
+        self.deliveries.push(Sent::new(Some(place), &record.topic, delivery));
         Ok(())
+    }
+
+    /// Adds the record at a place; `alone`, nothing else is on its way with it.
+    fn one(&mut self, place: usize, staged: &'a Staged, alone: bool) -> Result<(), KafkaError> {
+        if alone {
+            self.flush()?;
+        }
+        self.record(place, staged)?;
+        if alone { self.flush() } else { Ok(()) }
+    }
+
+    /// Waits until the cluster has answered for everything so far.
+    fn flush(&mut self) -> Result<(), KafkaError> {
+        self.waiting.clear();
+        self.producer.flush(PATIENCE)
     }
 
     /// Adds a record of a partition; without a value, a tombstone.
     pub fn entry(&mut self, topic: &str, partition: i32, key: &[u8], value: Option<&[u8]>) -> Result<(), KafkaError> {
-        queue(|| {
+        let delivery = queue(|| {
             let mut message = FutureRecord::<[u8], [u8]>::to(topic).partition(partition).key(key);
             if let Some(value) = value {
                 message = message.payload(value);
@@ -91,8 +192,9 @@ impl Filling<'_> {
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => Ok(None),
                 Err((error, _)) => Err(error),
             }
-        })
-        .map(drop)
+        })?;
+        self.deliveries.push(Sent::new(None, topic, delivery));
+        Ok(())
     }
 
     /// Adds offsets of a consumer's group. They are refused if the group has shared its partitions anew since `group` was
@@ -119,6 +221,7 @@ impl<S: Clone> Transactions<S> {
             ("transactional.id", id),
             ("linger.ms", "5"),
             ("compression.type", "lz4"),
+            (BATCH_SIZE, "65536"),
             // Sizes are the topics' matter, and were compared with it.
             ("message.max.bytes", "1000000000"),
         ];
@@ -131,9 +234,9 @@ impl<S: Clone> Transactions<S> {
             if !retriable || attempts == ATTEMPTS {
                 return Err(unavailable("begin", &error));
             }
-            tracing::warn!("the cluster does not answer yet: {error}");
+            tracing::warn!("{} does not answer yet: {error}", cluster.bootstrap_servers);
         }
-        Ok(Self { producer, open: None })
+        Ok(Self { producer, brokers: cluster.bootstrap_servers.clone(), open: None, undone: false })
     }
 
     /// Ends what an earlier step left open, and says how. Comes before a step is planned: it may change what there is.
@@ -141,65 +244,193 @@ impl<S: Clone> Transactions<S> {
         let Some(ending) = self.open.as_ref().map(|open| open.ending) else { return Ok(None) };
         let step = self.open.as_ref().map(|open| open.step.clone());
         match ending {
-            Ending::Commit => self.commit(&mut Vec::new()).map(|()| step.map(Ended::Committed)),
+            Ending::Commit => match self.commit(&BTreeSet::new()) {
+                Ok(()) => Ok(step.map(Ended::Committed)),
+                Err(Uncommitted::Failed(error)) => Err(error),
+                Err(Uncommitted::Aborted(error)) => Err(unavailable("commit", &error)),
+            },
             Ending::Abort => self.abort().map(|()| step.map(Ended::Aborted)),
         }
     }
 
-    /// Fills a transaction and commits it. After [`TransactionError::Unavailable`] it may or may not have happened, which
-    /// [`resolve`](Self::resolve) finds out; after any other error nobody sees any of it.
+    /// Sends records and what `fill` adds in one transaction, and commits it. After [`TransactionError::Unavailable`] it may or may not
+    /// have happened, which [`resolve`](Self::resolve) finds out; after any other error nobody sees any of it.
+    ///
+    /// A cluster that refuses a record refuses those that travel with it, and undoes the transaction. So those that were refused are
+    /// sent again in another one, each alone, until it is known which the cluster does not take.
     pub fn transact(
         &mut self,
         step: S,
-        fill: impl FnOnce(&mut Filling<'_>) -> Result<(), KafkaError>,
+        records: &[&Staged],
+        fill: impl Fn(&mut Filling<'_>) -> Result<(), KafkaError>,
     ) -> Result<(), TransactionError> {
-        self.producer.begin_transaction().map_err(|error| failed(&error))?;
-        self.open = Some(Open { ending: Ending::Abort, step });
-        let mut filling = Filling { producer: &self.producer, deliveries: Vec::new() };
-        let filled = fill(&mut filling);
-        let mut deliveries = filling.deliveries;
-        if let Err(error) = filled {
-            self.abort()?;
-            return Err(match verdict(&error) {
-                Verdict::Rejected => TransactionError::Refused(error.to_string()),
-                Verdict::Retry | Verdict::Fenced if is_stale(&error) => TransactionError::Fenced(error.to_string()),
-                Verdict::Retry | Verdict::Fenced => unavailable("write", &error),
-            });
+        let doubtful = records.iter().enumerate().filter(|(_, staged)| staged.doubt.is_some());
+        let mut alone: BTreeSet<usize> = doubtful.map(|(place, _)| place).collect();
+        let mut refused = BTreeMap::new();
+        let mut attempts = 0;
+        loop {
+            let told = self.attempt(&step, records, &alone, &refused, &fill)?;
+            match told {
+                Told::Committed => return Ok(()),
+                Told::Taken => return Err(TransactionError::Records(refused)),
+                Told::Refused(place, reason) => drop(refused.insert(place, reason)),
+                Told::Suspects(suspects) => alone.extend(suspects),
+                Told::Again if attempts < AGAIN => {
+                    attempts += 1;
+                    thread::sleep(AFTERMATH);
+                }
+                Told::Again => return Err(self.unanswered()),
+            }
         }
-        self.open.iter_mut().for_each(|open| open.ending = Ending::Commit);
-        self.commit(&mut deliveries)
     }
 
-    /// Ends the transaction; `deliveries` tell why it could not be.
-    fn commit(&mut self, deliveries: &mut Vec<DeliveryFuture>) -> Result<(), TransactionError> {
+    /// Sends what is not refused, those of `alone` each for itself. Commits it only if nothing is refused: the events of what is are to be
+    /// kept first.
+    fn attempt(
+        &mut self,
+        step: &S,
+        records: &[&Staged],
+        alone: &BTreeSet<usize>,
+        refused: &BTreeMap<usize, String>,
+        fill: &impl Fn(&mut Filling<'_>) -> Result<(), KafkaError>,
+    ) -> Result<Told, TransactionError> {
+        self.producer.begin_transaction().map_err(|error| failed(&error))?;
+        self.open = Some(Open { ending: Ending::Abort, step: step.clone() });
+        let producer = self.producer.clone();
+        let mut filling = Filling { producer: &producer, deliveries: Vec::new(), waiting: HashMap::new() };
+        // Whose answer is waited for, as nothing else is on its way.
+        let mut lonely = None;
+        let mut filled = Ok(());
+        for (place, staged) in records.iter().enumerate().filter(|(place, _)| !refused.contains_key(place)) {
+            lonely = alone.contains(&place).then_some(place);
+            filled = filling.one(place, staged, lonely.is_some());
+            if filled.is_err() || lonely.is_some() && !filling.deliveries.last_mut().is_some_and(Sent::is_taken) {
+                break;
+            }
+            lonely = None;
+        }
+        if filled.is_ok() && lonely.is_none() {
+            filled = fill(&mut filling);
+        }
+        let mut deliveries = filling.deliveries;
+        let error = match filled {
+            Err(error) => Some(error),
+            Ok(()) if lonely.is_some() => None,
+            Ok(()) if refused.is_empty() && !self.undone => {
+                return self.commit_taken(records, deliveries);
+            }
+            Ok(()) => match producer.flush(PATIENCE) {
+                Ok(()) if deliveries.iter_mut().all(Sent::is_taken) => {
+                    if refused.is_empty() {
+                        return self.commit_taken(records, deliveries);
+                    }
+                    self.abort()?;
+                    return Ok(Told::Taken);
+                }
+                flushed => flushed.err(),
+            },
+        };
+        // It ends here, whatever becomes known of it meanwhile.
+        let ended = self.abort();
+        let judged = self.judge(records, &mut deliveries, lonely, error.as_ref());
+        ended.and(judged)
+    }
+
+    /// Commits what was handed over.
+    fn commit_taken(&mut self, records: &[&Staged], mut deliveries: Vec<Sent>) -> Result<Told, TransactionError> {
+        self.open.iter_mut().for_each(|open| open.ending = Ending::Commit);
+        let topics: BTreeSet<String> = deliveries.iter().map(|sent| sent.topic.clone()).collect();
+        match self.commit(&topics) {
+            Ok(()) => Ok(Told::Committed),
+            Err(Uncommitted::Failed(error)) => Err(error),
+            Err(Uncommitted::Aborted(error)) => self.judge(records, &mut deliveries, None, Some(&error)),
+        }
+    }
+
+    fn unanswered(&self) -> TransactionError {
+        TransactionError::Unavailable { doing: "write", reason: format!("no answer from {} in time", self.brokers) }
+    }
+
+    /// What the answers say of an attempt that was undone.
+    fn judge(
+        &self,
+        records: &[&Staged],
+        deliveries: &mut [Sent],
+        lonely: Option<usize>,
+        error: Option<&KafkaError>,
+    ) -> Result<Told, TransactionError> {
+        let mut suspects = Vec::new();
+        let (mut said, mut purged) = (None, false);
+        for sent in deliveries {
+            let (place, topic) = (sent.place, sent.topic.clone());
+            let Some(Err(error)) = sent.fate() else { continue };
+            match (verdict(error), place) {
+                (Verdict::Rejected, Some(place)) if lonely == Some(place) => {
+                    return Ok(Told::Refused(place, refusal(records[place], &self.brokers, error)));
+                }
+                (Verdict::Rejected, Some(place)) => suspects.push(place),
+                (Verdict::Rejected, None) => {
+                    return Err(TransactionError::Refused(explain(&topic, &self.brokers, error)));
+                }
+                _ if is_of_others(error) => purged |= error.rdkafka_error_code() == Some(RDKafkaErrorCode::PurgeQueue),
+                _ => drop(said.get_or_insert_with(|| explain(&topic, &self.brokers, error))),
+            }
+        }
+        if !suspects.is_empty() {
+            return Ok(Told::Suspects(suspects));
+        }
+        match (said, error) {
+            (Some(reason), _) => Err(TransactionError::Unavailable { doing: "commit", reason }),
+            // A transaction takes nothing any more once a record of it has failed, and this is all that has.
+            (None, Some(error)) if purged && error.rdkafka_error_code() == Some(RDKafkaErrorCode::State) => {
+                Ok(Told::Again)
+            }
+            (None, Some(error)) => match (verdict(error), lonely) {
+                (Verdict::Rejected, Some(place)) => {
+                    Ok(Told::Refused(place, refusal(records[place], &self.brokers, error)))
+                }
+                (Verdict::Rejected, None) => Err(TransactionError::Refused(error.to_string())),
+                _ if is_stale(error) => Err(TransactionError::Fenced(error.to_string())),
+                _ => Err(failed(error)),
+            },
+            (None, None) if purged => Ok(Told::Again),
+            (None, None) => Err(self.unanswered()),
+        }
+    }
+
+    /// Ends the transaction; its records are for `topics`.
+    fn commit(&mut self, topics: &BTreeSet<String>) -> Result<(), Uncommitted> {
         let mut attempts = 0;
         loop {
             let error = match self.producer.commit_transaction(PATIENCE) {
                 Ok(()) => {
-                    self.open = None;
+                    (self.open, self.undone) = (None, false);
                     return Ok(());
                 }
                 Err(KafkaError::Transaction(error)) => error,
-                Err(error) => return Err(failed(&error)),
+                Err(error) => return Err(Uncommitted::Failed(failed(&error))),
             };
             if error.is_fatal() {
-                return Err(failed(&KafkaError::Transaction(error)));
+                return Err(Uncommitted::Failed(failed(&KafkaError::Transaction(error))));
             }
             if error.txn_requires_abort() {
-                let refused = deliveries.drain(..).find_map(refusal);
                 self.open.iter_mut().for_each(|open| open.ending = Ending::Abort);
-                self.abort()?;
-                return Err(match refused {
-                    Some(reason) => TransactionError::Refused(reason),
-                    None => unavailable("commit", &KafkaError::Transaction(error)),
-                });
+                self.abort().map_err(Uncommitted::Failed)?;
+                return Err(Uncommitted::Aborted(KafkaError::Transaction(error)));
             }
             attempts += 1;
+            let why = self.obstacle(topics).unwrap_or_else(|| error.to_string());
             if attempts == ATTEMPTS || !error.is_retriable() {
-                return Err(unavailable("commit", &KafkaError::Transaction(error)));
+                return Err(Uncommitted::Failed(TransactionError::Unavailable { doing: "commit", reason: why }));
             }
-            tracing::warn!("a transaction is not committed yet: {error}");
+            tracing::warn!("a transaction is not committed yet: {why}");
         }
+    }
+
+    /// What keeps these topics from being written to, if the cluster says so, or does not answer at all.
+    fn obstacle(&self, topics: &BTreeSet<String>) -> Option<String> {
+        let obstacles = topics.iter().map(|topic| obstacle(self.producer.client(), topic, &self.brokers));
+        obstacles.into_iter().flatten().next()
     }
 
     fn abort(&mut self) -> Result<(), TransactionError> {
@@ -214,7 +445,7 @@ impl<S: Clone> Transactions<S> {
                 return Err(unavailable("abort", &error));
             }
         }
-        self.open = None;
+        (self.open, self.undone) = (None, true);
         Ok(())
     }
 }
@@ -250,12 +481,13 @@ fn queue(mut send: impl FnMut() -> Result<Option<DeliveryFuture>, KafkaError>) -
     }
 }
 
-/// Why the cluster took a record for good as none of its own, if it did.
-fn refusal(delivery: DeliveryFuture) -> Option<String> {
-    match futures::FutureExt::now_or_never(delivery)? {
-        Ok(Err((error, message))) if verdict(&error) == Verdict::Rejected => {
-            Some(format!("topic `{}` refuses a record: {error}", message.topic()))
-        }
-        _ => None,
-    }
+/// Whether it says nothing of what was sent itself: that something else failed.
+fn is_of_others(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    let of_others = [Code::PurgeQueue, Code::PurgeInflight, Code::InvalidDifferentRecord, Code::State];
+    error.rdkafka_error_code().is_some_and(|code| of_others.contains(&code))
+}
+
+fn refusal(staged: &Staged, brokers: &str, error: &KafkaError) -> String {
+    refused(&staged.record, staged.doubt.as_deref(), brokers, error)
 }

@@ -126,8 +126,8 @@ impl<L: Ledger + ?Sized> Ledger for Again<L> {
         Ok(self.run.load(stream, from)?.coverage.gaps(begins).is_empty())
     }
 
-    fn outbox(&self) -> Option<Arc<dyn Outbox>> {
-        self.kept.outbox().filter(|_| self.purpose != Purpose::Compare)
+    fn outbox(&self, sink: &str) -> Option<Arc<dyn Outbox>> {
+        self.kept.outbox(sink).filter(|_| self.purpose != Purpose::Compare)
     }
 }
 

@@ -22,7 +22,7 @@ pub use file::FileLedger;
 pub use kafka::{KafkaLedger, KafkaPlace, Stage};
 pub use memory::MemoryLedger;
 
-use headwater_contracts::{Coverage, Identity, Outbox, OwnRequest, Span, Tally, Timestamp};
+use headwater_contracts::{Coverage, Event, Identity, Outbox, OwnRequest, Span, Tally, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{path::PathBuf, sync::Arc};
@@ -143,6 +143,10 @@ pub enum LedgerError {
         /// What the client says.
         reason: String,
     },
+    /// Records that were to leave with the step are refused, each for itself. The same step succeeds without them, once their events
+    /// are kept elsewhere.
+    #[error("the cluster refuses {} records, the first: {}", .0.len(), .0.first().map_or("", |refusal| refusal.reason.as_str()))]
+    Refused(Vec<Refusal>),
     /// A consumer's offsets cannot be kept.
     #[error(transparent)]
     Offsets(#[from] OffsetsError),
@@ -154,6 +158,17 @@ pub enum LedgerError {
         /// What is wrong, and what to do.
         reason: String,
     },
+}
+
+/// An event whose record the cluster will never take.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// The event.
+    pub event: Event,
+    /// The sink whose record it is.
+    pub sink: String,
+    /// Why.
+    pub reason: String,
 }
 
 impl LedgerError {
@@ -195,8 +210,9 @@ pub trait Ledger: Commits {
         Ok(false)
     }
 
-    /// Where sinks leave records that are to change together with the ledger; `None`: it has no such place.
-    fn outbox(&self) -> Option<Arc<dyn Outbox>> {
+    /// Where a sink leaves records that are to change together with the ledger; `None`: it has no such place.
+    fn outbox(&self, sink: &str) -> Option<Arc<dyn Outbox>> {
+        let _ = sink;
         None
     }
 }

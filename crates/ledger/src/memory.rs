@@ -87,8 +87,8 @@ impl Ledger for MemoryLedger {
         Ok(streams.iter().map(|(key, kept)| (key.clone(), kept.record(), kept.row.identities)).collect())
     }
 
-    fn outbox(&self) -> Option<Arc<dyn Outbox>> {
-        self.stage.clone().map(|stage| stage as _)
+    fn outbox(&self, sink: &str) -> Option<Arc<dyn Outbox>> {
+        self.stage.as_ref().map(|stage| stage.outbox(sink))
     }
 }
 

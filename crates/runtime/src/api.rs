@@ -106,7 +106,8 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 /// - `/ready`: 200 once the share of this instance is known, every stream of it that is not done has got an answer to a first request,
 ///   none has been given up, and the clocks of all that are read agree with this machine's, else 503; the body names each stream,
 ///   what it is at, and what is wrong with its clock. Also 503 while a stream does nothing for ten minutes although something is
-///   due, and while a sink has not been able to deliver for a minute.
+///   due, while a sink has not been able to deliver for a minute, and while the cluster of a group that we belong to does not
+///   answer (`obstacle`).
 /// - `/metrics`: Prometheus text, version 0.0.4.
 pub async fn serve(listener: TcpListener, board: Board, metrics: Option<Metrics>) -> std::io::Result<()> {
     let ready_board = board.clone();
@@ -121,7 +122,9 @@ fn ready(board: &Board, now: Timestamp) -> (StatusCode, Json<Value>) {
     let mut lines = board.snapshot();
     lines.retain(|line| line.ours);
     // An instance without a stream of its own is ready to take over: a rollout must not wait for it to get one.
+    let obstacle = board.has_obstacle();
     let is_ready = board.has_begun()
+        && obstacle.is_none()
         && lines.iter().all(|line| match line.phase {
             Phase::Done => true,
             Phase::Failed { .. } => false,
@@ -160,7 +163,7 @@ fn ready(board: &Board, now: Timestamp) -> (StatusCode, Json<Value>) {
         })
         .collect();
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({ "ready": is_ready, "streams": streams, "sinks": sinks })))
+    (status, Json(json!({ "ready": is_ready, "obstacle": obstacle, "streams": streams, "sinks": sinks })))
 }
 
 #[cfg(test)]

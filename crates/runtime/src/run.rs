@@ -15,7 +15,7 @@ use crate::{
     status::{Board, StreamStatus},
     topology::{ConsumerSpec, DeadLetterTarget, ImportSpec, Topology, Wiring},
 };
-use headwater_contracts::{Clock, ConfigError, Origin, Period, StartAt};
+use headwater_contracts::{Clock, ConfigError, Origin};
 use headwater_ledger::{Ledger, StreamKey};
 use std::{
     sync::{Arc, Mutex},
@@ -120,7 +120,7 @@ pub async fn run(
     let mut sink_tasks = JoinSet::new();
     for mut spec in topology.sinks {
         // Without one, a sink that needs it was refused with the configuration; on simulators it does without.
-        if let Some(outbox) = ledger.outbox() {
+        if let Some(outbox) = ledger.outbox(&spec.name) {
             spec.sink.join(Some(outbox)).map_err(|error| RunError::Sink(spec.name.clone(), error))?;
         }
         let (sender, jobs) = mpsc::channel(SINK_QUEUE);
@@ -194,7 +194,7 @@ pub async fn run(
                     http: http.clone(),
                     budget: budget.clone(),
                     min_interval: spec.built.min_interval,
-                    start_at: spec.options.start_at.unwrap_or(StartAt::Ago(Period::days(7))),
+                    start_at: spec.options.start_at.unwrap_or_default(),
                     retry: spec.options.retry.unwrap_or_default(),
                     server: server.clone(),
                     clock: clock.clone(),

@@ -7,14 +7,15 @@
 use crate::{
     dead_letter::DeadLetter,
     lane::{Dispatched, LaneContext},
-    sink_driver::Job,
+    sink_driver::{self, Job},
     topology::{Account, as_event},
     trace::Span,
     trial::LONGEST,
 };
-use headwater_contracts::Tally;
-use headwater_ledger::{Commit, StreamKey};
+use headwater_contracts::{Identity, Tally};
+use headwater_ledger::{Commit, LedgerError, Refusal, StreamKey};
 use std::{
+    collections::HashSet,
     io,
     sync::{Arc, PoisonError},
     time::Duration,
@@ -32,14 +33,14 @@ pub(crate) async fn settle(context: LaneContext, mut batches: mpsc::Receiver<Dis
     let context = Arc::new(context);
     let mut settled = 0;
     let worth = context.commits.commit_events();
-    let mut gathered = Commit::default();
+    let mut gathered = Step::default();
     let mut refused = Refused::default();
     let mut writing = None;
     while let Some(batch) = batches.recv().await {
         let Some((commit, done)) = acknowledge(&context, batch, &mut gathered, &mut refused).await else { break };
-        if commit || done.is_some() || gathered.settled.len() >= worth {
+        if commit || done.is_some() || gathered.commit.settled.len() >= worth {
             let step = std::mem::take(&mut gathered);
-            settled += step.tally.settled();
+            settled += step.commit.tally.settled();
             if !written(writing.take()).await {
                 return;
             }
@@ -98,7 +99,7 @@ impl Refused {
 pub(crate) struct Undecided {
     context: Arc<LaneContext>,
     letters: Vec<DeadLetter>,
-    gathered: Commit,
+    gathered: Step,
 }
 
 impl Undecided {
@@ -108,6 +109,24 @@ impl Undecided {
         if keep(&context, letters).await {
             context.trial.release(&context.key);
             write(&context, gathered).await;
+        }
+    }
+}
+
+/// Settled batches that are committed together.
+#[derive(Default)]
+struct Step {
+    commit: Commit,
+    /// The events in it that are dead letters.
+    dead: HashSet<Identity>,
+}
+
+impl Step {
+    /// An event that was taken for delivered is none that was.
+    fn bury(&mut self, identity: Identity) {
+        if self.dead.insert(identity) {
+            self.commit.tally.delivered = self.commit.tally.delivered.saturating_sub(1);
+            self.commit.tally.dead_lettered += 1;
         }
     }
 }
@@ -125,7 +144,7 @@ async fn written(writing: Option<JoinHandle<bool>>) -> bool {
 async fn acknowledge(
     context: &LaneContext,
     batch: Dispatched,
-    gathered: &mut Commit,
+    gathered: &mut Step,
     refused: &mut Refused,
 ) -> Option<(bool, Option<oneshot::Sender<u64>>)> {
     let Dispatched { mut accounts, mut letters, acks, rest } = batch;
@@ -145,7 +164,7 @@ async fn acknowledge(
     context.rejections.note(&letters, &context.letters_place);
     let mut tally = rest.tally;
     accounts.iter().filter_map(Account::outcome).for_each(|outcome| tally.settle(&outcome));
-    if refused.waits(context, &letters, gathered.tally.delivered + tally.delivered > 0) {
+    if refused.waits(context, &letters, gathered.commit.tally.delivered + tally.delivered > 0) {
         if refused.letters.is_empty() {
             refused.since = context.clock.monotonic();
         }
@@ -159,8 +178,9 @@ async fn acknowledge(
     }
     // The reader may go on: from here on, identities are all that is held.
     drop(rest.permit);
-    count(&context.key, &tally);
-    context.line.update(|line| line.tally.add(&tally));
+    let dead = accounts.iter().zip(&rest.filed).filter(|(account, _)| account.dead);
+    gathered.dead.extend(dead.map(|(_, filed)| filed.identity));
+    let gathered = &mut gathered.commit;
     gathered.tally.add(&tally);
     gathered.settled.extend(rest.filed);
     gathered.consumed.extend(rest.consumed);
@@ -228,18 +248,23 @@ async fn keep_in_store(context: &LaneContext, letters: Arc<Vec<DeadLetter>>) -> 
     }
 }
 
-/// Commits a step, waiting out a full disk. `false` if the run must stop.
-async fn write(context: &LaneContext, step: Commit) -> bool {
-    if step == Commit::default() && !context.trial.owes(&context.key) {
+/// Commits a step, waiting out a full disk, and counts it. `false` if the run must stop.
+async fn write(context: &LaneContext, mut step: Step) -> bool {
+    if step.commit == Commit::default() && !context.trial.owes(&context.key) {
         return true;
     }
-    let step = Arc::new(step);
-    let mut trace = Span::commit(&context.key, step.settled.len());
+    let mut trace = Span::commit(&context.key, step.commit.settled.len());
     let mut attempts = 0;
     loop {
-        let (commits, key, copy) = (context.commits.clone(), context.key.clone(), step.clone());
+        let (commits, key, copy) = (context.commits.clone(), context.key.clone(), step.commit.clone());
         match tokio::task::spawn_blocking(move || commits.commit(&key, &copy)).await {
             Ok(Ok(())) => break,
+            Ok(Err(LedgerError::Refused(refusals))) => {
+                refusals.iter().for_each(|refusal| step.bury(refusal.event.identity));
+                if !keep_refused(context, refusals).await {
+                    return false;
+                }
+            }
             Ok(Err(passing)) if passing.passes() && context.give_up_after.is_none_or(|limit| attempts < limit) => {
                 attempts += 1;
                 tracing::error!("{passing}");
@@ -260,8 +285,25 @@ async fn write(context: &LaneContext, step: Commit) -> bool {
             }
         }
     }
-    context.in_flight.remove(step.settled.iter().map(|filed| &filed.identity));
+    count(&context.key, &step.commit.tally);
+    context.line.update(|line| line.tally.add(&step.commit.tally));
+    context.in_flight.remove(step.commit.settled.iter().map(|filed| &filed.identity));
     true
+}
+
+/// Keeps what the ledger's cluster has refused. `false` if the run must stop.
+async fn keep_refused(context: &LaneContext, refusals: Vec<Refusal>) -> bool {
+    for Refusal { sink, reason, .. } in &refusals {
+        if context.wiring.blocks_on_reject(sink) {
+            context.failure.set(sink_driver::blocked(sink, reason));
+            return false;
+        }
+    }
+    let letter =
+        |Refusal { event, sink, reason }| DeadLetter { event, component: sink.into(), reason, oversized: None };
+    let letters: Vec<DeadLetter> = refusals.into_iter().map(letter).collect();
+    context.rejections.note(&letters, &context.letters_place);
+    keep(context, letters).await
 }
 
 fn count(key: &StreamKey, tally: &Tally) {
@@ -276,5 +318,117 @@ fn count(key: &StreamKey, tally: &Tally) {
     for (rule, by) in &tally.dropped {
         let labels = [("source", key.source.clone()), ("stream", key.stream.clone()), ("rule", rule.clone())];
         metrics::counter!("headwater_events_dropped_total", &labels).increment(*by);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test's way to say that it failed
+mod tests {
+    use super::*;
+    use crate::{
+        clock::SystemClock,
+        dead_letter::DeadLetters,
+        failure::Failure,
+        hurry::Hurry,
+        lane::{InFlight, filed},
+        rejections::Rejections,
+        status::Board,
+        topology::Wiring,
+        trial::Trial,
+    };
+    use headwater_contracts::{Event, Origin, OwnQueryPolicy};
+    use headwater_ledger::{Commits, Filed};
+    use std::sync::Mutex;
+
+    fn event(number: u8) -> Event {
+        let origin = Origin {
+            source: "a".into(),
+            provider: "p".into(),
+            stream: "s".into(),
+            own_query_policy: OwnQueryPolicy::default(),
+            read_by: None,
+            simulated: false,
+        };
+        Event {
+            origin: origin.into(),
+            id: number.to_string(),
+            identity: Identity::of(&[&[number]]),
+            time: None,
+            observed: chrono::DateTime::UNIX_EPOCH,
+            own_query: false,
+            suspicious: None,
+            late: None,
+            raw: "{}".into(),
+            value: None,
+            encoded: None,
+            metadata: None,
+            index: 0,
+        }
+    }
+
+    /// A ledger whose cluster refuses the record of an event, until it is without it.
+    #[derive(Default)]
+    struct Refusing {
+        refused: Mutex<Option<Event>>,
+        committed: Mutex<Vec<Commit>>,
+    }
+
+    impl Commits for Refusing {
+        fn commit(&self, _: &StreamKey, commit: &Commit) -> Result<(), LedgerError> {
+            if let Some(event) = self.refused.lock().unwrap().take() {
+                let (sink, reason) = ("kafka".to_owned(), "too old".to_owned());
+                return Err(LedgerError::Refused(vec![Refusal { event, sink, reason }]));
+            }
+            self.committed.lock().unwrap().push(commit.clone());
+            Ok(())
+        }
+    }
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<DeadLetter>>>);
+
+    impl DeadLetters for Kept {
+        fn append(&mut self, letters: &[DeadLetter]) -> io::Result<()> {
+            self.0.lock().unwrap().extend(letters.iter().cloned());
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_ledgers_cluster_refuses_is_a_dead_letter_and_the_rest_is_committed() {
+        let (ledger, kept, board) = (Arc::new(Refusing::default()), Kept::default(), Board::default());
+        *ledger.refused.lock().unwrap() = Some(event(2));
+        let key = StreamKey { source: "a".into(), stream: "s".into() };
+        let context = LaneContext {
+            source: "a".into(),
+            key,
+            wiring: Arc::new(Wiring::new(&[], Vec::new(), &[], None)),
+            sinks: Vec::new(),
+            letters: Arc::new(Mutex::new(Some(Box::new(kept.clone())))),
+            letters_place: "memory".into(),
+            rejections: Rejections::default(),
+            trial: Trial::of([]),
+            holds: false,
+            undecided: mpsc::unbounded_channel().0,
+            _alive: mpsc::channel(1).0,
+            commits: ledger.clone(),
+            clock: Arc::new(SystemClock),
+            in_flight: InFlight::default(),
+            line: board.line("a", "s"),
+            failure: Failure::new(),
+            hurry: Hurry::default(),
+            give_up_after: Some(1),
+        };
+        let settled: Vec<Filed> = [1, 2, 3].map(|number| filed(&event(number))).into();
+        let tally = Tally { read: 3, delivered: 3, ..Tally::default() };
+        let commit = Commit { settled: settled.clone(), tally, ..Commit::default() };
+        assert!(write(&context, Step { commit, dead: HashSet::new() }).await);
+
+        let kept = kept.0.lock().unwrap();
+        assert!(matches!(&kept[..], [letter] if letter.event.id == "2" && letter.component == "kafka"), "{kept:?}");
+        let expected = Tally { read: 3, delivered: 2, dead_lettered: 1, ..Tally::default() };
+        let committed = ledger.committed.lock().unwrap();
+        assert!(matches!(&committed[..], [commit] if commit.settled == settled && commit.tally == expected));
+        assert_eq!(board.snapshot()[0].tally, expected, "nothing counts before it is committed");
     }
 }

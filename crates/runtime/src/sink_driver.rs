@@ -56,7 +56,7 @@ impl SinkDriver {
         metrics::counter!("headwater_sink_delivered_total", "sink" => self.name.clone())
             .increment((events.len() - reasons.len()) as u64);
         if let (OnReject::Block, Some(reason)) = (self.options.on_reject, reasons.values().next()) {
-            self.failure.set(format!("sink `{}` refused an event, and says `on_reject: block`: {reason}", self.name));
+            self.failure.set(blocked(&self.name, reason));
             return false;
         }
         let mut events = events.into_iter().enumerate();
@@ -110,6 +110,11 @@ impl SinkDriver {
     fn works(&self, works: bool) {
         metrics::gauge!("headwater_sink_up", "sink" => self.name.clone()).set(f64::from(u8::from(works)));
     }
+}
+
+/// Why the run stops at an event that a sink refuses.
+pub(crate) fn blocked(sink: &str, reason: &str) -> String {
+    format!("sink `{sink}` refused an event, and says `on_reject: block`: {reason}")
 }
 
 /// Merges what is queued, up to the batch limits; waits for more only if `batch.timeout` says so and nobody waits for it.

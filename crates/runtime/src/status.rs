@@ -118,6 +118,8 @@ struct Shown {
     rejections: Rejections,
     /// Whether a run has begun: from then on, a board without lines is one of an instance without streams.
     begun: bool,
+    /// What keeps all of them from going on.
+    obstacle: Option<String>,
     lines: Vec<StreamStatus>,
 }
 
@@ -160,6 +162,16 @@ impl Board {
     /// Whether it is known what streams there are.
     pub(crate) fn has_begun(&self) -> bool {
         self.lock().begun
+    }
+
+    /// Shows what keeps all streams from going on, or that nothing does.
+    pub fn obstacle(&self, reason: Option<String>) {
+        self.lock().obstacle = reason;
+    }
+
+    /// What keeps all streams from going on.
+    pub(crate) fn has_obstacle(&self) -> Option<String> {
+        self.lock().obstacle.clone()
     }
 
     /// Marks all lines as done and not ours: a run begins, and may have other streams than the one before.

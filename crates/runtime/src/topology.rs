@@ -8,7 +8,7 @@ use crate::{
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
 use headwater_contracts::{
-    BuiltSource, Emit, Encode, Event, Outcome, Port, Sink, SinkOptions, SourceOptions, Transform,
+    BuiltSource, Emit, Encode, Event, OnReject, Outcome, Port, Sink, SinkOptions, SourceOptions, Transform,
 };
 use headwater_ledger::Consumer;
 use serde_json::json;
@@ -132,6 +132,8 @@ pub(crate) struct Wiring {
     sources: HashMap<String, Vec<Target>>,
     stages: Vec<Stage>,
     pub(crate) sink_names: Vec<String>,
+    /// Those that stop the run rather than have an event rejected.
+    blocking: Vec<String>,
     encoders: Vec<Option<Arc<dyn Encode>>>,
     /// The sink that takes dead letters, if one does.
     pub(crate) letters_to: Option<usize>,
@@ -209,6 +211,11 @@ impl Wiring {
             sources: sources.iter().map(|name| (name.clone(), readers(name))).collect(),
             stages,
             sink_names: sinks.iter().map(|spec| spec.name.clone()).collect(),
+            blocking: sinks
+                .iter()
+                .filter(|spec| spec.options.on_reject == OnReject::Block)
+                .map(|spec| spec.name.clone())
+                .collect(),
             encoders: sinks.iter().map(|spec| spec.sink.encoder()).collect(),
             letters_to: letters_to.and_then(|name| sinks.iter().position(|spec| spec.name == name)),
         }
@@ -218,6 +225,11 @@ impl Wiring {
     pub(crate) fn trial(&self) -> Trial {
         let judged = self.stages.iter().filter(|stage| stage.on_refusal == OnRefusal::Judge);
         Trial::of(judged.map(|stage| (stage.name.clone(), stage.trial.clone())))
+    }
+
+    /// Whether this sink stops the run rather than have an event rejected.
+    pub(crate) fn blocks_on_reject(&self, sink: &str) -> bool {
+        self.blocking.iter().any(|name| name == sink)
     }
 
     /// Takes a batch through the transforms, up to the sinks' doors. `unreadable` are elements that were no records.

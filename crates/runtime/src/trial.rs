@@ -211,8 +211,8 @@ impl Ledger for Held {
         self.ledger.is_complete(stream)
     }
 
-    fn outbox(&self) -> Option<Arc<dyn Outbox>> {
-        self.ledger.outbox()
+    fn outbox(&self, sink: &str) -> Option<Arc<dyn Outbox>> {
+        self.ledger.outbox(sink)
     }
 }
 

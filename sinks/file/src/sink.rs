@@ -150,7 +150,7 @@ impl Sink for FileSink {
     }
 
     /// Writes nothing: a file that is there may be another's, and one that is not would be left behind.
-    async fn probe(&mut self) -> Result<String, String> {
+    async fn probe(&mut self, _: Period) -> Result<String, String> {
         let path = self.path.at((self.now)());
         if path.is_dir() {
             return Err(format!("`{}` is a folder", path.display()));

@@ -7,7 +7,9 @@ use crate::{
     schema_options::subjects,
     sink::KafkaSink,
 };
-use headwater_contracts::{ByteSize, ConfigError, KafkaCluster, Period, Sasl, Sink, SinkConfig, Tls, is_this_machine};
+use headwater_contracts::{
+    ByteSize, ConfigError, KafkaCluster, KafkaUse, Period, Sasl, Sink, SinkConfig, Tls, is_this_machine,
+};
 use headwater_sink_kit::Template;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -24,10 +26,11 @@ pub struct KafkaConfig {
     #[serde(default = "default_topic")]
     pub topic: String,
     /// The key: `actor` (`provider:tenant:actor`, so that what a person does stays in order), `event_id` (`provider:uid`), `tenant`
-    /// (`provider:tenant`), `none`, or a text with fields in `{{ }}`. Default: `actor`.
-    #[serde(default = "default_key")]
-    pub key: String,
-    /// Headers beside those that every record has, by name; values may hold fields.
+    /// (`provider:tenant`), `none`, or a text with fields in `{{ }}`. Default: `actor` for OCSF events; for others, whose actor is not
+    /// known, `provider:%headwater.id`, which spreads them over the partitions.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// Headers beside those that every record has, by name; values may hold fields. One whose field the event lacks is left out.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
     /// CloudEvents 1.0 attributes: `binary` puts them into headers, `structured` puts the event into a CloudEvent's `data`.
@@ -65,7 +68,7 @@ pub struct KafkaConfig {
     /// Who we are at the cluster.
     #[serde(default)]
     pub sasl: Option<Sasl>,
-    /// Settings of librdkafka, by their names there. What makes the producer idempotent cannot be switched off.
+    /// Settings of librdkafka, by their names there. Those that headwater sets itself are refused.
     #[serde(default)]
     pub librdkafka_options: BTreeMap<String, String>,
 }
@@ -126,15 +129,8 @@ pub enum Delivery {
     ExactlyOnce,
 }
 
-/// Settings that the guarantees hang on.
-const OURS: &[&str] = &["enable.idempotence", "acks", "request.required.acks", "transactional.id", "bootstrap.servers"];
-
 fn default_topic() -> String {
     "audit.ocsf.v1".to_owned()
-}
-
-fn default_key() -> String {
-    "actor".to_owned()
 }
 
 const fn default_max_record_bytes() -> ByteSize {
@@ -155,14 +151,11 @@ impl KafkaConfig {
         if topic.fixed() == Some("") {
             return Err(ConfigError::new("topic", "is empty"));
         }
-        let key = Key::parse(&self.key).map_err(|problem| ConfigError::new("key", problem))?;
+        let key = self.key.as_deref().map_or(Ok(Key::Default), Key::parse);
+        let key = key.map_err(|problem| ConfigError::new("key", problem))?;
         let headers =
             self.headers.iter().map(|(name, text)| Ok((name.clone(), template(&format!("headers.{name}"), text)?)));
         let headers = headers.collect::<Result<Vec<_>, ConfigError>>()?;
-        if let Some(ours) = self.librdkafka_options.keys().find(|name| OURS.contains(&name.as_str())) {
-            let problem = "is headwater's own: without it, events would be lost or repeated, or go elsewhere";
-            return Err(ConfigError::new(format!("librdkafka_options.{ours}"), problem));
-        }
         if self.encoding != Encoding::Json && self.cloud_events == Some(CloudEvents::Structured) {
             return Err(ConfigError::new(
                 "cloud_events",
@@ -179,7 +172,7 @@ impl KafkaConfig {
             sasl: self.sasl,
             librdkafka_options: self.librdkafka_options,
         };
-        headwater_kafka::check(&cluster)?;
+        headwater_kafka::check(&cluster, KafkaUse::Sink)?;
         if self.delivery == Delivery::ExactlyOnce && self.compression.is_some() {
             let problem = "does nothing with `exactly_once`, where records leave in the transactions of the ledger, or of the source: say \
                            `compression.type` among the `librdkafka_options` there";

@@ -60,14 +60,24 @@ impl Encoder {
         check_topic(&topic)?;
         let key = self.key.of(&facts)?;
         let ce = self.cloud_events.map(|_| attributes(&facts, key.as_deref())).unwrap_or_default();
-        let headers = self.headers(&facts, &ce)?;
+        let headers = self.headers(&facts, &ce);
         let lengths = headers.iter().map(|(name, value)| name.len() + value.len() + 10).sum::<usize>();
         let room = self.max.saturating_sub(OVERHEAD + lengths + key.as_ref().map_or(0, String::len));
         let value = self.value(event, &facts, &topic, &ce, room)?;
         Ok(Outgoing { topic, key: key.map(Bytes::from), value: value.into(), headers, time: facts.time() })
     }
 
-    fn headers(&self, event: &Facts<'_>, ce: &[(&str, String)]) -> Result<Vec<(String, Bytes)>, String> {
+    /// The event as a dead letter shows it, should the cluster refuse its record later: the record, where that is its JSON.
+    pub(crate) fn shown(&self, event: &Event, record: &Outgoing) -> Option<Bytes> {
+        event.value.as_ref()?;
+        if matches!(self.codec, Codec::Json) && self.cloud_events != Some(CloudEvents::Structured) {
+            return Some(record.value.clone());
+        }
+        let mut json = Vec::new();
+        line(event, &mut json).ok().map(|()| json.into())
+    }
+
+    fn headers(&self, event: &Facts<'_>, ce: &[(&str, String)]) -> Vec<(String, Bytes)> {
         let structured = self.cloud_events == Some(CloudEvents::Structured);
         let mut headers = Vec::with_capacity(6 + self.headers.len() + ce.len());
         let mut add =
@@ -101,9 +111,12 @@ impl Encoder {
             }
         }
         for (name, template) in &self.headers {
-            add(name, template.fill(event)?);
+            // One that the event has no value for says nothing.
+            if let Ok(value) = template.fill(event) {
+                add(name, value);
+            }
         }
-        Ok(headers)
+        headers
     }
 
     fn value(

@@ -5,6 +5,8 @@ use headwater_sink_kit::{Facts, Template};
 /// What a record's key is made of.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Key {
+    /// [`Key::Actor`] of OCSF events. Others do not say who acted, and would all have the same: they have `provider:id`.
+    Default,
     /// `provider:tenant:actor`: what a person does stays in order, and people spread over the partitions.
     Actor,
     /// `provider:uid`: a compacted topic keeps each event once.
@@ -41,8 +43,9 @@ impl Key {
         Ok(Some(match self {
             Self::None => return Ok(None),
             Self::EventId => event.event_id(),
+            Self::Default if event.class().is_none() => format!("{provider}:{}", event.event().id),
             Self::Tenant => format!("{provider}:{}", tenant()),
-            Self::Actor => {
+            Self::Actor | Self::Default => {
                 let user = |field| event.text(&["actor", "user", field]);
                 let actor = user("uid").or_else(|| user("name")).unwrap_or("-".into());
                 format!("{provider}:{}:{actor}", tenant())

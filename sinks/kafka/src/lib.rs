@@ -22,6 +22,7 @@ mod schema;
 mod schema_options;
 mod sink;
 mod subjects;
+mod topics;
 
 pub use cloud_events::CloudEvents;
 pub use config::{Compression, Delivery, Encoding, KafkaConfig};

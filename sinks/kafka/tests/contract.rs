@@ -7,7 +7,7 @@
 mod registry;
 
 use async_trait::async_trait;
-use headwater_contracts::{Sink, SinkError};
+use headwater_contracts::{Period, Sink, SinkError};
 use headwater_sink_kafka::{KafkaConfig, Newest, RecordSchema};
 use headwater_testkit::sink_suite::{Arrival, Destination, Outage, event, sink_contract};
 use rdkafka::{
@@ -173,6 +173,46 @@ async fn a_record_that_the_broker_refuses_is_rejected_with_its_reason() {
     assert!(delivery.rejected[0].reason.contains("refuses it"), "{}", delivery.rejected[0].reason);
 }
 
+/// The mock refuses whole batches, as brokers do: the first, and then the third of those that travel alone.
+#[tokio::test]
+async fn one_bad_record_of_a_batch_is_rejected_alone() {
+    let mut cluster = Cluster::new();
+    let mut config = cluster.config();
+    // All of them in one request.
+    config.librdkafka_options.insert("linger.ms".into(), "500".into());
+    let mut sink = config.sink().unwrap();
+    let (bad, fine) = (RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP, RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR);
+    cluster.tell(move |cluster| cluster.request_errors(RDKafkaApiKey::Produce, &[bad, fine, fine, bad]));
+    let events: Vec<_> = ["a", "b", "c", "d", "e"].map(|id| event(id, "text", true)).into();
+    let delivery = sink.deliver(&events).await.unwrap();
+    assert_eq!(delivery.rejected.iter().map(|rejected| rejected.index).collect::<Vec<_>>(), [2]);
+    let reason = &delivery.rejected[0].reason;
+    assert!(reason.contains("refuses its time, 2025-10-09T08:53:20"), "{reason}");
+    let ids: Vec<_> = cluster.arrivals().await.into_iter().map(|arrival| arrival.id).collect();
+    assert_eq!(ids, ["a", "b", "d", "e"]);
+}
+
+#[tokio::test]
+async fn a_probe_names_what_is_missing_and_writes_nothing() {
+    let mut cluster = Cluster::new();
+    let mut config = cluster.config();
+    // The mock does not describe topics.
+    let warnings = config.clone().sink().unwrap().probe(Period::days(7)).await.unwrap();
+    assert!(
+        warnings.contains("limits of topic `audit` are not known"),
+        "{warnings:?}"
+    );
+    config.topic = "missing".to_owned();
+    let unknown = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    cluster.tell(move |cluster| cluster.topic_error("missing", unknown).unwrap());
+    let problem = config.clone().sink().unwrap().probe(Period::days(7)).await.unwrap_err();
+    assert!(problem.contains("topic `missing` does not exist: create it"), "{problem}");
+    config.bootstrap_servers = "127.0.0.1:1".to_owned();
+    let problem = config.sink().unwrap().probe(Period::days(7)).await.unwrap_err();
+    assert!(problem.contains("no answer from 127.0.0.1:1"), "{problem}");
+    assert_eq!(cluster.arrivals().await, []);
+}
+
 #[tokio::test]
 async fn errors_that_pass_are_not_the_events() {
     let mut cluster = Cluster::new();
@@ -187,7 +227,8 @@ async fn errors_that_pass_are_not_the_events() {
 async fn a_missing_topic_is_named_and_waited_for() {
     let mut cluster = Cluster::new();
     let mut config = cluster.config();
-    config.timeout = headwater_contracts::Period::seconds(1);
+    // Far longer than anybody would wait for this to be said.
+    config.timeout = headwater_contracts::Period::minutes(60);
     let mut sink = config.sink().unwrap();
     let unknown = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
     cluster.tell(move |cluster| cluster.topic_error("audit", unknown).unwrap());

@@ -79,6 +79,29 @@ fn topics_keys_and_headers_may_hold_fields() {
 }
 
 #[test]
+fn a_header_whose_field_is_missing_is_left_out() {
+    let event = normalized("mural", &json!({ "id": "e-1", "team": "blue" }));
+    let keys = json!({ "headers": { "who": "{{ actor.user.name }}", "team": "{{ team }}" } });
+    let record = config(keys).sink().unwrap().encode(&event).unwrap();
+    assert!(record.headers.iter().any(|(name, value)| name == "team" && text(value) == "blue"));
+    assert!(record.headers.iter().all(|(name, _)| name != "who"));
+}
+
+#[test]
+fn events_that_do_not_say_who_acted_spread_by_their_ids() {
+    let key = |keys: Value, body: &Value| {
+        let record = config(keys).sink().unwrap().encode(&normalized("mural", body)).unwrap();
+        record.key.map(|key| text(&key).to_owned())
+    };
+    let raw = json!({ "metadata": { "uid": "the same in all" } });
+    assert_eq!(key(json!({ "encoding": "raw" }), &raw).as_deref(), Some("mural:id"));
+    assert_eq!(key(json!({}), &raw).as_deref(), Some("mural:id"));
+    assert_eq!(key(json!({ "key": "actor" }), &raw).as_deref(), Some("mural:-:-"));
+    let ocsf = golden("mural-escaping.ocsf.json");
+    assert_eq!(key(json!({}), &ocsf), key(json!({ "key": "actor" }), &ocsf));
+}
+
+#[test]
 fn what_is_too_large_loses_its_raw_data_and_says_so() {
     let mut body = golden("solace-service-delete-failure.ocsf.json");
     body["raw_data"] = "r".repeat(5000).into();
@@ -118,6 +141,17 @@ fn options_that_cannot_be_are_refused_by_name() {
     assert_eq!(problem(json!({ "bootstrap_servers": "here" })).field, "bootstrap_servers");
     assert_eq!(problem(json!({ "key": "fixed" })).field, "key");
     assert_eq!(problem(json!({ "librdkafka_options": { "acks": "1" } })).field, "librdkafka_options.acks");
+    for (ours, option) in [
+        ("message.timeout.ms", "`timeout`"),
+        ("message.max.bytes", "`max_record_bytes`"),
+        ("compression.codec", "`compression`"),
+        ("bootstrap.servers", "`bootstrap_servers`"),
+    ] {
+        let refused = problem(json!({ "librdkafka_options": { ours: "1" } }));
+        assert_eq!(refused.field, format!("librdkafka_options.{ours}"));
+        assert!(refused.problem.contains(option), "{}", refused.problem);
+    }
+    config(json!({ "librdkafka_options": { "batch.size": "16384" } })).sink().unwrap();
     assert_eq!(problem(json!({ "librdkafka_options": { "no.such": "1" } })).field, "librdkafka_options.no.such");
     assert_eq!(problem(json!({ "sasl": { "mechanism": "plain", "username": "me" } })).field, "sasl.password");
     assert_eq!(problem(json!({ "encoding": "raw", "cloud_events": "structured" })).field, "cloud_events");

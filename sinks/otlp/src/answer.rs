@@ -4,10 +4,13 @@
 //!
 //! | answer | gRPC | HTTP |
 //! |---|---|---|
-//! | try again, after the wait it names | `UNAVAILABLE`, `DEADLINE_EXCEEDED`, `ABORTED`, `OUT_OF_RANGE`, `CANCELLED`, `DATA_LOSS`; `RESOURCE_EXHAUSTED` with `RetryInfo` | 429, 502, 503, 504 |
+//! | try again, after the wait it names | `UNAVAILABLE`, `DEADLINE_EXCEEDED`, `ABORTED`, `OUT_OF_RANGE`, `CANCELLED`, `DATA_LOSS`; `RESOURCE_EXHAUSTED` with `RetryInfo` | 429, 502, 503, 504; 408 and other 5xx without an OTLP status |
 //! | the request is malformed or too large: halve it | `INVALID_ARGUMENT`, `RESOURCE_EXHAUSTED` without `RetryInfo` | 400, 413, 422 |
 //! | a person's matter: credential, address, protocol | `UNAUTHENTICATED`, `PERMISSION_DENIED`, `UNIMPLEMENTED` | 3xx, 401, 403, 404, 405, 407, 415, 501, and whatever is not from an OTLP receiver |
 //! | refused for good | every other code | every other status |
+//!
+//! OTLP receivers say why in a `Status`, and gRPC servers a `grpc-status`. What has none is from something on the way: a proxy, a load balancer.
+//! It has not looked at the events, so that nothing it says refuses them for good.
 
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceResponse};
 use prost::Message;
@@ -60,6 +63,12 @@ pub(crate) fn of_status(status: &Status) -> Answer {
         return Answer::Again { reason: causes(cause), after };
     }
     let reason = format!("{:?}: {}", status.code(), status.message());
+    if let Some(http) = status.message().strip_prefix(NO_GRPC_STATUS) {
+        return match http.trim().parse() {
+            Ok(408_u16 | 429 | 500 | 502..) => Answer::Again { reason, after },
+            _ => Answer::Unfit { reason },
+        };
+    }
     match status.code() {
         Code::Unavailable
         | Code::DeadlineExceeded
@@ -73,6 +82,9 @@ pub(crate) fn of_status(status: &Status) -> Answer {
         _ => Answer::Refused { reason, divisible: false },
     }
 }
+
+/// How tonic begins the message of a status that it makes of an HTTP one, since the answer has none of gRPC.
+const NO_GRPC_STATUS: &str = "grpc-status header missing, mapped from HTTP status code";
 
 /// An HTTP response; `now` is what a date in `Retry-After` is counted from.
 pub(crate) fn of_http(status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Answer {
@@ -91,17 +103,19 @@ pub(crate) fn of_http(status: StatusCode, headers: &HeaderMap, body: &[u8], now:
         };
         return response.map_or_else(foreign, of_response);
     }
-    let said = match tonic_types::Status::decode(body) {
-        Ok(status) if protobuf => status.message,
-        _ => beginning(&String::from_utf8_lossy(body)),
-    };
+    let stated = if protobuf && !body.is_empty() { tonic_types::Status::decode(body).ok() } else { None };
+    let is_receivers = stated.is_some() || json && has_status(body);
+    let said = stated.map_or_else(|| beginning(&String::from_utf8_lossy(body)), |status| status.message);
     let reason = if said.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}: {said}") };
     match status.as_u16() {
         429 | 502 | 503 | 504 => Answer::Again { reason, after: retry_after(headers, now) },
         300..=399 | 401 | 403 | 404 | 405 | 407 | 415 | 501 => Answer::Unfit { reason },
+        408 | 500.. if !is_receivers => Answer::Again { reason, after: retry_after(headers, now) },
+        // It is for a proxy to say, too, and halves are smaller.
+        413 => Answer::Refused { reason, divisible: true },
         // An OTLP receiver says what its answer is. Go's servers and proxies that are spoken to in the wrong protocol do not.
-        400 if kind.is_empty() || kind.starts_with("text/html") => Answer::Unfit { reason },
-        400 | 413 | 422 => Answer::Refused { reason, divisible: true },
+        400.. if kind.is_empty() || kind.starts_with("text/html") => Answer::Unfit { reason },
+        400 | 422 => Answer::Refused { reason, divisible: true },
         _ => Answer::Refused { reason, divisible: false },
     }
 }
@@ -118,6 +132,12 @@ fn of_json(body: &[u8]) -> Option<ExportLogsServiceResponse> {
         }
     });
     Some(ExportLogsServiceResponse { partial_success })
+}
+
+/// Whether a JSON body is a `google.rpc.Status`.
+fn has_status(body: &[u8]) -> bool {
+    let json: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    json.is_some_and(|json| json["code"].is_i64() && json["message"].is_string())
 }
 
 /// RFC 9110 section 10.2.3: seconds, or a date.
@@ -170,8 +190,31 @@ mod tests {
         let passing: Vec<i32> =
             (1..=16).filter(|code| again(&of_status(&Status::new(Code::from(*code), "m")))).collect();
         assert_eq!(passing, [1, 4, 10, 11, 14, 15]);
-        let passing: Vec<u16> = (300..600).filter(|status| again(&http(*status, &[PROTOBUF], b""))).collect();
+        let stated = tonic_types::Status { code: 13, message: "m".to_owned(), details: vec![] }.encode_to_vec();
+        let passing: Vec<u16> = (300..600).filter(|status| again(&http(*status, &[PROTOBUF], &stated))).collect();
         assert_eq!(passing, [429, 502, 503, 504]);
+    }
+
+    #[test]
+    fn what_no_receiver_says_refuses_no_event() {
+        for headers in [&[][..], &[("content-type", "text/html")], &[("content-type", "text/plain")], &[PROTOBUF]] {
+            for status in [408, 500, 502, 505, 520, 599] {
+                let answer = http(status, headers, if headers == [PROTOBUF] { b"" } else { b"<html>Oops</html>" });
+                assert!(matches!(answer, Answer::Again { .. }), "{status}, {headers:?}: {answer:?}");
+            }
+        }
+        for status in [400, 402, 409, 410, 422, 431, 451] {
+            let answer = http(status, &[("content-type", "text/html")], b"<html>No</html>");
+            assert!(matches!(answer, Answer::Unfit { .. }), "{status}: {answer:?}");
+        }
+        let json = http(500, &[("content-type", "application/json")], br#"{"code":13,"message":"m"}"#);
+        assert!(matches!(json, Answer::Refused { divisible: false, .. }), "{json:?}");
+        let of_proxy = |code, status: u16| of_status(&Status::new(code, format!("{NO_GRPC_STATUS} {status}")));
+        assert!(matches!(of_proxy(Code::Unknown, 500), Answer::Again { .. }));
+        assert!(matches!(of_proxy(Code::Unknown, 408), Answer::Again { .. }));
+        assert!(matches!(of_proxy(Code::Unknown, 520), Answer::Again { .. }));
+        assert!(matches!(of_proxy(Code::Internal, 400), Answer::Unfit { .. }));
+        assert!(matches!(of_proxy(Code::Unknown, 501), Answer::Unfit { .. }));
     }
 
     #[test]
@@ -221,8 +264,8 @@ mod tests {
             expected(true, "HTTP 400 Bad Request: no such field")
         );
         assert_eq!(
-            http(500, &[("content-type", "text/plain")], b"disk\n full"),
-            expected(false, "HTTP 500 Internal Server Error: disk full")
+            http(422, &[("content-type", "text/plain")], b"too\n old"),
+            expected(true, "HTTP 422 Unprocessable Entity: too old")
         );
     }
 

@@ -9,7 +9,7 @@ use crate::{
     request::{request, size},
 };
 use async_trait::async_trait;
-use headwater_contracts::{ConfigError, Delivery, Event, Sink, SinkError, Tls};
+use headwater_contracts::{ConfigError, Delivery, Event, Period, Sink, SinkError, Tls};
 use headwater_sink_kit::TlsFiles;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use std::ops::Range;
@@ -200,7 +200,7 @@ impl Sink for OtlpSink {
     }
 
     /// Sends a request without records, which every receiver takes that takes any.
-    async fn probe(&mut self) -> Result<String, String> {
+    async fn probe(&mut self, _: Period) -> Result<String, String> {
         match self.client.export(request(&[])).await {
             Answer::Taken | Answer::Partly { .. } => Ok("took an empty request".to_owned()),
             // It knows us, and finds fault with a request that says nothing.

@@ -1,6 +1,9 @@
 //! ArcSight's Common Event Format, version 0.
 
-use crate::pairs::{self, Pairs};
+use crate::{
+    message::is_control,
+    pairs::{self, Pairs},
+};
 use headwater_sink_kit::{Facts, severity};
 use std::net::IpAddr;
 
@@ -56,7 +59,7 @@ fn in_header(field: &str) -> String {
     field.chars().fold(String::new(), |mut out, c| {
         match c {
             '\\' | '|' => out.extend(['\\', c]),
-            '\r' | '\n' | '\0' => out.push(' '),
+            c if is_control(c) => out.push(' '),
             c => out.push(c),
         }
         out
@@ -69,7 +72,7 @@ fn in_extension(value: &str, out: &mut String) {
             '\\' | '=' => out.extend(['\\', c]),
             '\r' => out.push_str("\\r"),
             '\n' => out.push_str("\\n"),
-            '\0' => out.push(' '),
+            c if is_control(c) => out.push(' '),
             c => out.push(c),
         }
     }

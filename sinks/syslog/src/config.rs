@@ -8,6 +8,7 @@ use crate::{
     host::hostname,
     message::{Body, Encoder, HOSTNAME_MAX, header_field},
     priority::{Code, Coded},
+    shortened::Shortened,
     sink::{SyslogSink, Way},
     structured_data::{ElementConfig, KnownElement, StructuredData},
     tls,
@@ -20,8 +21,8 @@ use std::{path::PathBuf, sync::Arc};
 
 /// What every receiver must take, RFC 5424 section 6.1.
 const LEAST: u64 = 480;
-/// What every receiver over TLS should take, RFC 5425 section 4.3.1.
-const STREAM_DEFAULT: u64 = 8192;
+/// Below rsyslog's default of 8096: it cuts longer ones, and takes the rest for another message. RFC 5425 section 4.3.1 asks for 8192.
+const STREAM_DEFAULT: u64 = 8000;
 /// What every receiver should take, RFC 5424 section 6.1.
 const UDP_DEFAULT: u64 = 2048;
 /// Payload of the largest UDP datagram over IPv4.
@@ -66,7 +67,7 @@ pub struct SyslogConfig {
     /// Whether a byte order mark says that the message is UTF-8. Default: `false`.
     #[serde(default)]
     pub bom: bool,
-    /// Longest message, without its frame. Default: 8192 bytes, 2048 for `udp`.
+    /// Longest message, without its frame. Default: 8000 bytes, which is below rsyslog's 8096; 2048 for `udp`.
     pub max_length: Option<ByteSize>,
     /// Longest wait for a connection, TLS included. Default: `10s`.
     pub connect_timeout: Option<Period>,
@@ -204,6 +205,7 @@ impl SyslogConfig {
             bom: self.bom,
             max_length: usize::try_from(max_length).unwrap_or(usize::MAX),
             framing: self.is_stream().then(|| self.framing.unwrap_or_default()),
+            shortened: Shortened::default(),
         })
     }
 }

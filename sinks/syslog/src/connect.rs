@@ -6,7 +6,7 @@ use headwater_sink_kit::{Names, TlsFiles};
 use rustls::{ClientConfig, ProtocolVersion, pki_types::ServerName};
 use socket2::{SockRef, TcpKeepalive};
 use std::{
-    io,
+    io::{self, ErrorKind},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -56,6 +56,21 @@ impl Secure {
 
 impl Receiver {
     pub(crate) async fn connect(&self) -> io::Result<Connection> {
+        self.open().await.map_err(|error| self.hint(error))
+    }
+
+    /// Says what may be behind it that a receiver closes a connection at its beginning: over TLS most often our certificate.
+    pub(crate) fn hint(&self, error: io::Error) -> io::Error {
+        let closed = [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
+        if !matches!(self, Self::Tls(..)) || !closed.contains(&error.kind()) {
+            return error;
+        }
+        let hint = "the receiver has closed the connection at its beginning: does it want a client certificate \
+                    (`tls.cert_file` and `tls.key_file`), or another one? Its log says";
+        io::Error::new(error.kind(), hint)
+    }
+
+    async fn open(&self) -> io::Result<Connection> {
         match self {
             Self::Unix(path) => {
                 let stream = UnixStream::connect(path).await?;

@@ -1,6 +1,9 @@
 //! QRadar's Log Event Extended Format, version 2.0, with tabs between the fields.
 
-use crate::pairs::{self, Pairs};
+use crate::{
+    message::is_control,
+    pairs::{self, Pairs},
+};
 use headwater_sink_kit::{Facts, severity};
 
 /// The event as LEEF in at most `room` bytes: fields that do not fit are left out, whole. `None` if not even the header fits.
@@ -8,7 +11,7 @@ pub(crate) fn leef(facts: &Facts<'_>, room: usize) -> Option<String> {
     let product = pairs::product(facts);
     let header =
         [&*product.vendor, &*product.name, &*product.version, facts.text(&["type_uid"]).as_deref().unwrap_or("0")]
-            .map(|field| field.replace(['|', '\t', '\r', '\n', '\0'], " "))
+            .map(|field| field.replace(|c| matches!(c, '|' | '\t') || is_control(c), " "))
             .join("|");
     let mut out = Pairs::new(format!("LEEF:2.0|{header}|x09|"), '\t', room, plain)?;
     out.put("devTime", Some(&facts.time().format("%b %d %Y %H:%M:%S%.3f UTC").to_string()));
@@ -40,5 +43,5 @@ pub(crate) fn leef(facts: &Facts<'_>, room: usize) -> Option<String> {
 
 /// LEEF escapes nothing: what separates becomes a blank.
 fn plain(value: &str, out: &mut String) {
-    out.extend(value.chars().map(|c| if matches!(c, '\t' | '\r' | '\n' | '\0') { ' ' } else { c }));
+    out.extend(value.chars().map(|c| if c == '\t' || is_control(c) { ' ' } else { c }));
 }

@@ -21,6 +21,7 @@ mod leef;
 mod message;
 mod pairs;
 mod priority;
+mod shortened;
 mod sink;
 mod stream;
 mod structured_data;

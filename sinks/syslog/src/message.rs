@@ -5,6 +5,7 @@ use crate::{
     framing::{Framing, frame},
     leef::leef,
     priority::Coded,
+    shortened::Shortened,
     structured_data::StructuredData,
 };
 use headwater_contracts::{Encode, Event, Timestamp};
@@ -50,6 +51,8 @@ pub(crate) struct Encoder {
     pub(crate) max_length: usize,
     /// `None` for datagrams.
     pub(crate) framing: Option<Framing>,
+    /// Messages that are less than their events.
+    pub(crate) shortened: Shortened,
 }
 
 /// What a template without facility falls back to: "log audit".
@@ -105,34 +108,45 @@ impl Encoder {
         Ok(header)
     }
 
+    /// The event's JSON, without its largest parts where it is too large. Never cut.
+    fn json(&self, event: &Event, facts: &Facts<'_>, room: usize) -> Result<Option<Vec<u8>>, String> {
+        let mut json = Vec::new();
+        line(event, &mut json)?;
+        if json.len() <= room {
+            return Ok(Some(json));
+        }
+        let fits = |value: &_| sonic_rs::to_vec(value).is_ok_and(|json| json.len() <= room);
+        let least = shortened(facts, json.len(), fits).and_then(|value| sonic_rs::to_vec(&value).ok());
+        least.iter().for_each(|_| self.shortened.count());
+        Ok(least)
+    }
+
     /// MSG in at most `room` bytes; `None` if it cannot be.
     fn body(&self, event: &Event, facts: &Facts<'_>, room: usize) -> Result<Option<Vec<u8>>, String> {
         let whole = match self.body {
             Body::Cef => cef(facts, room).map(String::into_bytes),
             Body::Leef => leef(facts, room).map(String::into_bytes),
             Body::Message if text(facts).is_some() => None,
-            Body::Json | Body::Message => json(event, facts, room)?,
+            Body::Json | Body::Message => self.json(event, facts, room)?,
         };
+        if whole.is_none() && self.body != Body::Message {
+            self.shortened.count();
+        }
         // Of an event that is not OCSF nobody knows what its `message` is.
         let may_be_cut = self.body == Body::Message || facts.get(&["class_uid"]).is_some();
         Ok(whole.or_else(|| text(facts).filter(|_| may_be_cut).map(|text| cut(text, room))))
     }
 }
 
-/// The event's JSON, without its largest parts where it is too large. Never cut.
-fn json(event: &Event, facts: &Facts<'_>, room: usize) -> Result<Option<Vec<u8>>, String> {
-    let mut json = Vec::new();
-    line(event, &mut json)?;
-    if json.len() <= room {
-        return Ok(Some(json));
-    }
-    let fits = |value: &_| sonic_rs::to_vec(value).is_ok_and(|json| json.len() <= room);
-    Ok(shortened(facts, json.len(), fits).and_then(|value| sonic_rs::to_vec(&value).ok()))
+/// Whether a character may do something to who reads a message, other than to be read: end the line, or move a terminal's cursor. A tab does
+/// neither.
+pub(crate) fn is_control(c: char) -> bool {
+    c != '\t' && c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 /// The event's `message`, on one line. A byte order mark at its beginning is none of its own: receivers would take it off.
 fn text(facts: &Facts<'_>) -> Option<String> {
-    let text = facts.text(&["message"])?.trim_start_matches('\u{feff}').replace(['\r', '\n', '\0'], " ");
+    let text = facts.text(&["message"])?.trim_start_matches('\u{feff}').replace(is_control, " ");
     Some(text).filter(|text| !text.is_empty())
 }
 

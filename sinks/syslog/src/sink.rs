@@ -8,9 +8,13 @@ use crate::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use headwater_contracts::{Delivery, Encode, Event, Rejected, Sink, SinkError, is_this_machine};
+use headwater_contracts::{Delivery, Encode, Event, Period, Rejected, Sink, SinkError, is_this_machine};
 use headwater_sink_kit::pieces;
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io::{self, ErrorKind},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::time::timeout;
 
 /// How long a probe waits for the receiver to close its side.
@@ -48,6 +52,7 @@ impl Sink for SyslogSink {
             Way::Datagrams(..) => self.datagrams(messages.clone()).await,
         }
         .map_err(|reason| SinkError::Retry { reason, after: None })?;
+        self.speak_of_shortened();
         // Messages are counted without the events that could not be one.
         let sent: Vec<usize> =
             (0..events.len()).filter(|index| rejected.iter().all(|rejected| rejected.index != *index)).collect();
@@ -64,7 +69,7 @@ impl Sink for SyslogSink {
     }
 
     /// Connects, which for TLS is to be believed by the other side, and sends nothing.
-    async fn probe(&mut self) -> Result<String, String> {
+    async fn probe(&mut self, _: Period) -> Result<String, String> {
         match &self.way {
             Way::Stream(receiver, _) => {
                 let connection = opened(&self.name, self.connect_timeout, receiver.connect()).await?;
@@ -104,6 +109,24 @@ impl Sink for SyslogSink {
 }
 
 impl SyslogSink {
+    fn speak_of_shortened(&self) {
+        let shortened = &self.encoder.shortened;
+        match shortened.take() {
+            0 => {}
+            count => {
+                metrics::counter!("headwater_syslog_shortened_total", "receiver" => self.name.clone()).increment(count)
+            }
+        }
+        if let Some(count) = shortened.to_say(Instant::now()) {
+            tracing::warn!(
+                "{}: {count} messages lack `raw_data` or more of their events, as these are longer than `max_length`, {} bytes; raise it, if \
+                 the receiver takes more",
+                self.name,
+                self.encoder.max_length
+            );
+        }
+    }
+
     async fn stream(&mut self, messages: &[Bytes]) -> Result<(), String> {
         let Way::Stream(receiver, open) = &mut self.way else { return Ok(()) };
         if let Some(connection) = open
@@ -112,8 +135,10 @@ impl SyslogSink {
             *open = None;
             tracing::warn!("{}: {error}; connecting again. What it had not read of earlier events is lost", self.name);
         }
+        let mut fresh = false;
         if open.is_none() {
             *open = Some(opened(&self.name, self.connect_timeout, receiver.connect()).await?);
+            fresh = true;
         }
         let Some(connection) = open else { return Ok(()) };
         let mut written = connection.write(Frames::of(messages), self.write_timeout).await;
@@ -123,6 +148,7 @@ impl SyslogSink {
         }
         written.map_err(|error| {
             *open = None;
+            let error = if fresh { receiver.hint(error) } else { error };
             format!("cannot write to {}: {error}", self.name)
         })
     }
@@ -145,7 +171,7 @@ impl SyslogSink {
         };
         sent.map_err(|error| {
             // A reader that is slow has what it was sent; any other failure leaves that open.
-            if error.kind() != io::ErrorKind::TimedOut {
+            if error.kind() != ErrorKind::TimedOut {
                 *open = None;
             }
             format!("cannot send to {}: {error}", self.name)

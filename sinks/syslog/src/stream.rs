@@ -89,6 +89,8 @@ impl Connection {
         match read {
             Poll::Pending => Ok(()),
             Poll::Ready(Ok(())) if space.filled().is_empty() => Err(closed()),
+            // TLS that just ends.
+            Poll::Ready(Err(error)) if error.kind() == ErrorKind::UnexpectedEof => Err(closed()),
             Poll::Ready(result) => result,
         }
     }
@@ -136,8 +138,16 @@ impl Connection {
         self.stream.shutdown().await?;
         let drain = async {
             let mut space = [0; 4096];
-            while self.stream.read(&mut space).await? > 0 {}
-            Ok(())
+            loop {
+                match self.stream.read(&mut space).await {
+                    Ok(0) => return Ok(()),
+                    Ok(_) => {}
+                    // It has closed without TLS's word of farewell, as rsyslog does. Had it not read all, its system would have reset
+                    // the connection.
+                    Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(()),
+                    Err(error) => return Err(error),
+                }
+            }
         };
         timeout(FAREWELL, drain).await.unwrap_or(Ok(()))
     }
@@ -145,4 +155,54 @@ impl Connection {
 
 fn closed() -> io::Error {
     io::Error::new(ErrorKind::UnexpectedEof, "the receiver has closed the connection")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test's way to say that it failed
+mod tests {
+    use super::*;
+    use socket2::{Domain, Type};
+    use std::{io::Write, task::Context};
+
+    /// TLS whose other side ends without a word.
+    struct Rude;
+
+    impl AsyncRead for Rude {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            let words = "peer closed connection without sending TLS close_notify: https://docs.rs/rustls/";
+            Poll::Ready(Err(io::Error::new(ErrorKind::UnexpectedEof, words)))
+        }
+    }
+
+    impl AsyncWrite for Rude {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// A connection to it; something has come, and is to be read.
+    fn rude() -> Connection {
+        let (ours, mut theirs) = Socket::pair(Domain::UNIX, Type::STREAM, None).unwrap();
+        ours.set_nonblocking(true).unwrap();
+        theirs.write_all(b"x").unwrap();
+        Connection::new(ours, Rude)
+    }
+
+    #[tokio::test]
+    async fn an_end_of_tls_without_a_farewell_is_an_end() {
+        let patience = Duration::from_secs(60);
+        let mut connection = rude();
+        connection.write(Frames::of(&["a".into()]), patience).await.unwrap();
+        connection.close(patience).await.unwrap();
+        let noticed = rude().check().await.unwrap_err();
+        assert_eq!(noticed.to_string(), "the receiver has closed the connection");
+    }
 }

@@ -1,5 +1,6 @@
 //! STRUCTURED-DATA, RFC 5424 section 6.3.
 
+use crate::message::is_control;
 use headwater_contracts::{ConfigError, Secret};
 use headwater_sink_kit::{Facts, Template};
 use schemars::JsonSchema;
@@ -146,14 +147,15 @@ fn ocsf(id: &str, facts: &Facts<'_>, out: &mut String) {
     out.push(']');
 }
 
-/// ` name="value"`, escaped as RFC 5424 section 6.3.3 says. What would end a line or a string becomes a blank.
+/// ` name="value"`, escaped as RFC 5424 section 6.3.3 says. Control characters and what ends a line become blanks: RFC 5424 allows them, terminals and
+/// splitters of lines do not like them.
 fn param(name: &str, value: Option<&str>, out: &mut String) {
     let Some(value) = value else { return };
     let _ = write!(out, " {name}=\"");
     for c in value.chars() {
         match c {
             '"' | '\\' | ']' => out.extend(['\\', c]),
-            '\r' | '\n' | '\0' => out.push(' '),
+            c if is_control(c) => out.push(' '),
             c => out.push(c),
         }
     }

@@ -100,6 +100,11 @@ impl Subscription {
         self.membership.seat()
     }
 
+    /// Whether something has failed since this was last asked.
+    pub fn is_troubled(&self) -> bool {
+        self.membership.is_troubled()
+    }
+
     /// Says that what is assigned is being worked on.
     pub fn hold(&self) {
         self.membership.hold();

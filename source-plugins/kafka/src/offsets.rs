@@ -2,6 +2,7 @@
 //! sink needs transactions, it is committed once they are delivered.
 
 use crate::{consumer::Turn, lag::Lag};
+use headwater_contracts::Staged;
 use headwater_kafka::{Assigned, Ended, Membership, TransactionError, Transactions, is_stale};
 use headwater_ledger::{Commit, Commits, LedgerError, OffsetsError, Stage, StreamKey};
 use rdkafka::{Offset, TopicPartitionList, error::KafkaError};
@@ -55,7 +56,7 @@ impl Commits for Offsets {
         let next = commit.state.as_ref().and_then(Value::as_i64);
         let arrived = state.arrived.take().as_ref() == Some(commit);
         if arrived {
-            self.stage.take(stream, &commit.settled);
+            self.stage.forget(stream, &commit.settled);
         } else {
             match &mut state.transactions {
                 Some(transactions) => self.transact(transactions, stream, commit, next)?,
@@ -82,18 +83,13 @@ impl Offsets {
         commit: &Commit,
         next: Option<i64>,
     ) -> Result<(), LedgerError> {
-        let (identities, records): (Vec<_>, Vec<_>) = self.stage.take(stream, &commit.settled).into_iter().unzip();
-        let done = transactions.transact(commit.clone(), |transaction| {
-            records.iter().try_for_each(|record| transaction.record(record))?;
-            match (next, &self.assigned.metadata) {
+        let send = |staged: &[&Staged]| {
+            transactions.transact(commit.clone(), staged, |transaction| match (next, &self.assigned.metadata) {
                 (Some(next), Some(group)) => transaction.offsets(&self.offset(next)?, group),
                 _ => Ok(()),
-            }
-        });
-        if done.is_err() {
-            self.stage.put_back(stream, identities.into_iter().zip(records).collect());
-        }
-        done.map_err(|error| self.of_transaction(error))
+            })
+        };
+        self.stage.leave(stream, &commit.settled, send, |error| self.of_transaction(error))
     }
 
     /// The offset alone: what it stands for is delivered.
@@ -132,6 +128,10 @@ impl Offsets {
                 OffsetsError::Fenced { partition, group, reason }
             }
             TransactionError::Refused(reason) => OffsetsError::Refused { partition, group, reason },
+            // Without records of events nobody is to be told of one.
+            error @ TransactionError::Records(_) => {
+                OffsetsError::Refused { partition, group, reason: error.to_string() }
+            }
         };
         error.into()
     }

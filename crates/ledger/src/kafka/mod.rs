@@ -8,7 +8,7 @@ mod stage;
 use crate::{Commit, Commits, Filed, Kept, Ledger, LedgerError, StreamKey, StreamRecord};
 use book::Entry;
 use futures_executor::block_on;
-use headwater_contracts::{KafkaCluster, Outbox, OwnRequest, Timestamp};
+use headwater_contracts::{KafkaCluster, Outbox, OwnRequest, Staged, Timestamp};
 use headwater_kafka::{Context, Group, Producer, Verdict, verdict};
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
@@ -264,7 +264,7 @@ impl Ledger for KafkaLedger {
             }
             self.begins_nowhere_else(stream)?;
             let entry = Entry::beginning(stream, start).map_err(|reason| self.cluster_error(reason))?;
-            shard.transact(None, &[], vec![entry])
+            shard.transact(&[entry])
         })?;
         let record = slot.books().get(stream).and_then(book::Book::record);
         record.ok_or_else(|| self.cluster_error("the stream has no beginning: this is a bug".to_owned()))
@@ -316,8 +316,8 @@ impl Ledger for KafkaLedger {
         self.shards.read().unwrap_or_else(PoisonError::into_inner).contains_key(&partition)
     }
 
-    fn outbox(&self) -> Option<Arc<dyn Outbox>> {
-        Some(self.stage.clone())
+    fn outbox(&self, sink: &str) -> Option<Arc<dyn Outbox>> {
+        Some(self.stage.outbox(sink))
     }
 }
 
@@ -332,18 +332,15 @@ impl Commits for KafkaLedger {
             return Err(self.not_ours(stream));
         }
         if shard.has_arrived(stream, commit) {
-            self.stage.take(stream, &commit.settled);
+            self.stage.forget(stream, &commit.settled);
             return Ok(());
         }
         let planned = slot.books().get(stream).map(|book| book.plan(stream, commit));
         let entries = planned.ok_or_else(|| self.never_loaded(stream))?.map_err(|reason| self.cluster_error(reason))?;
-        let staged = self.stage.take(stream, &commit.settled);
-        let (identities, records): (Vec<_>, Vec<_>) = staged.into_iter().unzip();
-        let done = shard.transact(Some((stream, commit)), &records, entries);
-        if done.is_err() {
-            self.stage.put_back(stream, identities.into_iter().zip(records).collect());
-        }
-        self.judge(done)
+        let failed = shard.failed();
+        let send = |staged: &[&Staged]| shard.send(Some((stream, commit)), staged, &entries);
+        let done = self.stage.leave(stream, &commit.settled, send, failed);
+        self.judge(done.and_then(|()| shard.take_in(&entries)))
     }
 
     fn commit_events(&self) -> usize {
@@ -370,7 +367,7 @@ impl Kept for KafkaLedger {
         self.taken_over(stream, &slot, |shard| {
             let book = slot.books().get(stream).filter(|book| book.exists()).map(|book| book.forget(stream));
             let Some(entries) = book else { return Ok(false) };
-            shard.transact(None, &[], entries).map(|()| true)
+            shard.transact(&entries).map(|()| true)
         })
     }
 }

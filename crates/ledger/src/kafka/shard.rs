@@ -2,7 +2,7 @@
 
 use super::book::{Book, Entry, Part};
 use crate::{Commit, LedgerError, StreamKey};
-use headwater_contracts::{ConfigError, KafkaCluster, Outgoing};
+use headwater_contracts::{ConfigError, KafkaCluster, Staged};
 use headwater_kafka::{Context, Ended, TransactionError, Transactions, Verdict, verdict};
 use rdkafka::{
     Message, Offset, TopicPartitionList,
@@ -58,7 +58,7 @@ impl Shard {
         // Where a partition ends is not certain while its leader changes; what we have just written is behind all that was committed.
         let text = format!("{:016x}", RandomState::new().build_hasher().finish());
         let mark = Entry::mark(&text);
-        let written = transactions.transact(Step { entries: Vec::new(), asked: None }, |transaction| {
+        let written = transactions.transact(Step { entries: Vec::new(), asked: None }, &[], |transaction| {
             transaction.entry(topic, partition, &mark.key(), mark.value.as_deref())
         });
         written.map_err(failed)?;
@@ -80,27 +80,36 @@ impl Shard {
         self.arrived.remove(stream).as_ref() == Some(commit)
     }
 
-    /// Writes records and entries in one transaction, and takes the entries in. After [`LedgerError::Unavailable`] it may
+    /// Writes entries in a transaction, and takes them in. After [`LedgerError::Unavailable`] it may
     /// or may not have happened, which [`resolve`](Self::resolve) finds out; after any other error nobody sees any of it.
-    pub(super) fn transact(
+    pub(super) fn transact(&mut self, entries: &[Entry]) -> Result<(), LedgerError> {
+        self.send(None, &[], entries).map_err(self.failed())?;
+        self.take_in(entries)
+    }
+
+    /// Writes records and entries in one transaction; the entries are to be [taken in](Self::take_in).
+    pub(super) fn send(
         &mut self,
         asked: Option<(&StreamKey, &Commit)>,
-        records: &[Outgoing],
-        entries: Vec<Entry>,
-    ) -> Result<(), LedgerError> {
+        records: &[&Staged],
+        entries: &[Entry],
+    ) -> Result<(), TransactionError> {
         let asked = asked.map(|(stream, commit)| (stream.clone(), commit.clone()));
-        let done = self.transactions.transact(Step { entries: entries.clone(), asked }, |transaction| {
-            records.iter().try_for_each(|record| transaction.record(record))?;
+        self.transactions.transact(Step { entries: entries.to_vec(), asked }, records, |transaction| {
             entries.iter().try_for_each(|entry| {
                 transaction.entry(&self.topic, self.partition, &entry.key(), entry.value.as_deref())
             })
-        });
-        done.map_err(|error| of_transaction(&self.topic, self.partition, error))?;
-        self.take_in(&entries)
+        })
+    }
+
+    /// What an error of a transaction means for the partition.
+    pub(super) fn failed(&self) -> impl Fn(TransactionError) -> LedgerError + use<> {
+        let (topic, partition) = (self.topic.clone(), self.partition);
+        move |error| of_transaction(&topic, partition, error)
     }
 
     /// What was committed is what there is.
-    fn take_in(&mut self, entries: &[Entry]) -> Result<(), LedgerError> {
+    pub(super) fn take_in(&mut self, entries: &[Entry]) -> Result<(), LedgerError> {
         let mut books = write(&self.books);
         for entry in entries {
             let book = books.entry(entry.stream.clone()).or_default();
@@ -118,6 +127,8 @@ fn of_transaction(topic: &str, partition: i32, error: TransactionError) -> Ledge
         TransactionError::Unavailable { doing, reason } => LedgerError::Unavailable { topic, doing, reason },
         TransactionError::Fenced(reason) => LedgerError::Fenced { topic, partition, reason },
         TransactionError::Refused(reason) => LedgerError::Cluster { topic, reason },
+        // Without records of events nobody is to be told of one.
+        error @ TransactionError::Records(_) => LedgerError::Cluster { topic, reason: error.to_string() },
     }
 }
 

@@ -1,6 +1,7 @@
 //! What receivers and networks do wrong.
 
 use crate::{
+    certificates::Certificates,
     events::{config, sink},
     parser::parse,
     receiver::{Kind, Receiver},
@@ -13,6 +14,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, UnixDatagram},
 };
+use tokio_rustls::TlsAcceptor;
 
 fn batch(name: &str, count: usize, size: usize) -> Vec<Event> {
     (0..count).map(|i| event(&format!("{name}-{i}"), &"x".repeat(size), true)).collect()
@@ -253,6 +255,22 @@ async fn nothing_is_acknowledged_where_a_certificate_is_refused() {
         sink.close().await.unwrap();
     }
     assert_eq!(ids(&receiver.messages().await), [sent(&events), sent(&events)].concat());
+}
+
+/// As rsyslog does where it does not like a certificate.
+#[tokio::test]
+async fn a_receiver_that_just_closes_hints_at_our_certificate() {
+    let certificates = Certificates::new();
+    let acceptor = TlsAcceptor::from(certificates.server());
+    let tls = json!({"mode": "tls", "tls": certificates.mutual()});
+    let (listener, mut sink) = listener(tls).await;
+    let closing = async {
+        let stream = listener.accept().await.unwrap().0;
+        drop(acceptor.accept(stream).await.unwrap());
+    };
+    let events = batch("a", 1, 10);
+    let (reason, ()) = tokio::join!(retry(&mut *sink, &events), closing);
+    assert!(reason.contains("tls.cert_file") && !reason.contains("docs.rs"), "{reason}");
 }
 
 #[tokio::test]

@@ -59,10 +59,19 @@ fn fields_of_cef_and_leef_are_left_out_whole() {
 }
 
 #[test]
+fn no_control_character_reaches_a_message() {
+    let nasty = "a\u{1b}[2Jb\u{7f}c\u{85}d\u{2028}e\tf";
+    let body = ocsf("e-1", nasty, nasty);
+    let sent = sent(&body, &json!({"max_length": 4000, "body": "message"}));
+    assert_eq!(sent.data["ocsf@32473"]["actor_name"], "a [2Jb c d e\tf");
+    assert_eq!(sent.msg, "a [2Jb c d e\tf");
+}
+
+#[test]
 fn an_event_that_has_no_sentence_is_refused_with_the_limit() {
     let event = sink_suite::event("e-1", &"x".repeat(9000), true);
     let reason = message(&event, &json!({})).unwrap_err();
-    assert!(reason.contains("8192") && reason.contains("max_length"), "{reason}");
+    assert!(reason.contains("8000") && reason.contains("max_length"), "{reason}");
 }
 
 #[test]
