@@ -1,9 +1,12 @@
 //! What a person at a terminal sees of a run: a line per stream while it goes on, a table at its end, log lines between.
 
 use crate::{cli::LogFormat, table::table};
+use headwater_contracts::{mask, visible_lines};
 use headwater_runtime::{Board, Phase, StreamStatus};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    borrow::Cow,
     convert::Infallible,
     io::{self, IsTerminal, Write},
     sync::OnceLock,
@@ -131,6 +134,48 @@ pub(crate) fn account(streams: &[StreamStatus]) -> String {
     table(&["stream", "read", "delivered", "dropped (rule)", "suppressed", "dead-lettered", "late", "requests"], &rows)
 }
 
+/// A line of the log without credentials, and without anything that a terminal would obey but the colours that the line was given.
+fn fit(line: &str) -> String {
+    let Cow::Owned(masked) = mask::mask(line) else { return in_colours(line) };
+    // What is hidden may begin within an escape.
+    let whole = serde_json::from_str::<serde_json::Value>(line).ok().filter(serde_json::Value::is_object);
+    whole.map_or_else(
+        || in_colours(&masked),
+        |mut whole| {
+            mask::mask_json(&mut whole);
+            in_colours(&format!("{whole}\n"))
+        },
+    )
+}
+
+/// `line` with the colours it has (ECMA-48, "SGR") and no other control sequence. No outside text can bring any: the log escapes them.
+fn in_colours(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    for (n, piece) in line.split("\u{1b}[").enumerate() {
+        let digits = piece.find(|c: char| !c.is_ascii_digit() && c != ';').unwrap_or(piece.len());
+        let is_colour = n > 0 && piece[digits..].starts_with('m');
+        let (colour, rest) = piece.split_at(if is_colour { digits + 1 } else { 0 });
+        match (n, is_colour) {
+            (0, _) => {}
+            (_, true) => out.extend(["\u{1b}[", colour]),
+            (_, false) => out.push_str("\\u{1b}["),
+        }
+        out.push_str(&visible_lines(rest));
+    }
+    out
+}
+
+/// Says on stderr that the program is at fault, as the standard library would, yet without credentials.
+pub(crate) fn mask_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let trace = Backtrace::capture();
+        let trace = if trace.status() == BacktraceStatus::Captured { format!("\n{trace}") } else { String::new() };
+        let thread = std::thread::current();
+        let text = format!("thread '{}' {panic}{trace}", thread.name().unwrap_or("<unnamed>"));
+        let _ = writeln!(io::stderr(), "{}", visible_lines(&mask::mask(&text)));
+    }));
+}
+
 /// Writes log lines to stderr, above the streams' lines if there are any.
 struct AboveLines;
 
@@ -157,10 +202,25 @@ impl Write for LineWriter {
 
 impl Drop for LineWriter {
     fn drop(&mut self) {
-        let write = || io::stderr().write_all(&self.0);
+        let line = fit(&String::from_utf8_lossy(&self.0));
+        let write = || io::stderr().write_all(line.as_bytes());
         let _ = match LINES.get() {
             Some(lines) => lines.suspend(write),
             None => write(),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_lines_show_no_credential_and_keep_their_shape_and_colours() {
+        mask::learn("pAss\"w0rdOfLog");
+        let line = "\u{1b}[2mat\u{1b}[0m pAss\"w0rdOfLog\u{202e}\u{1b}[2J\n";
+        assert_eq!(fit(line), concat!("\u{1b}[2mat\u{1b}[0m ***", r"\u{202e}\u{1b}[2J", "\n"));
+        let line = serde_json::json!({ "level": "WARN", "fields": { "message": "bad pAss\"w0rdOfLog" } }).to_string();
+        assert_eq!(fit(&format!("{line}\n")), "{\"fields\":{\"message\":\"bad ***\"},\"level\":\"WARN\"}\n");
     }
 }

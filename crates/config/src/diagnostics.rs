@@ -1,6 +1,6 @@
 //! Problems for the person who wrote the file: what, where, and what to do. Collected, sorted, shown all at once.
 
-use crate::{Span, mask::masked};
+use crate::{Span, mask};
 use std::fmt::{self, Write as _};
 
 /// One problem.
@@ -69,14 +69,15 @@ fn excerpt(out: &mut String, span: &Span, arrow: &str, mark: char, label: Option
     let place = span.location();
     let number = place.line.to_string();
     let gutter = " ".repeat(number.len());
-    let line = masked(span.file.line(place.line));
+    let line = mask::shown(&span.file, place.line);
     let _ = writeln!(out, "{gutter}{} {place}", paint.frame(arrow));
-    let _ = writeln!(out, "{} {line}", paint.frame(&format!("{number} |")));
-    // Tabs stay tabs so that the marks stand under what they mean on any terminal.
-    let indent: String = line.chars().take(place.column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+    let _ = writeln!(out, "{} {}", paint.frame(&format!("{number} |")), line.text);
     let first = span.text().split('\n').next().unwrap_or("").trim_end();
-    let left = line.chars().count().saturating_sub(place.column - 1);
-    let width = first.chars().count().clamp(1, left.max(1));
+    let start = line.column(place.column - 1);
+    let end = line.column(place.column - 1 + first.chars().count());
+    // Tabs stay tabs so that the marks stand under what they mean on any terminal.
+    let indent: String = line.text.chars().take(start).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+    let width = end.saturating_sub(start).max(1);
     let marks: String = std::iter::repeat_n(mark, width).collect();
     let label = label.map(|label| format!(" {label}")).unwrap_or_default();
     let _ = writeln!(out, "{} {indent}{}{label}", paint.frame(&format!("{gutter} |")), paint.error(&marks));

@@ -18,6 +18,7 @@ mod identity;
 mod import;
 mod kafka;
 mod login;
+pub mod mask;
 mod ocsf_version;
 mod options;
 mod outbox;
@@ -31,6 +32,7 @@ mod source;
 mod telemetry;
 mod tls;
 mod transform;
+mod visible;
 
 pub use batch::{Batch, Outcome, Tally};
 pub use clock::Clock;
@@ -50,12 +52,13 @@ pub use own_query::{Echo, OwnQueryPolicy, OwnRequest, OwnRequests};
 pub use path::path;
 pub use plugin::{Auth, BuiltSource, Cadence, ConfigError, SinkConfig, SourceConfig};
 pub use request::{Method, PageEnd, Rejection, Request};
-pub use secret::Secret;
+pub use secret::{STAND_INS, Secret};
 pub use sink::{Delivery, Encode, Rejected, Sink, SinkError};
 pub use source::{Gap, Next, Plan, Record, Scan, Source, StreamView, Unreadable};
 pub use telemetry::{Telemetry, TelemetryProtocol};
 pub use tls::{Pem, Tls};
 pub use transform::{Emit, Port, Transform};
+pub use visible::{is_visible, visible, visible_lines};
 
 /// An instant, UTC. The ledger keeps milliseconds of it.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

@@ -115,6 +115,8 @@ struct Reading {
     start: Option<Timestamp>,
     /// When the last warning was logged.
     told_of_retention: Option<Timestamp>,
+    /// Whether it has been up to date, in this run or before: until then it is short of time by choice.
+    has_caught_up: bool,
     /// Remarks that have been logged.
     notes: HashSet<String>,
 }
@@ -135,6 +137,7 @@ impl Reading {
             restarts: 0,
             start: None,
             told_of_retention: None,
+            has_caught_up: false,
             notes: HashSet::new(),
         }
     }
@@ -143,6 +146,7 @@ impl Reading {
     /// before they have there, so only the first look brings requests.
     fn catch_up(&mut self, record: &StreamRecord) {
         self.coverage = record.coverage.clone();
+        self.has_caught_up |= self.start.is_none() && !self.coverage.ranges().is_empty();
         self.start = Some(record.start);
         if self.last_request.is_none() {
             record.own_requests.iter().cloned().for_each(|request| self.sent.insert(request));
@@ -210,6 +214,7 @@ impl Driver {
                 }
                 tracing::info!(source = %self.key.source, stream = %self.key.stream, "caught up; next look at {until}");
                 self.line.phase(Phase::CaughtUp { until });
+                reading.has_caught_up = true;
                 let wait = (until - self.server_now()).to_std().unwrap_or_default();
                 self.wait(wait.max(Duration::from_millis(100))).await?;
                 continue;

@@ -11,7 +11,7 @@ use crate::{
     topology::{Account, as_event},
     trace::Span,
 };
-use headwater_contracts::Tally;
+use headwater_contracts::{Tally, mask};
 use headwater_ledger::{Commit, StreamKey};
 use std::{
     io,
@@ -100,10 +100,12 @@ async fn acknowledge(
 
 /// Keeps dead letters, durably: in their store, waiting out a full disk, or in the sink that takes them. `false` if the
 /// run must stop.
-async fn keep(context: &LaneContext, letters: Vec<DeadLetter>) -> bool {
+async fn keep(context: &LaneContext, mut letters: Vec<DeadLetter>) -> bool {
     if letters.is_empty() {
         return true;
     }
+    // A destination may have repeated in its refusal what it was sent.
+    letters.iter_mut().for_each(|letter| letter.reason = mask::mask(&letter.reason).into_owned());
     let refused = match context.wiring.letters_to {
         Some(sink) => keep_in_sink(context, sink, letters).await,
         None => keep_in_store(context, Arc::new(letters)).await,

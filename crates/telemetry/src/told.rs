@@ -1,5 +1,7 @@
 //! Exporters that say in our words what became of an export: once when it begins to fail, once when it works again.
 
+use headwater_contracts::mask::mask;
+use opentelemetry::{Value, trace::Status};
 use opentelemetry_sdk::{
     Resource,
     error::OTelSdkResult,
@@ -7,6 +9,7 @@ use opentelemetry_sdk::{
     trace::{SpanData, SpanExporter},
 };
 use std::{
+    borrow::Cow,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -38,6 +41,27 @@ impl<E> Told<E> {
     }
 }
 
+/// Hides credentials that a server has repeated.
+fn mask_span(span: &mut SpanData) {
+    if let Cow::Owned(name) = mask(&span.name) {
+        span.name = name.into();
+    }
+    let events = span.events.events.iter_mut().flat_map(|event| &mut event.attributes);
+    let links = span.links.links.iter_mut().flat_map(|link| &mut link.attributes);
+    for attribute in span.attributes.iter_mut().chain(events).chain(links) {
+        if let Value::String(text) = &attribute.value
+            && let Cow::Owned(masked) = mask(text.as_str())
+        {
+            attribute.value = Value::String(masked.into());
+        }
+    }
+    if let Status::Error { description } = &span.status
+        && let Cow::Owned(description) = mask(description)
+    {
+        span.status = Status::error(description);
+    }
+}
+
 impl<E: PushMetricExporter> PushMetricExporter for Told<E> {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
         self.tell(self.exporter.export(metrics).await)
@@ -57,7 +81,8 @@ impl<E: PushMetricExporter> PushMetricExporter for Told<E> {
 }
 
 impl<E: SpanExporter> SpanExporter for Told<E> {
-    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+    async fn export(&self, mut batch: Vec<SpanData>) -> OTelSdkResult {
+        batch.iter_mut().for_each(mask_span);
         self.tell(self.exporter.export(batch).await)
     }
 

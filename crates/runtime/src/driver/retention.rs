@@ -20,8 +20,8 @@ impl Driver {
         self.line.update(|line| line.retention_left = Some(left));
         let short = left < retention / ENOUGH;
         let told = reading.told_of_retention.is_some_and(|told| now < told + EVERY);
-        // What starts at the far end of the log is short of time by choice, and catches up.
-        if short && !told && !reading.coverage.ranges().is_empty() {
+        // What starts at the far end of the log catches up.
+        if short && !told && reading.has_caught_up {
             reading.told_of_retention = Some(now);
             tracing::warn!(
                 source = %self.key.source, stream = %self.key.stream,
