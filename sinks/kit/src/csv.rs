@@ -13,8 +13,8 @@ pub enum Formulas {
     /// Each cell is the text of the event.
     #[default]
     Keep,
-    /// A `'` goes before it, as before anything that begins with `=`, `+`, `-` or `@` and is no number; control characters are
-    /// written as `\u{1b}`.
+    /// A `'` goes before it, as before anything that begins with `=`, `+`, `-` or `@` and is neither a number nor an id such as
+    /// `-x9_k`; control characters are written as `\u{1b}`.
     Escape,
 }
 
@@ -27,7 +27,9 @@ impl Formulas {
         let text = visible(cell);
         // Spreadsheets look past blanks, and take full-width signs for the others (OWASP, "CSV Injection").
         let begins = |c: char| matches!(c, '=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠');
-        let is_formula = cell.trim_start().starts_with(begins) && cell.parse::<f64>().is_err();
+        let is_id =
+            cell.starts_with('-') && cell.chars().skip(1).all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+        let is_formula = cell.trim_start().starts_with(begins) && !is_id && cell.parse::<f64>().is_err();
         if is_formula { Cow::Owned(format!("'{text}")) } else { text }
     }
 }
@@ -83,7 +85,9 @@ mod tests {
         check("+1+1", "'+1+1");
         check(" \t=1", "' \\u{9}=1");
         check("＝1", "'＝1");
+        check("-2+3", "'-2+3");
         check("-2.5", "-2.5");
+        check("-k9_x-Q", "-k9_x-Q");
         check("a=b", "a=b");
         check("\u{1b}[31mred\nx", "\\u{1b}[31mred\\u{a}x");
         assert_eq!(Formulas::Keep.cell("=1\n"), "=1\n");
