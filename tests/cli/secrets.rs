@@ -3,11 +3,13 @@
 use super::support::{self, run, stderr, stdout};
 use headwater_simulator::{ANYPOINT_ORGANIZATIONS, Provider, Scenario};
 use std::{
+    collections::{BTreeSet, HashSet},
     fmt::Write as _,
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     path::Path,
+    sync::LazyLock,
     thread,
 };
 
@@ -61,18 +63,26 @@ fn notations(secret: &str) -> Vec<String> {
     ]
 }
 
-/// What of the secrets is in `text`.
-fn shown(text: &str) -> Vec<String> {
-    let mut found = Vec::new();
+/// So many bytes of a notation give a secret away.
+const PART: usize = 10;
+
+/// All parts of all secrets in all notations.
+static PARTS: LazyLock<HashSet<Vec<u8>>> = LazyLock::new(|| {
+    let mut parts = HashSet::new();
     for secret in ALL {
         for (at, notation) in notations(secret).iter().enumerate() {
             // The name of the user is no secret, and ends within a letter of Base64.
-            let notation = &notation[if at == CLIENT_AND_SECRET { 10 } else { 0 }..];
-            let windows = notation.as_bytes().windows(10).filter_map(|part| std::str::from_utf8(part).ok());
-            found.extend(windows.filter(|part| text.contains(part)).map(str::to_owned));
+            let from = if at == CLIENT_AND_SECRET { PART } else { 0 };
+            parts.extend(notation.as_bytes()[from..].windows(PART).map(<[u8]>::to_vec));
         }
     }
-    found
+    parts
+});
+
+/// What of the secrets is in `text`.
+fn shown(text: &str) -> Vec<String> {
+    let parts = text.as_bytes().windows(PART).filter(|part| PARTS.contains(*part));
+    parts.map(|part| String::from_utf8_lossy(part).into_owned()).collect()
 }
 
 fn assert_hidden(place: &str, text: &str) {
@@ -336,4 +346,51 @@ fn a_mistake_beside_a_credential_does_not_show_it() {
             assert!(!said.contains(&secret[..8]) && !said.contains(&secret[18..]), "{command} of {yaml}{said}");
         }
     }
+}
+
+/// The keys of all credentials, as the schema has them; those of a mapping of credentials with `: {}` behind them.
+fn keys_of_credentials(schema: &serde_json::Value, place: &mut Vec<String>, found: &mut BTreeSet<String>) {
+    if schema["$ref"] == "#/$defs/Secret" {
+        let is_of_mapping = place.last().is_some_and(|step| step == "additionalProperties");
+        let named = place.iter().rposition(|step| step == "properties").map(|at| place[at + 1].clone());
+        found.extend(named.map(|name| if is_of_mapping { format!("{name}: {{}}") } else { name }));
+    }
+    let mut below = |step: String, value: &serde_json::Value| {
+        place.push(step);
+        keys_of_credentials(value, place, found);
+        place.pop();
+    };
+    match schema {
+        serde_json::Value::Object(map) => map.iter().for_each(|(key, value)| below(key.clone(), value)),
+        serde_json::Value::Array(items) => {
+            items.iter().enumerate().for_each(|(at, value)| below(at.to_string(), value))
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn every_key_of_the_schema_that_takes_a_credential_is_known_where_a_line_is_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let schema = serde_json::from_slice(&run(dir.path(), &["schema"]).stdout).unwrap();
+    let mut keys = BTreeSet::new();
+    keys_of_credentials(&schema, &mut Vec::new(), &mut keys);
+    assert!(keys.contains("token") && keys.contains("headers: {}") && keys.contains("id"), "{keys:?}");
+    // Names of users and clients may be references too, and are no secrets.
+    for name in ["client_id", "username"] {
+        assert!(keys.remove(name));
+    }
+    let mut yaml = "sources:\n".to_owned();
+    for (n, key) in keys.iter().enumerate() {
+        let pair = match (key.strip_suffix(": {}"), key.as_str()) {
+            (Some(mapping), _) => format!("{mapping}: {{ x-team: S3CRETof{n} }}"),
+            (None, "id") => format!("structured_data: [{{ id: S3CRETof{n} }}]"),
+            (None, key) => format!("{key}: S3CRETof{n}"),
+        };
+        let _ = writeln!(yaml, "  s{n}: {{ type: pactflow, {pair}, nosuch: 1 }}");
+    }
+    fs::write(dir.path().join("pipeline.yaml"), &yaml).unwrap();
+    let said = stderr(&run(dir.path(), &["validate"]));
+    assert!(said.matches("nosuch: 1").count() >= keys.len(), "{said}");
+    assert!(!said.contains("S3CRET"), "{said}");
 }
