@@ -6,9 +6,13 @@ use std::fmt::Write as _;
 /// Lays out rows under headings; numbers to the right, words to the left.
 pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     let mut table = Table::new(headings);
-    rows.iter().for_each(|row| table.measure(row));
+    for row in rows {
+        table.measure(row);
+    }
     let mut out = table.heading();
-    rows.iter().for_each(|row| table.row(row, &mut out));
+    for row in rows {
+        table.row(row, &mut out);
+    }
     out
 }
 

@@ -3,10 +3,10 @@
 use crate::{cli::LogFormat, table::table};
 use headwater_contracts::{mask, visible_lines};
 use headwater_runtime::{Board, Phase, StreamStatus};
+use headwater_sink_kit::for_terminals;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
-    borrow::Cow,
     convert::Infallible,
     io::{self, IsTerminal, Write},
     sync::OnceLock,
@@ -20,7 +20,7 @@ static LINES: OnceLock<MultiProgress> = OnceLock::new();
 /// Sets up logging to stderr.
 pub(crate) fn log(format: LogFormat, filter: &str) -> Result<(), String> {
     let filter = EnvFilter::try_new(filter).map_err(|e| format!("`--log {filter}`: {e}"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(AboveLines);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(AboveLines(format));
     match format {
         LogFormat::Text => builder.with_target(false).with_ansi(io::stderr().is_terminal()).init(),
         LogFormat::Json => builder.json().init(),
@@ -135,17 +135,21 @@ pub(crate) fn account(streams: &[StreamStatus]) -> String {
 }
 
 /// A line of the log without credentials, and without anything that a terminal would obey but the colours that the line was given.
-fn fit(line: &str) -> String {
-    let Cow::Owned(masked) = mask::mask(line) else { return in_colours(line) };
-    // What is hidden may begin within an escape.
-    let whole = serde_json::from_str::<serde_json::Value>(line).ok().filter(serde_json::Value::is_object);
-    whole.map_or_else(
-        || in_colours(&masked),
-        |mut whole| {
+fn fit(line: &str, format: LogFormat) -> String {
+    let masked = mask::mask(line);
+    if format == LogFormat::Text {
+        return in_colours(&masked);
+    }
+    let whole = if masked == line { None } else { serde_json::from_str::<serde_json::Value>(line).ok() };
+    let line = match whole {
+        // What is hidden may begin within an escape.
+        Some(mut whole) => {
             mask::mask_json(&mut whole);
-            in_colours(&format!("{whole}\n"))
-        },
-    )
+            format!("{whole}\n")
+        }
+        None => masked.into_owned(),
+    };
+    String::from_utf8_lossy(&for_terminals(line.as_bytes())).into_owned()
 }
 
 /// `line` with the colours it has (ECMA-48, "SGR") and no other control sequence. No outside text can bring any: the log escapes them.
@@ -177,15 +181,15 @@ pub(crate) fn mask_panics() {
 }
 
 /// Writes log lines to stderr, above the streams' lines if there are any.
-struct AboveLines;
+struct AboveLines(LogFormat);
 
-struct LineWriter(Vec<u8>);
+struct LineWriter(Vec<u8>, LogFormat);
 
 impl<'a> MakeWriter<'a> for AboveLines {
     type Writer = LineWriter;
 
     fn make_writer(&'a self) -> LineWriter {
-        LineWriter(Vec::new())
+        LineWriter(Vec::new(), self.0)
     }
 }
 
@@ -202,7 +206,7 @@ impl Write for LineWriter {
 
 impl Drop for LineWriter {
     fn drop(&mut self) {
-        let line = fit(&String::from_utf8_lossy(&self.0));
+        let line = fit(&String::from_utf8_lossy(&self.0), self.1);
         let write = || io::stderr().write_all(line.as_bytes());
         let _ = match LINES.get() {
             Some(lines) => lines.suspend(write),
@@ -219,8 +223,10 @@ mod tests {
     fn log_lines_show_no_credential_and_keep_their_shape_and_colours() {
         mask::learn("pAss\"w0rdOfLog");
         let line = "\u{1b}[2mat\u{1b}[0m pAss\"w0rdOfLog\u{202e}\u{1b}[2J\n";
-        assert_eq!(fit(line), concat!("\u{1b}[2mat\u{1b}[0m ***", r"\u{202e}\u{1b}[2J", "\n"));
-        let line = serde_json::json!({ "level": "WARN", "fields": { "message": "bad pAss\"w0rdOfLog" } }).to_string();
-        assert_eq!(fit(&format!("{line}\n")), "{\"fields\":{\"message\":\"bad ***\"},\"level\":\"WARN\"}\n");
+        assert_eq!(fit(line, LogFormat::Text), concat!("\u{1b}[2mat\u{1b}[0m ***", r"\u{202e}\u{1b}[2J", "\n"));
+        let line =
+            serde_json::json!({ "level": "WARN", "fields": { "message": "bad pAss\"w0rdOfLog \u{202e}" } }).to_string();
+        let expected = "{\"fields\":{\"message\":\"bad *** \\u202e\"},\"level\":\"WARN\"}\n";
+        assert_eq!(fit(&format!("{line}\n"), LogFormat::Json), expected);
     }
 }

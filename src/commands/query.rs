@@ -320,11 +320,11 @@ impl Rows {
         let kept = std::mem::take(&mut self.kept);
         let headings: Vec<&str> = self.headings.iter().map(String::as_str).collect();
         let mut table = Table::new(&headings);
-        kept.values().for_each(|row| {
+        for row in kept.values() {
             if let Row::Cells(cells) = row {
-                table.measure(cells)
+                table.measure(cells);
             }
-        });
+        }
         let mut lines = if self.format == QueryFormat::Table { table.heading() } else { String::new() };
         for row in kept.into_values() {
             match row {

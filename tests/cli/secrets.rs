@@ -291,7 +291,7 @@ fn a_dead_letter_says_why_without_the_credential_of_the_sink() {
     let dir = tempfile::tempdir().unwrap();
     let yaml = super::pipeline_to("type: blackhole", &simulator, Provider::PactFlow, simulator.credential());
     let parrot = parrot();
-    let sinks: String = (0..notations(RECEIVER).len())
+    let sinks: Vec<String> = (0..notations(RECEIVER).len())
         .map(|n| {
             format!(
                 "  o{n}: {{ type: otlp, protocol: http, inputs: [drop_own_queries], endpoint: '{parrot}/400json/{n}', \
@@ -299,7 +299,8 @@ fn a_dead_letter_says_why_without_the_credential_of_the_sink() {
             )
         })
         .collect();
-    fs::write(dir.path().join("pipeline.yaml"), format!("{yaml}{sinks}dead_letter: {{ path: letters }}\n")).unwrap();
+    fs::write(dir.path().join("pipeline.yaml"), format!("{yaml}{}dead_letter: {{ path: letters }}\n", sinks.concat()))
+        .unwrap();
     let mut command = support::command(dir.path(), &["run", "--once", "--log", "trace"]);
     let done = environment(&mut command).output().unwrap();
     let letters = fs::read_to_string(dir.path().join("letters/dead-letter.ndjson")).unwrap();

@@ -10,7 +10,7 @@ use crate::{Content, Node, SourceFile, secret::is_reference};
 use headwater_contracts::mask::{MASK, is_sensitive};
 use line::{in_urls, only_references, program};
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
-use std::{collections::HashMap, ops::Range};
+use std::{collections::HashMap, ops::Range, path::Path};
 
 const SENSITIVE: &[&str] = &["token", "password", "secret", "api_key", "passphrase", "private_key"];
 
@@ -134,7 +134,8 @@ pub(crate) fn shown(file: &SourceFile, number: usize) -> Shown {
 fn ranges(file: &SourceFile) -> Vec<Range<usize>> {
     let text = file.text();
     let mut hidden = Vec::new();
-    let is_yaml = !file.name().ends_with(".vrl") && !file.name().starts_with("builtin:");
+    let is_program = Path::new(file.name()).extension().is_some_and(|end| end == "vrl");
+    let is_yaml = !is_program && !file.name().starts_with("builtin:");
     let mut done = if is_yaml { Walk::new(text).run(&mut hidden) } else { 0 };
     while done < text.len() {
         let end = text[done..].find('\n').map_or(text.len(), |end| done + end + 1);
@@ -152,12 +153,20 @@ struct Open {
     name: String,
     /// The key that waits for its value.
     key: Option<String>,
-    /// Whether all in it is secret: it is the value of a key for a credential.
-    secret: bool,
-    /// Whether it says where a credential is.
-    reference: bool,
-    /// Whether it is within a program.
-    program: bool,
+    holds: Holds,
+}
+
+/// What a value is.
+#[derive(Default, Clone, Copy, PartialEq)]
+enum Holds {
+    #[default]
+    Plain,
+    /// A program, or several.
+    Program,
+    /// That of a key for a credential.
+    Secret,
+    /// Where a credential is.
+    Reference,
 }
 
 struct Walk<'a> {
@@ -188,7 +197,7 @@ impl<'a> Walk<'a> {
         for event in Parser::new_from_str(text) {
             let Ok((event, span)) = event else {
                 // What is broken may be the credential itself.
-                if self.value().secret {
+                if self.value().holds == Holds::Secret {
                     hidden.push(done..text.len());
                 }
                 return done;
@@ -198,7 +207,7 @@ impl<'a> Walk<'a> {
             match event {
                 Event::Scalar(value, style, anchor, _) => self.scalar(&value, style, anchor, range, hidden),
                 Event::Alias(anchor) => {
-                    let secret = self.value().secret;
+                    let secret = self.value().holds == Holds::Secret;
                     hidden.extend(self.anchors.get(&anchor).filter(|_| secret).cloned());
                     self.close_value();
                 }
@@ -222,14 +231,15 @@ impl<'a> Walk<'a> {
         let below = BELOW.contains(&(open.name.as_str(), name.as_str()));
         let is_component = NAMED.contains(&open.name.as_str());
         let secret = is_value && !is_component && (sensitive(&name) || contains_credentials(&open.name) || below);
-        Open {
-            secret: open.secret || secret,
-            reference: open.reference,
-            program: open.program || is_value && PROGRAMS.contains(&name.as_str()),
-            // The name of a list is that of its items.
-            name: if is_value || !open.is_mapping { name } else { String::new() },
-            ..Open::default()
-        }
+        let holds = match open.holds {
+            Holds::Secret | Holds::Reference => open.holds,
+            _ if secret => Holds::Secret,
+            Holds::Plain if is_value && PROGRAMS.contains(&name.as_str()) => Holds::Program,
+            other => other,
+        };
+        // The name of a list is that of its items.
+        let name = if is_value || !open.is_mapping { name } else { String::new() };
+        Open { holds, name, ..Open::default() }
     }
 
     fn open(&mut self, is_mapping: bool) {
@@ -267,23 +277,23 @@ impl<'a> Walk<'a> {
         }
         if let Some(open) = self.stack.last_mut().filter(|open| open.is_mapping && open.key.is_none()) {
             open.key = Some(value.to_owned());
-            open.reference |= open.secret && REFERENCES.contains(&value);
+            if open.holds == Holds::Secret && REFERENCES.contains(&value) {
+                open.holds = Holds::Reference;
+            }
             // A credential that is taken for a key.
-            if open.secret && !open.reference && !contains_credentials(&open.name) {
+            if open.holds == Holds::Secret && !contains_credentials(&open.name) {
                 hidden.push(inside);
             }
             return;
         }
-        let what = self.value();
         let within =
             |ranges: Vec<Range<usize>>| ranges.into_iter().map(move |r| inside.start + r.start..inside.start + r.end);
         let written = &self.text[inside.clone()];
-        if what.secret && !what.reference && !only_references(written) {
-            hidden.push(inside);
-        } else if what.program {
-            hidden.extend(within(program(written)));
-        } else {
-            hidden.extend(within(in_urls(written)));
+        match self.value().holds {
+            Holds::Secret if !only_references(written) => hidden.push(inside),
+            Holds::Secret => {}
+            Holds::Program => hidden.extend(within(program(written))),
+            Holds::Plain | Holds::Reference => hidden.extend(within(in_urls(written))),
         }
         self.close_value();
     }

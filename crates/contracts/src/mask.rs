@@ -24,7 +24,7 @@ use std::{
     collections::{BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use view::View;
+use view::{NOTATIONS, PERCENT, View};
 
 /// What stands in the place of a credential, however long that is.
 pub const MASK: &str = "***";
@@ -95,7 +95,7 @@ pub fn learn_pem(pem: &[u8]) {
 pub fn learn_url(text: &str) {
     let Some(url) = url::Url::parse(text).ok().filter(url::Url::has_authority) else { return };
     if let Some(password) = url.password() {
-        learn(&View::of(password).decoded().map_or_else(|| password.to_owned(), |view| view.text()));
+        learn(&View::of(password).decoded(PERCENT).map_or_else(|| password.to_owned(), |view| view.text()));
     }
     for (name, value) in url.query_pairs() {
         if is_sensitive(&name) || ["key", "sig", "signature", "code"].contains(&&*name) {
@@ -145,12 +145,19 @@ fn is_scheme(word: &str) -> bool {
 pub fn mask(text: &str) -> Cow<'_, str> {
     let index = known().index();
     let mut found = Vec::new();
-    let mut view = View::of(text);
-    index.find(&view, &mut found);
-    for _ in 0..LAYERS {
-        let Some(next) = view.decoded() else { break };
-        view = next;
-        index.find(&view, &mut found);
+    let mut views = vec![View::of(text)];
+    let mut begin = 0;
+    for layer in 0..=LAYERS {
+        let end = views.len();
+        for at in begin..end {
+            index.find(&views[at], &mut found);
+            for notation in NOTATIONS.into_iter().filter(|_| layer < LAYERS) {
+                let view = views[at].decoded(notation);
+                // Which notation is undone first makes no difference most of the time.
+                views.extend(view.filter(|view| views.iter().all(|known| known.bytes != view.bytes)));
+            }
+        }
+        begin = end;
     }
     if found.is_empty() {
         return Cow::Borrowed(text);

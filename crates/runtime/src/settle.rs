@@ -105,7 +105,9 @@ async fn keep(context: &LaneContext, mut letters: Vec<DeadLetter>) -> bool {
         return true;
     }
     // A destination may have repeated in its refusal what it was sent.
-    letters.iter_mut().for_each(|letter| letter.reason = mask::mask(&letter.reason).into_owned());
+    for letter in &mut letters {
+        letter.reason = mask::mask(&letter.reason).into_owned();
+    }
     let refused = match context.wiring.letters_to {
         Some(sink) => keep_in_sink(context, sink, letters).await,
         None => keep_in_store(context, Arc::new(letters)).await,

@@ -98,3 +98,37 @@ impl<E: SpanExporter> SpanExporter for Told<E> {
         self.exporter.set_resource(resource);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use headwater_contracts::mask::learn;
+    use opentelemetry::{
+        InstrumentationScope, KeyValue, SpanId,
+        trace::{SpanContext, SpanKind},
+    };
+    use std::time::UNIX_EPOCH;
+
+    #[test]
+    fn spans_show_no_credential() {
+        learn("s3cretOfASpan");
+        let mut span = SpanData {
+            span_context: SpanContext::empty_context(),
+            parent_span_id: SpanId::INVALID,
+            parent_span_is_remote: false,
+            span_kind: SpanKind::Internal,
+            name: "GET s3cretOfASpan".into(),
+            start_time: UNIX_EPOCH,
+            end_time: UNIX_EPOCH,
+            attributes: vec![KeyValue::new("a", "x s3cretOfASpan"), KeyValue::new("n", 1)],
+            dropped_attributes_count: 0,
+            events: opentelemetry_sdk::trace::SpanEvents::default(),
+            links: opentelemetry_sdk::trace::SpanLinks::default(),
+            status: Status::error("bad s3cretOfASpan"),
+            instrumentation_scope: InstrumentationScope::default(),
+        };
+        mask_span(&mut span);
+        assert!(!format!("{span:?}").contains("s3cretOfASpan"), "{span:?}");
+        assert_eq!((&*span.name, &span.status), ("GET ***", &Status::error("bad ***")));
+    }
+}

@@ -51,7 +51,7 @@ impl Index {
         let text: Vec<u8> = text.iter().copied().map(canonical).collect();
         for at in 0..text.len() {
             let rest = &text[at..];
-            self.parts.extend(rest.first_chunk::<PART>().filter(|part| looks_random(part)));
+            self.parts.extend(rest.first_chunk::<PART>().filter(|part| looks_random(**part)));
             self.long_parts.extend(rest.first_chunk::<LONG_PART>());
         }
         if text.len() < LONG_PART && !text.is_empty() && !self.whole.contains(&text) {
@@ -108,7 +108,7 @@ fn stands_out(text: &[u8], at: usize, length: usize) -> bool {
 }
 
 /// Letters with a digit among them, or a capital behind a small letter: no word looks so, and no date.
-fn looks_random(part: &[u8; PART]) -> bool {
+fn looks_random(part: [u8; PART]) -> bool {
     let count = |is: fn(&u8) -> bool| part.iter().filter(|b| is(b)).count();
     let mixed = part.windows(2).any(|pair| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase());
     count(u8::is_ascii_digit) >= 1 && count(u8::is_ascii_alphabetic) >= 2 || mixed

@@ -40,7 +40,7 @@ fn a_credential_is_hidden_in_every_notation() {
         percent(&form, unreserved, false),
         html,
         json.replace('/', "\\/").replace('é', "\\u00e9"),
-        SECRET.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect(),
+        SECRET.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect::<Vec<_>>().concat(),
     ];
     for notation in &notations {
         for (before, after) in [("", ""), ("bad token: Bearer ", " (of é)"), ("{\"a\":", "}")] {

@@ -21,19 +21,14 @@ impl View {
         String::from_utf8_lossy(&self.bytes).into_owned()
     }
 
-    /// With percent notation, backslash escapes and HTML references undone; `None` if there are none.
-    pub(super) fn decoded(&self) -> Option<Self> {
+    /// With the escapes of one notation undone; `None` if there are none.
+    pub(super) fn decoded(&self, (sign, undo): Notation) -> Option<Self> {
         let mut next = Self { bytes: Vec::with_capacity(self.bytes.len()), places: Vec::new() };
         let mut changed = false;
         let mut at = 0;
         while at < self.bytes.len() {
             let rest = &self.bytes[at..];
-            let escape = match rest[0] {
-                b'%' => percent(rest),
-                b'\\' => backslash(rest),
-                b'&' => reference(rest),
-                _ => None,
-            };
+            let escape = if rest[0] == sign { undo(rest) } else { None };
             let (length, plain) = escape.unwrap_or_else(|| (1, vec![rest[0]]));
             changed |= length > 1;
             let place = self.place(at, at + length);
@@ -45,7 +40,17 @@ impl View {
     }
 }
 
+/// How long an escape is, and what it stands for.
 type Escape = Option<(usize, Vec<u8>)>;
+
+/// What an escape begins with, and how it is undone.
+pub(super) type Notation = (u8, fn(&[u8]) -> Escape);
+
+/// That of URLs and forms (RFC 3986 section 2.1).
+pub(super) const PERCENT: Notation = (b'%', percent);
+
+/// All that are known. A text that is written in one may hold the signs of another as they are.
+pub(super) const NOTATIONS: [Notation; 3] = [PERCENT, (b'\\', backslash), (b'&', reference)];
 
 fn number(digits: Option<&[u8]>, radix: u32) -> Option<u32> {
     let digits = std::str::from_utf8(digits?).ok()?;
