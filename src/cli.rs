@@ -177,6 +177,10 @@ pub(crate) struct QueryArgs {
     /// How to show them.
     #[arg(long, value_enum, default_value = "json", overrides_with = "format")]
     pub(crate) format: QueryFormat,
+    /// What becomes of cells in CSV that a spreadsheet would take for a formula: `escape` puts a `'` before them and writes control
+    /// characters as `\u{1b}`, `keep` writes every cell as it is.
+    #[arg(long, value_enum, default_value = "escape", overrides_with = "csv_formulas")]
+    pub(crate) csv_formulas: CsvFormulas,
     /// Paths to show in a table or CSV, such as `action,objects[0].objectName`; `time` is the event's time.
     #[arg(long, value_delimiter = ',', value_name = "PATH,..")]
     pub(crate) columns: Vec<String>,
@@ -194,6 +198,15 @@ pub(crate) enum QueryFormat {
     Csv,
     /// For people.
     Table,
+}
+
+/// What becomes of formulas in CSV.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CsvFormulas {
+    /// They become texts.
+    Escape,
+    /// They stay.
+    Keep,
 }
 
 /// Commands on the ledger.

@@ -20,6 +20,7 @@ mod warnings;
 
 use clap::Parser;
 use cli::{Cli, Command, LedgerCommand};
+use headwater_contracts::{mask, visible_lines};
 use std::{
     io::{self, Write},
     process::ExitCode,
@@ -75,10 +76,19 @@ impl From<io::Error> for Failure {
     }
 }
 
+/// Proxies that the environment names (curl's variables, which HTTP clients obey) may have credentials in them.
+fn learn_proxies() {
+    let is_proxy = |name: &str| name.to_ascii_lowercase().ends_with("_proxy");
+    let values = std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_proxy));
+    values.for_each(|(_, value)| mask::learn_url(&value.to_string_lossy()));
+}
+
 fn main() -> ExitCode {
     allocator::give_back_at_once();
     allocator::forget_the_loading();
     descriptors::allow_all_there_may_be();
+    terminal::mask_panics();
+    learn_proxies();
     let cli = Cli::parse();
     if let Err(problem) = terminal::log(cli.log_format, &cli.log) {
         let _ = writeln!(io::stderr(), "error: {problem}");
@@ -111,7 +121,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { code, message, rendered }) => {
             terminal::clear();
-            let text = message.trim_end();
+            let text = mask::mask(message.trim_end());
+            // Diagnostics have colours, and have made visible what they quote.
+            let text = if rendered { text } else { visible_lines(&text).into_owned().into() };
             if cli.log_format == cli::LogFormat::Json && !rendered {
                 tracing::error!("{text}");
             } else {

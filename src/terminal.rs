@@ -1,9 +1,12 @@
 //! What a person at a terminal sees of a run: a line per stream while it goes on, a table at its end, log lines between.
 
 use crate::{cli::LogFormat, table::table};
+use headwater_contracts::{mask, visible_lines};
 use headwater_runtime::{Board, Phase, Rejected, StreamStatus};
+use headwater_sink_kit::for_terminals;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::{
+    backtrace::{Backtrace, BacktraceStatus},
     convert::Infallible,
     fmt::Write as _,
     io::{self, IsTerminal, Write},
@@ -18,7 +21,7 @@ static LINES: OnceLock<MultiProgress> = OnceLock::new();
 /// Sets up logging to stderr.
 pub(crate) fn log(format: LogFormat, filter: &str) -> Result<(), String> {
     let filter = EnvFilter::try_new(filter).map_err(|e| format!("`--log {filter}`: {e}"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(AboveLines);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(AboveLines(format));
     match format {
         LogFormat::Text => builder.with_target(false).with_ansi(has_colours()).init(),
         LogFormat::Json => builder.json().init(),
@@ -172,16 +175,62 @@ pub(crate) fn account(streams: &[StreamStatus]) -> String {
     table(&["stream", "read", "delivered", "dropped (rule)", "suppressed", "dead-lettered", "late", "requests"], &rows)
 }
 
-/// Writes log lines to stderr, above the streams' lines if there are any.
-struct AboveLines;
+/// A line of the log without credentials, and without anything that a terminal would obey but the colours that the line was given.
+fn fit(line: &str, format: LogFormat) -> String {
+    let masked = mask::mask(line);
+    if format == LogFormat::Text {
+        return in_colours(&masked);
+    }
+    let whole = if masked == line { None } else { serde_json::from_str::<serde_json::Value>(line).ok() };
+    let line = match whole {
+        // What is hidden may begin within an escape.
+        Some(mut whole) => {
+            mask::mask_json(&mut whole);
+            format!("{whole}\n")
+        }
+        None => masked.into_owned(),
+    };
+    String::from_utf8_lossy(&for_terminals(line.as_bytes())).into_owned()
+}
 
-struct LineWriter(Vec<u8>);
+/// `line` with the colours it has (ECMA-48, "SGR") and no other control sequence. No outside text can bring any: the log escapes them.
+fn in_colours(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    for (n, piece) in line.split("\u{1b}[").enumerate() {
+        let digits = piece.find(|c: char| !c.is_ascii_digit() && c != ';').unwrap_or(piece.len());
+        let is_colour = n > 0 && piece[digits..].starts_with('m');
+        let (colour, rest) = piece.split_at(if is_colour { digits + 1 } else { 0 });
+        match (n, is_colour) {
+            (0, _) => {}
+            (_, true) => out.extend(["\u{1b}[", colour]),
+            (_, false) => out.push_str("\\u{1b}["),
+        }
+        out.push_str(&visible_lines(rest));
+    }
+    out
+}
+
+/// Says on stderr that the program is at fault, as the standard library would, yet without credentials.
+pub(crate) fn mask_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let trace = Backtrace::capture();
+        let trace = if trace.status() == BacktraceStatus::Captured { format!("\n{trace}") } else { String::new() };
+        let thread = std::thread::current();
+        let text = format!("thread '{}' {panic}{trace}", thread.name().unwrap_or("<unnamed>"));
+        let _ = writeln!(io::stderr(), "{}", visible_lines(&mask::mask(&text)));
+    }));
+}
+
+/// Writes log lines to stderr, above the streams' lines if there are any.
+struct AboveLines(LogFormat);
+
+struct LineWriter(Vec<u8>, LogFormat);
 
 impl<'a> MakeWriter<'a> for AboveLines {
     type Writer = LineWriter;
 
     fn make_writer(&'a self) -> LineWriter {
-        LineWriter(Vec::new())
+        LineWriter(Vec::new(), self.0)
     }
 }
 
@@ -198,10 +247,27 @@ impl Write for LineWriter {
 
 impl Drop for LineWriter {
     fn drop(&mut self) {
-        let write = || io::stderr().write_all(&self.0);
+        let line = fit(&String::from_utf8_lossy(&self.0), self.1);
+        let write = || io::stderr().write_all(line.as_bytes());
         let _ = match LINES.get() {
             Some(lines) => lines.suspend(write),
             None => write(),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_lines_show_no_credential_and_keep_their_shape_and_colours() {
+        mask::learn("pAss\"w0rdOfLog");
+        let line = "\u{1b}[2mat\u{1b}[0m pAss\"w0rdOfLog\u{202e}\u{1b}[2J\n";
+        assert_eq!(fit(line, LogFormat::Text), concat!("\u{1b}[2mat\u{1b}[0m ***", r"\u{202e}\u{1b}[2J", "\n"));
+        let line =
+            serde_json::json!({ "level": "WARN", "fields": { "message": "bad pAss\"w0rdOfLog \u{202e}" } }).to_string();
+        let expected = "{\"fields\":{\"message\":\"bad *** \\u202e\"},\"level\":\"WARN\"}\n";
+        assert_eq!(fit(&format!("{line}\n"), LogFormat::Json), expected);
     }
 }

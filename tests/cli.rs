@@ -1,6 +1,9 @@
 //! The contract of the command line, kept by the real binary: what it prints where, which exit codes, what it leaves behind.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "cli/secrets.rs"]
+mod secrets;
+
 use crate::support::{self, Headwater, run, stderr, stdout};
 use headwater_config::{Diagnostics, SourceFile, parse};
 use headwater_contracts::Clock;

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use crate::support::{self, stderr, stdout};
-use headwater_contracts::Timestamp;
+use headwater_contracts::{Clock, Timestamp};
 use headwater_runtime::SystemClock;
 use headwater_simulator::{ANYPOINT_ORGANIZATIONS, Provider, Scenario, Simulator, TimeUnit, Truth};
 use serde_json::Value;
@@ -264,6 +264,64 @@ fn json_is_every_event_as_it_came_and_csv_and_tables_show_columns() {
     csv_rows.sort();
     assert_eq!(table_rows.len(), 500);
     assert!(table_rows.iter().all(|row| csv_rows.binary_search(row).is_ok()), "the same cells");
+}
+
+/// A server whose log holds these records of PactFlow.
+fn log_of(records: &[Value]) -> String {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let page = serde_json::json!({ "events": records, "_links": {} }).to_string();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream?;
+            let head = BufReader::new(&stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
+            assert!(head.count() > 0);
+            let length = page.len();
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{page}")?;
+        }
+        std::io::Result::Ok(())
+    });
+    format!("http://{address}")
+}
+
+#[test]
+fn what_an_event_says_moves_no_cursor_and_is_no_formula() {
+    let names =
+        ["\u{1b}]0;OWNED\u{7}\u{1b}[2J", "=cmd|' /C calc'!A0", "two\nrows", "\u{9b}31m\u{202e}\u{2028}\u{7f}", "-2.5"];
+    let now = SystemClock.now();
+    let record = |(n, name): (usize, &&str)| serde_json::json!({ "uuid": n.to_string(), "timestamp": now.to_rfc3339(), "user_email": name });
+    let records: Vec<Value> = names.iter().enumerate().map(record).collect();
+    let dir = folder(&format!("  pactflow: {{ type: pactflow, endpoint: '{}', token: t }}\n", log_of(&records)));
+    let ask = |more: &[&str]| {
+        let asked = ["pactflow", "--since", "1d", "--columns", "user_email,uuid", "--format"];
+        let done = query(dir.path(), &[&asked, more].concat());
+        assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
+        stdout(&done)
+    };
+    let table = ask(&["table"]);
+    assert_eq!(table.lines().count(), 1 + names.len(), "{table}");
+    assert!(table.contains(r"\u{1b}]0;OWNED\u{7}\u{1b}[2J") && table.contains(r"two\u{a}rows"), "{table}");
+    assert!(table.contains(r"\u{9b}31m\u{202e}\u{2028}\u{7f}"), "{table}");
+    let csv = ask(&["csv"]);
+    assert!(csv.contains("\n'=cmd|' /C calc'!A0,1\r\n") && csv.contains("\n-2.5,4\r\n"), "{csv}");
+    assert!(csv.contains(r"\u{9b}31m\u{202e}") && csv.lines().count() == 1 + names.len(), "{csv}");
+    let exact = ask(&["csv", "--csv-formulas", "keep"]);
+    for record in [format!("\n{},1\r\n", names[1]), "\n\"two\nrows\",2\r\n".into(), format!("\n{},3\r\n", names[3])] {
+        assert!(exact.contains(&record), "{record:?} in {exact:?}");
+    }
+}
+
+#[test]
+fn a_question_beyond_what_the_provider_keeps_is_said() {
+    let (_simulator, dir) = pactflow();
+    let warned = |since: &str| {
+        let done = query(dir.path(), &["pactflow", "--since", since]);
+        assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
+        assert!(!stderr(&done).contains("begins to delete"), "{}", stderr(&done));
+        stderr(&done).matches("the provider keeps its log for").count()
+    };
+    assert_eq!((warned("9000d"), warned("5d"), warned("earliest")), (1, 0, 0));
 }
 
 #[test]

@@ -123,12 +123,12 @@ pub(crate) fn verify(args: &AgainArgs, log_format: LogFormat) -> Result<(), Fail
         );
     }
     let heads = ["stream", "from", "to (exclusive)", "at the provider", "settled", "missing", "no longer there"];
-    super::print(table(&heads, &rows))?;
+    super::say(table(&heads, &rows))?;
     for line in list.iter().take(LISTED) {
-        super::print(format!("{line}\n"))?;
+        super::say(format!("{line}\n"))?;
     }
     if list.len() > LISTED {
-        super::print(format!("... and {} more\n", list.len() - LISTED))?;
+        super::say(format!("... and {} more\n", list.len() - LISTED))?;
     }
     if missing > 0 {
         return Err(Failure::run(format!(

@@ -231,21 +231,21 @@ fn report(
         row.resize(HEADS.len(), String::new());
         row
     }));
-    super::print(table(&HEADS, &rows))?;
+    super::say(table(&HEADS, &rows))?;
     let rows = probed.iter().map(|(name, seen)| {
         let result = if seen.is_ok() { "ok" } else { "failed" };
         vec![name.clone(), result.to_owned(), seen.as_ref().cloned().unwrap_or_default()]
     });
-    super::print(format!("\n{}", table(&["sink", "result", "seen"], &rows.collect::<Vec<_>>())))?;
+    super::say(format!("\n{}", table(&["sink", "result", "seen"], &rows.collect::<Vec<_>>())))?;
     let mut failed = 0;
     for stream in streams {
         let name = format!("{}/{}", stream.source, stream.stream);
         if let Err(reason) = verdict(stream) {
             failed += 1;
-            super::print(format!("\n{name}: {reason}\n"))?;
+            super::say(format!("\n{name}: {reason}\n"))?;
         }
         if let Some(ahead) = stream.clock_ahead.filter(|ahead| ahead.num_seconds().abs() > CLOCK_OFF_S) {
-            super::print(format!(
+            super::say(format!(
                 "\n{name}: the server's clock and this machine's differ by {} s; reading goes by the server's, yet one of the two is wrong: check NTP here\n",
                 ahead.num_seconds().abs()
             ))?;
@@ -254,14 +254,14 @@ fn report(
     for (name, seen) in topics {
         if let Err(reason) = seen {
             failed += 1;
-            super::print(format!("\n{name}: {reason}\n"))?;
+            super::say(format!("\n{name}: {reason}\n"))?;
         }
     }
     let mut stuck = 0;
     for (name, seen) in probed {
         if let Err(reason) = seen {
             stuck += 1;
-            super::print(format!("\n{name}: {reason}\n"))?;
+            super::say(format!("\n{name}: {reason}\n"))?;
         }
     }
     let mut problems = Vec::new();

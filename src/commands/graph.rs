@@ -1,6 +1,6 @@
 //! `headwater graph`.
 
-use super::print;
+use super::say;
 use crate::{
     Failure,
     assemble::{Purpose, assemble},
@@ -12,7 +12,7 @@ use std::path::PathBuf;
 pub(crate) fn graph(config: &[PathBuf], format: GraphFormat) -> Result<(), Failure> {
     let assembled = assemble(config, Purpose::Inspect)?;
     let graph = assembled.pipeline.graph();
-    print(&match format {
+    say(match format {
         GraphFormat::Mermaid => graph.to_mermaid(),
         GraphFormat::Dot => graph.to_dot(),
     })

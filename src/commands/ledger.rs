@@ -64,7 +64,10 @@ pub(crate) fn show_ledger(config: &[PathBuf], format: LedgerFormat) -> Result<()
             out.push_str(&table(&["stream", "covered from", "to (exclusive)", "events"], &ranges));
         }
     }
-    super::print(&out)
+    match format {
+        LedgerFormat::Json => super::print(&out),
+        LedgerFormat::Text => super::say(&out),
+    }
 }
 
 /// Forgets a source's streams, or one of them.

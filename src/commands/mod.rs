@@ -27,13 +27,19 @@ pub(crate) use validate::validate;
 pub(crate) use vrl::vrl;
 
 use crate::Failure;
+use headwater_contracts::{mask, visible_lines};
 use std::{
     fs::File,
     io::{self, Write},
     os::fd::AsFd,
 };
 
-/// Prints to stdout; a reader that has gone (`| head`) is no failure.
+/// Prints a text of ours to stdout: without credentials, and without what a terminal would obey.
+fn say(text: impl AsRef<str>) -> Result<(), Failure> {
+    print(visible_lines(&mask::mask(text.as_ref())).as_bytes())
+}
+
+/// Prints data to stdout, as they are; a reader that has gone (`| head`) is no failure.
 fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
     // Not the standard library's stdout, which takes a closed one for a working one.
     let out = io::stdout().as_fd().try_clone_to_owned().map(File::from);
@@ -43,7 +49,7 @@ fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
     }
 }
 
-/// Prints a line to stderr; where nobody reads it, there is nobody to tell.
+/// Prints lines to stderr, as [`say`] does; where nobody reads them, there is nobody to tell.
 fn remark(text: impl std::fmt::Display) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", visible_lines(&mask::mask(&text.to_string())));
 }

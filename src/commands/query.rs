@@ -2,24 +2,26 @@
 
 use crate::{
     Failure,
-    cli::{LogFormat, QueryArgs, QueryFormat},
+    cli::{CsvFormulas, LogFormat, QueryArgs, QueryFormat},
     plugins, simulation,
-    table::table,
+    table::Table,
     terminal,
 };
 use async_trait::async_trait;
 use headwater_config::{LoadOptions, NoSource, ProcessEnvironment, Question, SourceFile, read_source};
-use headwater_contracts::{Clock, Delivery, Emit, Event, Sink, SinkError, SinkOptions, StartAt, Timestamp, Transform};
+use headwater_contracts::{
+    Clock, Delivery, Emit, Event, Period, Sink, SinkError, SinkOptions, StartAt, Timestamp, Transform,
+};
 use headwater_ledger::MemoryLedger;
 use headwater_runtime::{
     Board, Clocks, DeadLetter, DeadLetterTarget, DeadLetters, Ending, OnRefusal, RunOptions, SinkSpec, SourceSpec,
     SystemClock, Topology, TransformSpec, run,
 };
-use headwater_sink_kit::{cells, csv_record, line};
+use headwater_sink_kit::{Formulas, cells, csv_record, for_terminals, line};
 use headwater_vrl::{Compiler, Filter, Program, Remap, RemapOptions, Tables, locate_in, render};
 use std::{
     collections::BTreeMap,
-    io,
+    io::{self, IsTerminal},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -73,6 +75,7 @@ pub(crate) fn query(args: &QueryArgs, log_format: LogFormat) -> Result<(), Failu
             Vec::new()
         };
         announce(&topology.sources, since, until, args.simulate);
+        warn_of_retention(&topology.sources, since, now);
         let (_never, stop) = watch::channel(false);
         // What depends on the time is where the range begins and ends; a fixed range does not.
         let fixed = |time| matches!(time, StartAt::At(_) | StartAt::Earliest);
@@ -105,6 +108,23 @@ fn announce(sources: &[SourceSpec], since: Timestamp, until: Timestamp, simulate
         let pace = if simulated { "as fast as can be" } else { &pace };
         let whole = |time: Timestamp| time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
         tracing::info!(source = %name, "reading from {} to {}; {pace}", whole(since), whole(until));
+    }
+}
+
+/// Says that the log does not reach as far back as the question, where its provider does not keep it so long.
+fn warn_of_retention(sources: &[SourceSpec], since: Timestamp, now: Timestamp) {
+    for SourceSpec { name, built, .. } in sources {
+        let retention = built.source.retention();
+        let holds_since = now - retention;
+        // Whoever asks for all that there is gets it.
+        if since < holds_since && since != StartAt::Earliest.resolve(now) {
+            tracing::warn!(
+                source = %name,
+                "asked from {since} on, and the provider keeps its log for {}: what happened before {} is not in the answer",
+                Period(retention),
+                holds_since.format("%FT%TZ"),
+            );
+        }
     }
 }
 
@@ -228,6 +248,9 @@ enum Row {
 /// The answer: printed as it comes where order and width allow it, else kept until the end.
 struct Rows {
     format: QueryFormat,
+    formulas: Formulas,
+    /// Whether stdout obeys control characters.
+    to_terminal: bool,
     headings: Vec<String>,
     /// Which of the columns have had a value.
     filled: Vec<bool>,
@@ -241,7 +264,13 @@ impl Rows {
     fn new(args: &QueryArgs, columns: &[Column]) -> Self {
         let headings = columns.iter().map(|(name, _)| name.clone()).collect();
         let filled = vec![false; columns.len()];
-        Self { format: args.format, headings, filled, last: args.last, kept: BTreeMap::new(), count: 0 }
+        let formulas = match args.csv_formulas {
+            CsvFormulas::Escape => Formulas::Escape,
+            CsvFormulas::Keep => Formulas::Keep,
+        };
+        let to_terminal = io::stdout().is_terminal();
+        let kept = BTreeMap::new();
+        Self { format: args.format, formulas, to_terminal, headings, filled, last: args.last, kept, count: 0 }
     }
 
     fn row(&mut self, event: &Event, columns: &[Column], paths: &[OwnedValuePath]) -> Result<Row, String> {
@@ -249,7 +278,7 @@ impl Rows {
         if self.format == QueryFormat::Json {
             line(event, &mut text)?;
             text.push(b'\n');
-            return Ok(Row::Text(text));
+            return Ok(Row::Text(if self.to_terminal { for_terminals(&text) } else { text }));
         }
         let mut values = cells(event, paths)?.into_iter();
         let time =
@@ -261,7 +290,11 @@ impl Rows {
         for (filled, cell) in self.filled.iter_mut().zip(&row) {
             *filled |= !cell.is_empty();
         }
-        if self.format == QueryFormat::Csv { csv_record(&row).map(Row::Text) } else { Ok(Row::Cells(row)) }
+        if self.format == QueryFormat::Table {
+            return Ok(Row::Cells(row));
+        }
+        let row: Vec<String> = row.iter().map(|cell| self.formulas.cell(cell).into_owned()).collect();
+        csv_record(&row).map(Row::Text)
     }
 
     fn add(&mut self, time: Option<Timestamp>, row: Row) -> Result<(), Failure> {
@@ -288,17 +321,22 @@ impl Rows {
     /// Prints what was kept.
     fn finish(&mut self) -> Result<(), Failure> {
         let mut text = if self.last.is_some() || self.count == 0 { self.heading() } else { Vec::new() };
-        let mut rows = Vec::new();
-        for row in std::mem::take(&mut self.kept).into_values() {
-            match row {
-                Row::Text(line) => text.extend(line),
-                Row::Cells(cells) => rows.push(cells),
+        let kept = std::mem::take(&mut self.kept);
+        let headings: Vec<&str> = self.headings.iter().map(String::as_str).collect();
+        let mut table = Table::new(&headings);
+        for row in kept.values() {
+            if let Row::Cells(cells) = row {
+                table.measure(cells);
             }
         }
-        if self.format == QueryFormat::Table {
-            let headings: Vec<&str> = self.headings.iter().map(String::as_str).collect();
-            text.extend(table(&headings, &rows).into_bytes());
+        let mut lines = if self.format == QueryFormat::Table { table.heading() } else { String::new() };
+        for row in kept.into_values() {
+            match row {
+                Row::Text(line) => text.extend(line),
+                Row::Cells(cells) => table.row(&cells, &mut lines),
+            }
         }
+        text.extend(lines.into_bytes());
         super::print(&text)
     }
 

@@ -1,6 +1,7 @@
 //! Problems for the person who wrote the file: what, where, and what to do. Collected, sorted, shown all at once.
 
-use crate::{Span, mask::masked};
+use crate::{Span, mask};
+use headwater_contracts::mask::MASK;
 use std::fmt::{self, Write as _};
 
 /// Whether the configuration can be used all the same.
@@ -119,12 +120,11 @@ impl fmt::Display for Diagnostic {
 }
 
 /// Secrets that are shorter occur in any line by chance.
-const SECRET_MIN: usize = 5;
+pub(crate) const SECRET_MIN: usize = 5;
 
-/// `line` with asterisks for the secret, so that columns stay.
-fn hidden(line: &str, secret: &str) -> String {
-    let length = secret.chars().count();
-    if length < SECRET_MIN { line.to_owned() } else { line.replace(secret, &"*".repeat(length)) }
+/// `text` without the secret.
+fn hidden(text: &str, secret: &str) -> String {
+    if secret.chars().count() < SECRET_MIN { text.to_owned() } else { text.replace(secret, MASK) }
 }
 
 /// A text below the places, its lines under each other.
@@ -147,14 +147,15 @@ fn excerpt(
     let place = span.location();
     let number = place.line.to_string();
     let gutter = " ".repeat(number.len());
-    let line = secrets.iter().fold(masked(span.file.line(place.line)), |line, secret| hidden(&line, secret));
+    let line = mask::shown(&span.file, place.line, secrets);
     let _ = writeln!(out, "{gutter}{} {place}", paint.frame(arrow));
-    let _ = writeln!(out, "{} {line}", paint.frame(&format!("{number} |")));
-    // Tabs stay tabs so that the marks stand under what they mean on any terminal.
-    let indent: String = line.chars().take(place.column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+    let _ = writeln!(out, "{} {}", paint.frame(&format!("{number} |")), line.text);
     let first = span.text().split('\n').next().unwrap_or("").trim_end();
-    let left = line.chars().count().saturating_sub(place.column - 1);
-    let width = first.chars().count().clamp(1, left.max(1));
+    let start = line.column(place.column - 1);
+    let end = line.column(place.column - 1 + first.chars().count());
+    // Tabs stay tabs so that the marks stand under what they mean on any terminal.
+    let indent: String = line.text.chars().take(start).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+    let width = end.saturating_sub(start).max(1);
     let marks: String = std::iter::repeat_n(mark, width).collect();
     let label = label.map(|label| format!(" {label}")).unwrap_or_default();
     let _ = writeln!(out, "{} {indent}{}{label}", paint.frame(&format!("{gutter} |")), paint.strong(&marks));

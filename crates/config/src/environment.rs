@@ -44,6 +44,6 @@ impl<'a> LoadOptions<'a> {
 }
 
 /// What a missing variable or secret becomes in lenient mode.
-pub const SIMULATED: &str = "simulated";
+pub const SIMULATED: &str = headwater_contracts::STAND_INS[0];
 /// What a secret begins with that is not to be read. The rest says where it is, so that two can be compared.
-pub const UNRESOLVED: &str = "unresolved";
+pub const UNRESOLVED: &str = headwater_contracts::STAND_INS[1];

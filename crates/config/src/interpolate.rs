@@ -3,7 +3,7 @@
 //! Variables are put in after YAML has been parsed: a variable's content is text, never YAML.
 
 use crate::{
-    Content, Diagnostic, Diagnostics, LoadOptions, Node, Scalar, Span, document::is_home, environment::SIMULATED,
+    Content, Diagnostic, Diagnostics, LoadOptions, Node, Scalar, Span, document::is_home, environment::SIMULATED, mask,
 };
 
 /// Which part of a file a walk is in: VRL texts keep their dollars.
@@ -24,11 +24,13 @@ enum Part {
 /// Replaces the references in every scalar of a file's tree.
 pub(crate) fn interpolate(root: &mut Node, options: &LoadOptions<'_>, diagnostics: &mut Diagnostics) {
     walk(root, Part::Root, options, diagnostics);
+    mask::learn(root);
 }
 
 /// Replaces the references in the value of a source, of a sink or of something that holds no VRL.
 pub(crate) fn interpolate_value(node: &mut Node, options: &LoadOptions<'_>, diagnostics: &mut Diagnostics) {
     walk(node, Part::Other, options, diagnostics);
+    mask::learn(node);
 }
 
 fn walk(node: &mut Node, part: Part, options: &LoadOptions<'_>, diagnostics: &mut Diagnostics) {

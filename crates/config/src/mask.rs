@@ -1,4 +1,16 @@
 //! Credentials written as plain text must not travel into a log with the line that a diagnostic shows.
+//!
+//! What a file says is read with the YAML parser, so that a value is known by its key wherever it stands: on the next line, in a flow
+//! mapping, behind an anchor. From where the syntax is broken on, and in programs, lines are searched for what looks like a credential.
+//! What is known to be one is hidden by `headwater_contracts::mask` besides.
+
+mod line;
+
+use crate::{Content, Node, SourceFile, diagnostics::SECRET_MIN, secret::is_reference};
+use headwater_contracts::mask::{MASK, is_sensitive};
+use line::{in_urls, only_references, program};
+use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+use std::{collections::HashMap, ops::Range, path::Path};
 
 const SENSITIVE: &[&str] =
     &["token", "password", "secret", "api_key", "passphrase", "private_key", "authorization", "cookie"];
@@ -9,130 +21,287 @@ const ALIKE: &[&str] = &["tok", "pass", "pwd", "secr", "apikey", "cred"];
 /// Ends of keys that name where a credential is, and not the credential.
 const NAMES: &[&str] = &["_file", "_endpoint", "_url", "_id"];
 
-/// `line`, with the plain values of keys that hold credentials, or are misspelled so that they might, as asterisks: as many as there
-/// were characters, so that columns stay. The same for the user and password of a URL. References (`${X}`, `{ env: X }`) stay readable.
-pub(crate) fn masked(line: &str) -> String {
-    let chars: Vec<char> = line.chars().collect();
-    let mut out = chars.clone();
-    let mut at = 0;
-    while at < chars.len() {
-        if chars[at] != ':' || !chars.get(at + 1).is_none_or(|c| c.is_whitespace()) || !sensitive(&chars[..at]) {
-            at += 1;
-            continue;
-        }
-        let start = (at + 1..chars.len()).find(|i| !chars[*i].is_whitespace()).unwrap_or(chars.len());
-        let (from, end) = value(&chars, start);
-        let text: String = chars[from..end].iter().collect();
-        if !text.starts_with(['{', '#', '&', '*', '|', '>']) && !only_references(&text) {
-            out[from..end].fill('*');
-        }
-        at = end.max(at + 1);
-    }
-    user_info(&chars, &mut out);
-    out.into_iter().collect()
-}
+/// Keys whose values hold only credentials, each under a key of its own.
+const CONTAINERS: &[&str] = &["headers"];
 
-/// Hides what stands before the `@` of a URL's authority (RFC 3986 section 3.2), and its query.
-fn user_info(chars: &[char], out: &mut [char]) {
-    for start in (3..chars.len()).filter(|at| chars[at - 3..*at] == [':', '/', '/']) {
-        let ends = |c: &char| matches!(c, '/' | '?' | '#' | '"' | '\'') || c.is_whitespace();
-        let authority = chars[start..].iter().position(ends).map_or(chars.len(), |length| start + length);
-        if let Some(at) = chars[start..authority].iter().rposition(|c| *c == '@') {
-            out[start..start + at].fill('*');
-        }
-        let is_end = |c: &char| matches!(c, '"' | '\'' | ',' | '}' | ']') || c.is_whitespace();
-        let end = chars[start..].iter().position(is_end).map_or(chars.len(), |length| start + length);
-        if let Some(at) = chars[start..end].iter().position(|c| *c == '?') {
-            out[start + at + 1..end].fill('*');
-        }
-    }
-}
+/// Keys that hold a credential below the key beside them only.
+const BELOW: &[(&str, &str)] = &[("structured_data", "id")];
 
-/// Whether the key that ends here is one of a credential.
-fn sensitive(before: &[char]) -> bool {
-    let word: String = before
-        .iter()
-        .rev()
-        .skip_while(|c| matches!(c, '"' | '\'' | ' '))
-        .collect::<Vec<_>>()
-        .into_iter()
-        .rev()
-        .collect();
-    let start = word.rfind(|c: char| !c.is_alphanumeric() && c != '_' && c != '-').map_or(0, |i| i + 1);
-    // `rfind` gives the start of an ASCII or longer separator; step to the next boundary.
-    let key = word.get(start..).unwrap_or(&word).to_ascii_lowercase().replace('-', "_");
+/// Sections whose keys are names of components.
+const NAMED: &[&str] = &["sources", "transforms", "sinks", "enrichment_tables"];
+
+/// Keys of a reference to a credential.
+const REFERENCES: &[&str] = &["env", "file", "exec"];
+
+/// Keys of VRL programs.
+const PROGRAMS: &[&str] = &["source", "condition", "conditions", "route"];
+
+/// Whether a key of this name is for a credential, or so misspelled that it might be.
+pub(crate) fn sensitive(key: &str) -> bool {
+    let key = key.to_ascii_lowercase().replace('-', "_");
     let is = |name: &&str| key == **name || key.ends_with(&format!("_{name}"));
-    let alike = |word: &str, name: &str| strsim::damerau_levenshtein(word, name) <= 2;
     let might_be = |name: &&str| alike(&key, name) || key.split('_').any(|word| alike(word, name));
     SENSITIVE.iter().any(is)
+        || is_sensitive(&key)
         || !NAMES.iter().any(|end| key.ends_with(end))
             && (ALIKE.iter().any(|part| key.contains(part)) || SENSITIVE.iter().any(might_be))
 }
 
-/// Bounds of the value that begins at `start`: inside its quotes, or up to what ends a plain scalar.
-fn value(chars: &[char], start: usize) -> (usize, usize) {
-    let Some(first) = chars.get(start) else { return (start, start) };
-    if matches!(first, '"' | '\'') {
-        let mut end = start + 1;
-        while end < chars.len() && chars[end] != *first {
-            end += if chars[end] == '\\' && *first == '"' { 2 } else { 1 };
-        }
-        return (start + 1, end.min(chars.len()));
-    }
-    let mut end = start;
-    let mut depth = 0_usize;
-    while end < chars.len() {
-        match chars[end] {
-            '{' => depth += 1,
-            '}' if depth > 0 => depth -= 1,
-            ',' | '}' | ']' if depth == 0 => break,
-            '#' if depth == 0 && end > start && chars[end - 1].is_whitespace() => break,
-            _ => {}
-        }
-        end += 1;
-    }
-    while end > start && chars[end - 1].is_whitespace() {
-        end -= 1;
-    }
-    (start, end)
+fn alike(word: &str, name: &str) -> bool {
+    word.len() >= 4 && strsim::damerau_levenshtein(word, name) <= 2
 }
 
-/// Whether the text is one `${NAME}` or `${NAME:?message}`: a default would be a credential in plain text.
-fn only_references(text: &str) -> bool {
-    let text = text.trim();
-    text.strip_prefix("${")
-        .and_then(|rest| rest.strip_suffix('}'))
-        .is_some_and(|inside| !inside.contains(":-") && !inside.contains('}'))
+fn contains_credentials(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    CONTAINERS.iter().any(|name| alike(&key, name))
+}
+
+/// Makes the credentials known that stand in a configuration as plain text: they may come up before, or without, being read as what they
+/// are. Programs and tests hold none.
+pub(crate) fn learn(node: &Node) {
+    walk(node, "", false);
+}
+
+fn walk(node: &Node, name: &str, secret: bool) {
+    match &node.content {
+        Content::Scalar(scalar) => {
+            if secret {
+                headwater_contracts::mask::learn(&scalar.text);
+            }
+            headwater_contracts::mask::learn_url(&scalar.text);
+        }
+        Content::Sequence(items) => items.iter().for_each(|item| walk(item, name, secret)),
+        Content::Mapping(_) if is_reference(node) => {}
+        Content::Mapping(entries) => {
+            for entry in entries.iter().filter(|entry| !matches!(entry.key.as_str(), "transforms" | "tests")) {
+                let is_named = is_sensitive(&entry.key) || contains_credentials(&entry.key);
+                walk(&entry.value, &entry.key, secret || is_named && !NAMED.contains(&name));
+            }
+        }
+    }
+}
+
+/// A line of a file as it may be shown, and where a character of it then stands.
+pub(crate) struct Shown {
+    pub(crate) text: String,
+    /// For each character of the line, and its end, the column in `text`, from 0.
+    columns: Vec<usize>,
+}
+
+impl Shown {
+    /// The column of a character, both from 0.
+    pub(crate) fn column(&self, at: usize) -> usize {
+        self.columns.get(at).or(self.columns.last()).copied().unwrap_or(0)
+    }
+}
+
+/// The line `number` of `file`, from 1.
+pub(crate) fn shown(file: &SourceFile, number: usize, secrets: &[String]) -> Shown {
+    let line = file.line(number);
+    // The line is a part of the text.
+    let start = line.as_ptr().addr() - file.text().as_ptr().addr();
+    let mut hidden = vec![false; line.len()];
+    let mut hide = |range: Range<usize>| {
+        let end = range.end.saturating_sub(start).min(line.len());
+        let from = range.start.saturating_sub(start).min(end);
+        hidden[from..end].fill(true);
+    };
+    ranges(file).into_iter().for_each(&mut hide);
+    for secret in secrets.iter().filter(|secret| secret.chars().count() >= SECRET_MIN) {
+        line.match_indices(secret.as_str()).for_each(|(at, found)| hide(start + at..start + at + found.len()));
+    }
+    let mut shown = Shown { text: String::new(), columns: Vec::new() };
+    let mut width = 0;
+    let mut within = false;
+    for (at, c) in line.char_indices() {
+        let begins = hidden[at] && !within;
+        within = hidden[at];
+        shown.columns.push(width);
+        if begins {
+            shown.text.push_str(MASK);
+            width += MASK.len();
+        } else if !within {
+            let text = if c == '\t' {
+                c.to_string()
+            } else {
+                headwater_contracts::visible(c.encode_utf8(&mut [0; 4])).into_owned()
+            };
+            width += text.chars().count();
+            shown.text.push_str(&text);
+        }
+    }
+    shown.columns.push(width);
+    shown
+}
+
+/// What must not be shown of a file, in bytes.
+fn ranges(file: &SourceFile) -> Vec<Range<usize>> {
+    let text = file.text();
+    let mut hidden = Vec::new();
+    let is_program = Path::new(file.name()).extension().is_some_and(|end| end == "vrl");
+    let is_yaml = !is_program && !file.name().starts_with("builtin:");
+    let mut done = if is_yaml { Walk::new(text).run(&mut hidden) } else { 0 };
+    while done < text.len() {
+        let end = text[done..].find('\n').map_or(text.len(), |end| done + end + 1);
+        hidden.extend(line::hidden(&text[done..end]).into_iter().map(|range| done + range.start..done + range.end));
+        done = end;
+    }
+    hidden
+}
+
+/// A collection that is being read.
+#[derive(Default)]
+struct Open {
+    is_mapping: bool,
+    /// The key it is the value of.
+    name: String,
+    /// The key that waits for its value.
+    key: Option<String>,
+    holds: Holds,
+}
+
+/// What a value is.
+#[derive(Default, Clone, Copy, PartialEq)]
+enum Holds {
+    #[default]
+    Plain,
+    /// A program, or several.
+    Program,
+    /// That of a key for a credential.
+    Secret,
+    /// Where a credential is.
+    Reference,
+}
+
+struct Walk<'a> {
+    text: &'a str,
+    /// Byte offset of each character: the parser counts characters.
+    bytes: Vec<usize>,
+    stack: Vec<Open>,
+    /// Scalars by anchor.
+    anchors: HashMap<usize, Range<usize>>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(text: &'a str) -> Self {
+        let bytes = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
+        Self { text, bytes, stack: Vec::new(), anchors: HashMap::new() }
+    }
+
+    fn range(&self, span: Span) -> Range<usize> {
+        let byte = |index: usize| self.bytes.get(index).copied().unwrap_or(self.text.len());
+        let (start, end) = (byte(span.start.index()), byte(span.end.index()));
+        start..start + self.text[start..end.max(start)].trim_end().len()
+    }
+
+    /// Adds what is to be hidden, and returns where the syntax is broken, or the end.
+    fn run(mut self, hidden: &mut Vec<Range<usize>>) -> usize {
+        let mut done = 0;
+        let text = self.text;
+        for event in Parser::new_from_str(text) {
+            let Ok((event, span)) = event else {
+                // What is broken may be the credential itself.
+                if self.value().holds == Holds::Secret {
+                    hidden.push(done..text.len());
+                }
+                return done;
+            };
+            let range = self.range(span);
+            done = done.max(range.end);
+            match event {
+                Event::Scalar(value, style, anchor, _) => self.scalar(&value, style, anchor, range, hidden),
+                Event::Alias(anchor) => {
+                    let secret = self.value().holds == Holds::Secret;
+                    hidden.extend(self.anchors.get(&anchor).filter(|_| secret).cloned());
+                    self.close_value();
+                }
+                Event::SequenceStart(..) => self.open(false),
+                Event::MappingStart(..) => self.open(true),
+                Event::SequenceEnd | Event::MappingEnd => {
+                    self.stack.pop();
+                    self.close_value();
+                }
+                _ => {}
+            }
+        }
+        done
+    }
+
+    /// What the next value would be.
+    fn value(&self) -> Open {
+        let Some(open) = self.stack.last() else { return Open::default() };
+        let name = open.key.clone().unwrap_or_else(|| open.name.clone());
+        let is_value = open.is_mapping && open.key.is_some();
+        let below = BELOW.contains(&(open.name.as_str(), name.as_str()));
+        let is_component = NAMED.contains(&open.name.as_str());
+        let secret = is_value && !is_component && (sensitive(&name) || contains_credentials(&open.name) || below);
+        let holds = match open.holds {
+            Holds::Secret | Holds::Reference => open.holds,
+            _ if secret => Holds::Secret,
+            Holds::Plain if is_value && PROGRAMS.contains(&name.as_str()) => Holds::Program,
+            other => other,
+        };
+        // The name of a list is that of its items.
+        let name = if is_value || !open.is_mapping { name } else { String::new() };
+        Open { holds, name, ..Open::default() }
+    }
+
+    fn open(&mut self, is_mapping: bool) {
+        let value = self.value();
+        self.stack.push(Open { is_mapping, ..value });
+    }
+
+    fn close_value(&mut self) {
+        if let Some(open) = self.stack.last_mut() {
+            open.key = None;
+        }
+    }
+
+    fn scalar(
+        &mut self,
+        value: &str,
+        style: ScalarStyle,
+        anchor: usize,
+        range: Range<usize>,
+        hidden: &mut Vec<Range<usize>>,
+    ) {
+        let inside = match style {
+            ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted if range.len() >= 2 => range.start + 1..range.end - 1,
+            ScalarStyle::Literal | ScalarStyle::Folded => {
+                // Its sign is shown.
+                let written = &self.text[range.clone()];
+                let sign =
+                    if written.starts_with(['|', '>']) { written.find('\n').unwrap_or(written.len()) } else { 0 };
+                range.end - written[sign..].trim_start().len()..range.end
+            }
+            _ => range,
+        };
+        if anchor != 0 {
+            self.anchors.insert(anchor, inside.clone());
+        }
+        if let Some(open) = self.stack.last_mut().filter(|open| open.is_mapping && open.key.is_none()) {
+            open.key = Some(value.to_owned());
+            if open.holds == Holds::Secret && REFERENCES.contains(&value) {
+                open.holds = Holds::Reference;
+            }
+            // A credential that is taken for a key.
+            if open.holds == Holds::Secret && !contains_credentials(&open.name) {
+                hidden.push(inside);
+            }
+            return;
+        }
+        let within =
+            |ranges: Vec<Range<usize>>| ranges.into_iter().map(move |r| inside.start + r.start..inside.start + r.end);
+        let written = &self.text[inside.clone()];
+        match self.value().holds {
+            Holds::Secret if !only_references(written) => hidden.push(inside),
+            Holds::Secret => {}
+            Holds::Program => hidden.extend(within(program(written))),
+            Holds::Plain | Holds::Reference => hidden.extend(within(in_urls(written))),
+        }
+        self.close_value();
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::masked;
-
-    #[test]
-    fn plain_credentials_are_hidden_and_references_are_not() {
-        let check = |line: &str, expected: &str| assert_eq!(masked(line), expected);
-        check("  token: abc", "  token: ***");
-        check("  p: { client_secret: \"a b\", page_sise: 1 }", "  p: { client_secret: \"***\", page_sise: 1 }");
-        check("token: ${TOKEN}", "token: ${TOKEN}");
-        check("token: ${TOKEN:-abc}", "token: *************");
-        check("token: { env: X }", "token: { env: X }");
-        check("key_file: a.pem", "key_file: a.pem");
-        check("é_token: x", "é_token: *");
-        check("a: { token: x }", "a: { token: * }");
-        check("token: [x]", "token: **]");
-        check("token:", "token:");
-        check("'password' : 'x", "'password' : '*");
-        // Misspelled.
-        check("tokn: abc, page_sise: 1", "tokn: ***, page_sise: 1");
-        for key in ["tokem", "toekn", "client_secrt", "apikey", "passwd", "api_kye", "user_pasword"] {
-            check(&format!("{key}: abc"), &format!("{key}: ***"));
-        }
-        check("token_endpoint: https://a/t, client_id: b", "token_endpoint: https://a/t, client_id: b");
-        check("topic: audit", "topic: audit");
-        check("endpoint: http://user:pa@ss@host/p@th", "endpoint: http://**********@host/p@th");
-        check("endpoint: 'https://host/p@th'", "endpoint: 'https://host/p@th'");
-        check("{ endpoint: \"https://host/?a=b&c\", x: ? }", "{ endpoint: \"https://host/?*****\", x: ? }");
-        check("headers: { Authorization: \"Basic abc\" }", "headers: { Authorization: \"*********\" }");
-    }
-}
+mod tests;

@@ -23,6 +23,7 @@ pub mod json;
 mod kafka;
 mod kafka_settings;
 mod login;
+pub mod mask;
 mod ocsf_version;
 mod options;
 mod outbox;
@@ -36,6 +37,7 @@ mod source;
 mod telemetry;
 mod tls;
 mod transform;
+mod visible;
 
 pub use answer::{complaint, excerpt, instead_of_json, shown};
 pub use batch::{Batch, Outcome, Tally};
@@ -58,12 +60,13 @@ pub use own_query::{Echo, OwnQueryPolicy, OwnRequest, OwnRequests};
 pub use path::path;
 pub use plugin::{Auth, BuiltSource, Cadence, ConfigError, SinkConfig, SourceConfig};
 pub use request::{Method, PageEnd, Rejection, Request};
-pub use secret::Secret;
+pub use secret::{STAND_INS, Secret};
 pub use sink::{Delivery, Encode, Rejected, Sink, SinkError};
 pub use source::{Gap, Next, Plan, Record, Scan, Source, StreamView, Unreadable};
 pub use telemetry::{Telemetry, TelemetryProtocol};
 pub use tls::{Pem, Tls};
 pub use transform::{Emit, Port, Transform};
+pub use visible::{is_visible, visible, visible_lines};
 
 /// An instant, UTC. The ledger keeps milliseconds of it.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

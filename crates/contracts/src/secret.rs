@@ -1,10 +1,14 @@
 //! A string that never prints.
 
+use crate::mask;
 use serde::{Deserialize, Deserializer, de};
 use std::fmt;
 
+/// What stands for a credential that is not read: in a demonstration, and where a configuration is only looked at.
+pub const STAND_INS: [&str; 2] = ["simulated", "unresolved"];
+
 /// A credential. `Debug`, `Display` and logs show `***`; only [`Secret::expose`] gives the text, and only the
-/// HTTP client calls it.
+/// HTTP client calls it. From its making on, [`mask`](mask::mask) hides the text wherever it turns up.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -14,12 +18,19 @@ impl Secret {
 
     /// Wraps `text`.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        let text = text.into();
+        mask::learn(&text);
+        Self(text)
     }
 
     /// The text itself. For the place that sends it, and nowhere else.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// For `#[serde(deserialize_with)]`: the name of a user or client, which may stand where a secret may and is none. It is shown.
+    pub fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Self>, D::Error> {
+        Option::deserialize(deserializer).map(|name| name.map(Self))
     }
 }
 
@@ -45,7 +56,7 @@ impl<'de> Deserialize<'de> for Secret {
                 f.write_str("a secret")
             }
             fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Secret, D::Error> {
-                String::deserialize(deserializer).map(Secret)
+                String::deserialize(deserializer).map(Secret::new)
             }
         }
         deserializer.deserialize_newtype_struct(Self::NAME, Visitor)

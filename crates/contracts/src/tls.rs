@@ -1,6 +1,6 @@
 //! TLS towards a server, as it is configured.
 
-use crate::ConfigError;
+use crate::{ConfigError, mask};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::{
@@ -53,7 +53,9 @@ impl Tls {
     pub fn identity(&self) -> Result<Option<(Pem, Pem)>, ConfigError> {
         self.check()?;
         let (Some(cert), Some(key)) = (&self.cert_file, &self.key_file) else { return Ok(None) };
-        Ok(Some((read("cert_file", cert)?, read("key_file", key)?)))
+        let (cert, key) = (read("cert_file", cert)?, read("key_file", key)?);
+        mask::learn_pem(&key);
+        Ok(Some((cert, key)))
     }
 
     /// What is wrong with a client certificate and key that can be read and not used.

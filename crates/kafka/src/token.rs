@@ -1,7 +1,7 @@
 //! Bearer tokens for SASL OAUTHBEARER (RFC 7628).
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use headwater_contracts::{Sasl, Secret};
+use headwater_contracts::{Sasl, Secret, mask};
 use rdkafka::client::OAuthToken;
 use serde_json::Value;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -62,6 +62,7 @@ fn fetch(sasl: &Sasl) -> Result<(String, Option<Duration>), String> {
     let body: Value = serde_json::from_slice(&body).map_err(|_| said(&format!("HTTP {status}, and no JSON")))?;
     match body["access_token"].as_str() {
         Some(token) if status.is_success() => {
+            mask::learn_token(token);
             Ok((token.to_owned(), body["expires_in"].as_u64().map(Duration::from_secs)))
         }
         _ => Err(said(&format!("HTTP {status}: {}", body["error"].as_str().unwrap_or("no `access_token`")))),

@@ -7,7 +7,7 @@ use crate::{
     status::{Board, Phase},
 };
 use axum::{Json, Router, http::StatusCode, routing::get};
-use headwater_contracts::{Clock, Timestamp};
+use headwater_contracts::{Clock, Timestamp, mask};
 use metrics::{Recorder, describe_counter, describe_gauge, describe_histogram, gauge};
 pub use metrics_exporter_prometheus::PrometheusHandle as Metrics;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
@@ -114,8 +114,22 @@ pub async fn serve(listener: TcpListener, board: Board, metrics: Option<Metrics>
     let app = Router::new()
         .route("/health", get(|| async { "ok\n" }))
         .route("/ready", get(move || async move { ready(&ready_board, SystemClock.now()) }))
-        .route("/metrics", get(move || async move { metrics.map(|m| m.render()).unwrap_or_default() }));
+        .route("/metrics", get(move || async move { metrics.map(|m| masked(&m.render())).unwrap_or_default() }));
     door::serve(listener, app, door::Limits::default()).await
+}
+
+/// Metrics whose labels show no credential; their names are ours.
+fn masked(metrics: &str) -> String {
+    let mut out = String::with_capacity(metrics.len());
+    for line in metrics.split_inclusive('\n') {
+        match line.split_once('{').and_then(|(name, rest)| Some((name, rest.rsplit_once('}')?))) {
+            Some((name, (labels, value))) if !line.starts_with('#') => {
+                out.extend([name, "{", &mask::mask(labels), "}", value]);
+            }
+            _ => out.push_str(line),
+        }
+    }
+    out
 }
 
 fn ready(board: &Board, now: Timestamp) -> (StatusCode, Json<Value>) {

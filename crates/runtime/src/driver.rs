@@ -139,6 +139,8 @@ struct Reading {
     gaps: Vec<headwater_contracts::Gap>,
     /// When the last warning was logged.
     told_of_retention: Option<Timestamp>,
+    /// Whether it has been up to date, in this run or before: until then it is short of time by choice.
+    has_caught_up: bool,
     /// Remarks that have been logged.
     notes: HashSet<String>,
 }
@@ -167,6 +169,7 @@ impl Reading {
             aside: None,
             gaps: Vec::new(),
             told_of_retention: None,
+            has_caught_up: false,
             notes: HashSet::new(),
         }
     }
@@ -175,6 +178,7 @@ impl Reading {
     /// before they have there, so only the first look brings requests.
     fn catch_up(&mut self, record: &StreamRecord) {
         self.coverage = record.coverage.clone();
+        self.has_caught_up |= self.start.is_none() && !self.coverage.ranges().is_empty();
         self.start = Some(record.start);
         self.state.clone_from(&record.state);
         if self.last_request.is_none() {
@@ -249,6 +253,7 @@ impl Driver {
                 tracing::info!(source = %self.key.source, stream = %self.key.stream, "caught up; next look at {until}");
                 self.got_somewhere();
                 self.line.phase(Phase::CaughtUp { until });
+                reading.has_caught_up = true;
                 self.rest(until, &mut reading).await?;
                 continue;
             }

@@ -12,7 +12,7 @@ use crate::{
     trace::Span,
     trial::LONGEST,
 };
-use headwater_contracts::{Identity, Tally};
+use headwater_contracts::{Identity, Tally, mask};
 use headwater_ledger::{Commit, LedgerError, Refusal, StreamKey};
 use std::{
     collections::HashSet,
@@ -191,11 +191,15 @@ async fn acknowledge(
 
 /// Keeps dead letters, durably: in their store, waiting out a full disk, or in the sink that takes them. `false` if the
 /// run must stop.
-async fn keep(context: &LaneContext, letters: Vec<DeadLetter>) -> bool {
+async fn keep(context: &LaneContext, mut letters: Vec<DeadLetter>) -> bool {
     if letters.is_empty() {
         return true;
     }
     let components: Vec<String> = letters.iter().map(|letter| letter.component.clone()).collect();
+    // A destination may have repeated in its refusal what it was sent.
+    for letter in &mut letters {
+        letter.reason = mask::mask(&letter.reason).into_owned();
+    }
     let refused = match context.wiring.letters_to {
         Some(sink) => keep_in_sink(context, sink, letters).await,
         None => keep_in_store(context, Arc::new(letters)).await,

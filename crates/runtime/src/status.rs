@@ -1,7 +1,7 @@
 //! What each stream is doing, for people: the terminal, `/health`, the closing table.
 
 use crate::rejections::{Rejected, Rejections};
-use headwater_contracts::{Tally, Timestamp};
+use headwater_contracts::{Tally, Timestamp, mask, visible};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How long a stream may do nothing although it should, and how long a sink may fail to deliver, before `/ready` says so.
@@ -124,9 +124,21 @@ struct Shown {
 }
 
 impl Board {
-    /// A copy of all lines.
+    /// A copy of all lines, fit to be shown: a server may have repeated in its answer what it was sent.
     pub fn snapshot(&self) -> Vec<StreamStatus> {
-        self.lock().lines.clone()
+        let mut lines = self.lock().lines.clone();
+        for line in &mut lines {
+            match &mut line.phase {
+                Phase::Reading { scan: text, .. }
+                | Phase::BackingOff { reason: text, .. }
+                | Phase::Failed { reason: text } => {
+                    *text = fit(text);
+                }
+                Phase::Starting | Phase::CaughtUp { .. } | Phase::Done => {}
+            }
+            line.gaps.iter_mut().for_each(|gap| *gap = fit(gap));
+        }
+        lines
     }
 
     /// How each sink does.
@@ -213,6 +225,10 @@ impl Board {
         });
         Line { board: self.clone(), index: lines.len() - 1 }
     }
+}
+
+fn fit(text: &str) -> String {
+    visible(&mask::mask(text)).into_owned()
 }
 
 /// One line of the board.

@@ -6,6 +6,8 @@
 //! | made by a transform | compact JSON of the value |
 //! | with `encoding: raw` | the provider's bytes, whatever the transforms made of it |
 //!
+//! On a terminal, characters that it would obey are written as `\u001b`, as JSON may have them.
+//!
 //! A batch is delivered once the operating system has taken its last byte: a pipe's reader may still lose what the
 //! pipe holds. A closed pipe is fatal, every other failure is tried again.
 
@@ -15,13 +17,13 @@ mod lines;
 use async_trait::async_trait;
 pub use encode::Encoding;
 use headwater_contracts::{ConfigError, Delivery, Encode, Event, Sink, SinkConfig, SinkError};
-use headwater_sink_kit::{Background, records};
+use headwater_sink_kit::{Background, for_terminals, records};
 use lines::Lines;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::{
     fs::File,
-    io::{self, ErrorKind, Write},
+    io::{self, ErrorKind, IsTerminal as _, Write},
     os::fd::AsFd,
     sync::Arc,
 };
@@ -78,7 +80,8 @@ impl SinkConfig for ConsoleConfig {
             .target
             .open()
             .map_err(|error| ConfigError::new("target", format!("`{name}` of this process cannot be used: {error}")))?;
-        Ok(Box::new(Console::new(stream, name, self.encoding)))
+        let is_terminal = stream.is_terminal();
+        Ok(Box::new(Console { is_terminal, ..Console::new(stream, name, self.encoding) }))
     }
 }
 
@@ -87,12 +90,13 @@ pub struct Console<W> {
     writer: Background<Lines<W>, io::Result<()>>,
     name: &'static str,
     encoding: Encoding,
+    is_terminal: bool,
 }
 
 impl<W: Write + Send + 'static> Console<W> {
     /// Writes to `writer`, which messages call `name`.
     pub fn new(writer: W, name: &'static str, encoding: Encoding) -> Self {
-        Self { writer: Background::new(Lines::new(writer)), name, encoding }
+        Self { writer: Background::new(Lines::new(writer)), name, encoding, is_terminal: false }
     }
 
     fn failure(&self, error: &io::Error) -> SinkError {
@@ -118,6 +122,7 @@ impl<W: Write + Send + 'static> Sink for Console<W> {
 
     async fn deliver(&mut self, events: &[Event]) -> Result<Delivery, SinkError> {
         let (text, rejected) = records(&self.encoding, events);
+        let text = if self.is_terminal { for_terminals(&text) } else { text };
         let written = self.writer.run(move |lines| lines.write(&text)).await;
         match written {
             Some(Ok(())) => Ok(Delivery { rejected }),

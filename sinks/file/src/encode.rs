@@ -1,7 +1,7 @@
 //! Events to records. Pure.
 
 use headwater_contracts::{Encode, Event};
-use headwater_sink_kit::{csv_row, line};
+use headwater_sink_kit::{Formulas, csv_row, line};
 use vrl::path::OwnedValuePath;
 
 /// How an event becomes a record.
@@ -10,7 +10,7 @@ pub(crate) enum Encoder {
     /// One JSON value per line.
     Ndjson,
     /// One row per event: these paths.
-    Csv(Vec<OwnedValuePath>),
+    Csv(Vec<OwnedValuePath>, Formulas),
 }
 
 impl Encode for Encoder {
@@ -18,7 +18,7 @@ impl Encode for Encoder {
     fn encode(&self, event: &Event, out: &mut Vec<u8>) -> Result<(), String> {
         match self {
             Self::Ndjson => line(event, out).map(|()| out.push(b'\n')),
-            Self::Csv(columns) => csv_row(event, columns, out),
+            Self::Csv(columns, formulas) => csv_row(event, columns, *formulas, out),
         }
     }
 }
@@ -38,7 +38,7 @@ mod tests {
     }
 
     fn columns(paths: &[&str]) -> Encoder {
-        Encoder::Csv(paths.iter().map(|path| vrl::path::parse_value_path(path).unwrap()).collect())
+        Encoder::Csv(paths.iter().map(|path| vrl::path::parse_value_path(path).unwrap()).collect(), Formulas::Keep)
     }
 
     #[test]

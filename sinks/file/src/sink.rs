@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use headwater_contracts::{
     ByteSize, ConfigError, Delivery, Encode, Event, Period, Sink, SinkConfig, SinkError, Timestamp,
 };
-use headwater_sink_kit::{Background, csv_record, pieces};
+use headwater_sink_kit::{Background, Formulas, csv_record, pieces};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::{
@@ -35,6 +35,10 @@ pub struct FileConfig {
     /// The columns of `encoding: csv`, in order: VRL paths such as `metadata.uid`. They are the header line as well.
     #[serde(default)]
     pub columns: Vec<String>,
+    /// What becomes of a cell of `encoding: csv` that a spreadsheet would take for a formula: `keep` writes it as it is, `escape` with a
+    /// `'` before it, and control characters as `\u{1b}`. Default: `keep`.
+    #[serde(default)]
+    pub csv_formulas: Formulas,
     /// When to begin another file. Default: never, other than by `path`.
     #[serde(default)]
     pub rotate: RotateOptions,
@@ -95,7 +99,7 @@ impl FileConfig {
                 });
                 let paths = paths.collect::<Result<_, _>>()?;
                 let header = csv_record(&self.columns).map_err(|problem| ConfigError::new("columns", problem))?;
-                (Encoder::Csv(paths), Records::Csv, header)
+                (Encoder::Csv(paths, self.csv_formulas), Records::Csv, header)
             }
         };
         let format = Format { records, compression: self.compression, header };

@@ -37,6 +37,7 @@ impl Folder {
             },
             rotate: self.rotate,
             compression: self.compression,
+            csv_formulas: headwater_sink_kit::Formulas::Keep,
         }
     }
 

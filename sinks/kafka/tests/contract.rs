@@ -198,10 +198,7 @@ async fn a_probe_names_what_is_missing_and_writes_nothing() {
     let mut config = cluster.config();
     // The mock does not describe topics.
     let warnings = config.clone().sink().unwrap().probe(Period::days(7)).await.unwrap();
-    assert!(
-        warnings.contains("limits of topic `audit` are not known"),
-        "{warnings:?}"
-    );
+    assert!(warnings.contains("limits of topic `audit` are not known"), "{warnings:?}");
     config.topic = "missing".to_owned();
     let unknown = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
     cluster.tell(move |cluster| cluster.topic_error("missing", unknown).unwrap());

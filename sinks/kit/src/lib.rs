@@ -12,10 +12,10 @@ mod template;
 mod tls_files;
 
 pub use background::Background;
-pub use csv::{cells, csv_record, csv_row};
+pub use csv::{Formulas, cells, csv_record, csv_row};
 pub use facts::{Facts, Target};
 pub use headwater_net::{Names, Trust};
-pub use line::{line, on_one_line};
+pub use line::{for_terminals, line, on_one_line};
 pub use records::{pieces, records};
 pub use severity::{Severity, severity};
 pub use shorten::shortened;

@@ -1,6 +1,7 @@
 //! One event, one line. Pure.
 
-use headwater_contracts::Event;
+use headwater_contracts::{Event, is_visible};
+use std::fmt::Write as _;
 
 /// Appends the event as one line of JSON, without the line break: as the transforms left it, or the provider's bytes if
 /// none looked. `Err` says why it cannot be written.
@@ -40,6 +41,20 @@ pub fn on_one_line(json: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// Lines of JSON as a terminal may have them: what it would obey is written as `\u009b`, which means the same to whoever reads JSON.
+pub fn for_terminals(lines: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(lines);
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_visible(c) || c == '\n' {
+            out.push(c);
+        } else {
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        }
+    }
+    out.into_bytes()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,6 +76,14 @@ mod tests {
     fn only_blanks_between_tokens_go() {
         let spread = b"{\r\n \"a b\" : [ 1.0 ,\t\"c \\\" d\\\\\" , \" \" ],\n\"a b\":2}\n";
         assert_eq!(one_line(spread), br#"{"a b":[1.0,"c \" d\\"," "],"a b":2}"#);
+    }
+
+    #[test]
+    fn a_terminal_gets_nothing_to_obey_and_the_meaning_stays() {
+        let json = "{\"a\":\"\u{9b}31m\u{202e}\u{7f}\u{e9}\"}\n";
+        let shown = String::from_utf8(for_terminals(json.as_bytes())).unwrap();
+        assert_eq!(shown, "{\"a\":\"\\u009b31m\\u202e\\u007f\u{e9}\"}\n");
+        assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), serde_json::from_str::<Value>(json).unwrap());
     }
 
     fn json() -> impl Strategy<Value = Value> {

@@ -65,13 +65,13 @@ pub struct AnypointConfig {
 #[serde(deny_unknown_fields)]
 pub struct AuthConfig {
     /// Id of a connected app that acts on its own behalf, with the scope "Audit Log Viewer" in each business group.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "Secret::name")]
     pub client_id: Option<Secret>,
     /// Its secret.
     #[serde(default)]
     pub client_secret: Option<Secret>,
     /// Name of a user with the role "Audit Log Viewer".
-    #[serde(default)]
+    #[serde(default, deserialize_with = "Secret::name")]
     pub username: Option<Secret>,
     /// The user's password.
     #[serde(default)]

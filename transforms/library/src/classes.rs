@@ -39,7 +39,11 @@ impl<'e> Case<'_, 'e> {
             3005 => {
                 let privileges = Some(self.privileges()).filter(|list| !list.is_empty()).ok_or("privileges")?;
                 out.put("privileges", Value::Array(privileges));
-                self.put_user(out)
+                self.put_user(out)?;
+                // What the privileges are for.
+                let resources = self.view.further.iter().filter_map(|other| thing(out, other)).collect();
+                put_list(out, resources);
+                Ok(())
             }
             3006 => {
                 let chosen = self.choose(|rule| &rule.group).ok_or("group")?;
@@ -147,9 +151,13 @@ impl<'e> Case<'_, 'e> {
                 resources
             }
         };
-        if !resources.is_empty() {
-            out.put("resources", Value::Array(resources.into_iter().map(Value::Object).collect()));
-        }
+        put_list(out, resources);
+    }
+}
+
+fn put_list(out: &mut Out, resources: Vec<ObjectMap>) {
+    if !resources.is_empty() {
+        out.put("resources", Value::Array(resources.into_iter().map(Value::Object).collect()));
     }
 }
 

@@ -63,6 +63,8 @@ impl<'e> Entity<'e> {
 pub(crate) struct View<'e> {
     facts: Vec<(&'static str, Leaf<'e>)>,
     entities: Vec<(&'static str, Entity<'e>)>,
+    /// What stands beside the entity that the event is about, in the same list.
+    pub(crate) further: Vec<Entity<'e>>,
 }
 
 impl<'e> View<'e> {

@@ -446,6 +446,27 @@ fn anypoint_privileges_are_named_or_it_is_an_update() {
 }
 
 #[test]
+fn what_an_anypoint_event_names_beside_the_user_is_what_the_privileges_are_for() {
+    let normalizer = Normalizer::new();
+    let event = json!({
+        "timestamp": 1_697_301_120_142_i64, "platform": "CoreServices", "action": "Permissions change", "userId": "u1",
+        "objects": [
+            { "objectId": "x", "objectName": "X", "objectType": "User", "environmentId": "e" },
+            { "objectId": "e", "objectName": "Production", "objectType": "Environment" },
+            { "objectType": "API" },
+            { "objectId": "a", "objectType": "API", "parentId": "p" }
+        ],
+        "payload": { "subaction": "Add", "properties": { "name": "Audit Log Viewer" } }
+    });
+    let out = normalizer.of("anypoint", &event);
+    assert_eq!((&out["type_uid"], &out["user"]["uid"]), (&json!(300_501), &json!("x")), "{out}");
+    let resources = json!([{ "uid": "e", "name": "Production", "type": "Environment" }, { "uid": "a", "type": "API" }]);
+    assert_eq!(out["resources"], resources, "{out}");
+    assert!(out["unmapped"].to_string().contains("\"parentId\":\"p\""), "{out}");
+    assert!(!out["unmapped"].to_string().contains("Production"), "{out}");
+}
+
+#[test]
 fn an_anypoint_event_without_object_or_actor_falls_back() {
     let normalizer = Normalizer::new();
     let mut event = json!({ "timestamp": 1, "action": "Sweep", "userId": "u1" });

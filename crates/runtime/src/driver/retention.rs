@@ -21,7 +21,7 @@ impl Driver {
         let short = left < retention / ENOUGH;
         let told = reading.told_of_retention.is_some_and(|told| now < told + EVERY);
         // What starts at the far end of the log is short of time by choice, and catches up.
-        if short && !told && self.standing().agreed && !reading.coverage.ranges().is_empty() {
+        if short && !told && reading.has_caught_up && self.standing().agreed {
             reading.told_of_retention = Some(now);
             tracing::warn!(
                 source = %self.key.source, stream = %self.key.stream,

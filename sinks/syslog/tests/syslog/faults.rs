@@ -6,7 +6,7 @@ use crate::{
     parser::parse,
     receiver::{Kind, Receiver},
 };
-use headwater_contracts::{Event, Sink, SinkConfig, SinkError};
+use headwater_contracts::{Event, Period, Sink, SinkConfig, SinkError};
 use headwater_testkit::sink_suite::event;
 use serde_json::{Value, json};
 use std::{pin::pin, task::Poll, time::Duration};
@@ -293,13 +293,13 @@ async fn a_certificate_that_is_replaced_is_used_at_the_next_connection() {
     let mut sink = sink(options);
     let events = batch("a", 3, 10);
     retry(&mut *sink, &events).await;
-    assert!(sink.probe().await.is_err());
+    assert!(sink.probe(Period::days(7)).await.is_err());
     // Half of a pair is as good as none: what was there stays in use.
     take(&receiver.options(), &["cert_file"]);
     retry(&mut *sink, &events).await;
     take(&receiver.options(), &["key_file"]);
     taken(&mut *sink, &events).await;
-    assert!(sink.probe().await.unwrap().contains("over TLS"));
+    assert!(sink.probe(Period::days(7)).await.unwrap().contains("over TLS"));
     sink.close().await.unwrap();
     assert_eq!(ids(&receiver.messages().await), sent(&events));
 }

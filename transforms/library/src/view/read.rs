@@ -20,9 +20,10 @@ impl<'e> View<'e> {
         let places = in_order(primary, &there);
         let view = |place: usize| {
             let mut view = Self::read_at(table, raw, there.get(place));
+            let others = there.iter().enumerate().filter(|(other, _)| *other != place);
+            view.further = others.map(|(_, other)| other.clone()).collect();
             for (name, wanted) in &primary.others {
-                let mut others = there.iter().enumerate().filter(|(other, _)| *other != place);
-                if let Some((_, other)) = others.find(|(_, other)| is_of(other, wanted)) {
+                if let Some(other) = view.further.iter().find(|other| is_of(other, wanted)) {
                     view.entities.push((name, other.clone()));
                 }
             }
@@ -41,7 +42,11 @@ impl<'e> View<'e> {
     }
 
     fn read_at(table: &'static Provider, raw: &'e ObjectMap, primary: Option<&Entity<'e>>) -> Self {
-        let mut view = Self { facts: Vec::with_capacity(16), entities: Vec::with_capacity(table.entities.len() + 2) };
+        let mut view = Self {
+            facts: Vec::with_capacity(16),
+            entities: Vec::with_capacity(table.entities.len() + 2),
+            further: Vec::new(),
+        };
         for (name, spec) in &table.entities {
             if table.primary.as_ref().is_some_and(|primary| primary.entity == *name) {
                 view.entities.extend(primary.map(|entity| (name.as_str(), entity.clone())));
