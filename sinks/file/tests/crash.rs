@@ -14,6 +14,7 @@ fn config(path: &Path) -> FileConfig {
         columns: Vec::new(),
         rotate: RotateOptions::default(),
         compression: Compression::None,
+        csv_formulas: headwater_sink_kit::Formulas::Keep,
     }
 }
 
