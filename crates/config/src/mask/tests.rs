@@ -3,7 +3,7 @@ use super::*;
 /// The whole text as it would be shown.
 fn masked(text: &str) -> String {
     let file = SourceFile::new("a.yaml", "", text);
-    (1..=text.lines().count()).map(|line| shown(&file, line).text).collect::<Vec<_>>().join("\n")
+    (1..=text.lines().count()).map(|line| shown(&file, line, &[]).text).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -83,14 +83,14 @@ fn broken_files_show_no_more() {
     }
     let program = SourceFile::new("a.vrl", "", ".a = 1\napi_key = \"abcdef\"\n.token = .b\n");
     assert_eq!(
-        (shown(&program, 2).text.as_str(), shown(&program, 3).text.as_str()),
+        (shown(&program, 2, &[]).text.as_str(), shown(&program, 3, &[]).text.as_str()),
         ("api_key = \"***\"", ".token = ***")
     );
 }
 
 #[test]
 fn columns_follow_what_is_shown() {
-    let line = shown(&SourceFile::new("a.yaml", "", "p: { token: abcdef, é: 1 }"), 1);
+    let line = shown(&SourceFile::new("a.yaml", "", "p: { token: abcdef, é: 1 }"), 1, &[]);
     assert_eq!(line.text, "p: { token: ***, é: 1 }");
     assert_eq!((line.column(5), line.column(12), line.column(20), line.column(99)), (5, 12, 17, 23));
 }
