@@ -141,6 +141,7 @@ mod tests {
             stream: "s".into(),
             own_query_policy: OwnQueryPolicy::default(),
             read_by: None,
+            simulated: false,
         };
         let time = DateTime::UNIX_EPOCH;
         let event = Event {
