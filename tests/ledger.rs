@@ -179,7 +179,7 @@ fn while_the_clocks_disagree_everything_is_delivered_and_nothing_is_claimed() {
     };
     clock.advance(TimeDelta::hours(3));
     let once = disagrees(&["run", "--once"]);
-    assert_eq!(stderr(&once).matches("ERROR").count(), 1, "{}", stderr(&once));
+    assert_eq!(stderr(&once).matches("ERROR the server's clock").count(), 1, "{}", stderr(&once));
     let first = delivered(dir.path());
     assert!(first.len() > 100);
     disagrees(&["run", "--once"]);

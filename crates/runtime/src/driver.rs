@@ -127,6 +127,8 @@ struct Reading {
     /// Where the stream's first run began, and whether the ledger does not know it yet.
     start: Option<Timestamp>,
     untold: bool,
+    /// Whether `start_at` has been compared with it.
+    compared: bool,
     /// The state that the plan was made from.
     state: Option<Value>,
     /// How often the server's clock had stepped when the plan was made.
@@ -163,6 +165,7 @@ impl Reading {
             incomplete: None,
             start: None,
             untold: false,
+            compared: false,
             state: None,
             steps: 0,
             markable: true,
@@ -232,12 +235,15 @@ impl Driver {
             if self.with_ledger(|ledger, key| ledger.is_complete(key)).await? {
                 return Ok(());
             }
-            if reading.start.is_none() && self.standing().agreed {
-                self.compare_start(self.beginning(), record.start);
-            }
             reading.catch_up(&record);
             self.watch_retention(&mut reading);
             let plan = self.plan(&record, reading.first, self.server_now());
+            // Where nothing is due, no answer may ever show the server's clock.
+            let is_told = self.standing().agreed || plan.scans.is_empty() && self.server.trouble().is_none();
+            if is_told && !reading.compared {
+                reading.compared = true;
+                self.compare_start(self.start_at.resolve(self.server_now()), record.start);
+            }
             reading.gaps = plan.gaps;
             // Unless the clocks agree, a remark may be about the wrong one; the next plan has it again.
             let sure = plan.scans.is_empty() || self.standing().near;

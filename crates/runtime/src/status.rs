@@ -141,14 +141,18 @@ impl Board {
         lines
     }
 
-    /// How each sink does.
+    /// How each sink does, fit to be shown.
     pub fn sinks(&self) -> Vec<SinkStatus> {
-        self.lock().sinks.iter().filter(|sink| sink.ours).cloned().collect()
+        let mut sinks: Vec<_> = self.lock().sinks.iter().filter(|sink| sink.ours).cloned().collect();
+        sinks.iter_mut().filter_map(|sink| sink.reason.as_mut()).for_each(|reason| *reason = fit(reason));
+        sinks
     }
 
-    /// What each component has refused since the process began.
+    /// What each component has refused since the process began, fit to be shown.
     pub fn rejected(&self) -> Vec<Rejected> {
-        self.rejections().all()
+        let mut rejected = self.rejections().all();
+        rejected.iter_mut().for_each(|first| (first.reason, first.id) = (fit(&first.reason), fit(&first.id)));
+        rejected
     }
 
     /// Logs how many events each component has refused since the last time, if it has.
@@ -183,7 +187,7 @@ impl Board {
 
     /// What keeps all streams from going on.
     pub(crate) fn has_obstacle(&self) -> Option<String> {
-        self.lock().obstacle.clone()
+        self.lock().obstacle.as_deref().map(fit)
     }
 
     /// Marks all lines as done and not ours: a run begins, and may have other streams than the one before.

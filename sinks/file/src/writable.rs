@@ -3,7 +3,11 @@
 use std::{
     fs::{self, File},
     path::Path,
+    sync::atomic::{AtomicU64, Ordering},
 };
+
+/// Looks at one folder may go on at the same time.
+static LOOKS: AtomicU64 = AtomicU64::new(0);
 
 /// Fails if no file can be made in `folder`; where it is not there yet, in the one that it would be made in. Leaves nothing behind.
 pub fn writable(folder: &Path) -> Result<(), String> {
@@ -12,7 +16,8 @@ pub fn writable(folder: &Path) -> Result<(), String> {
     if !there.is_dir() {
         return Err(format!("`{}` is no folder", there.display()));
     }
-    let probe = there.join(format!(".headwater-check-{}", std::process::id()));
+    let look = LOOKS.fetch_add(1, Ordering::Relaxed);
+    let probe = there.join(format!(".headwater-check-{}-{look}", std::process::id()));
     let made = File::create_new(&probe);
     let removed = made.and_then(|_| fs::remove_file(&probe));
     removed.map_err(|error| format!("cannot write in `{}`: {error}", there.display()))
