@@ -141,7 +141,7 @@ impl Share {
             let now = tokio::task::spawn_blocking(look).await.ok().flatten().map(|unseen| unseen.to_string());
             match (&unseen, &now) {
                 (None, Some(reason)) => {
-                    tracing::error!("{reason}. Until it answers, nothing is read or delivered; nothing is lost")
+                    tracing::error!("{reason}. Until it answers, nothing is read or delivered; nothing is lost");
                 }
                 (Some(_), None) => tracing::info!("the cluster answers again"),
                 _ => {}

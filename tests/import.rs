@@ -360,7 +360,7 @@ fn whatever_a_record_holds_its_neighbours_are_imported() {
             once(dir.path());
             let out = fs::read_to_string(dir.path().join("out.ndjson")).unwrap_or_default();
             for line in [&records[0], &deep, &number, &records[2]] {
-                assert_eq!(out.lines().filter(|one| one == line).count(), 1, "{provider} {name}: {:.200}", line);
+                assert_eq!(out.lines().filter(|one| one == line).count(), 1, "{provider} {name}: {line:.200}");
             }
             let letters = fs::read_to_string(dir.path().join("state/dead-letter/dead-letter.ndjson")).unwrap();
             let letters: Vec<Value> = letters.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -730,6 +730,9 @@ fn ids_in(kafka: &str, topic: &str) -> Vec<String> {
     ids
 }
 
+/// A topic's name, its settings, more options of the sink, and what the reason of the dead letter names.
+type Refusal = (&'static str, &'static [(&'static str, &'static str)], &'static str, &'static str);
+
 /// One record that the cluster refuses goes to the dead letters, it alone; its neighbours arrive, once, in both modes.
 #[test]
 #[ignore = "needs a real Kafka: tests/real/kafka/run"]
@@ -744,7 +747,7 @@ fn one_refused_record_is_a_dead_letter_and_all_others_arrive() {
             "type: kafka, bootstrap_servers: '{brokers}', group: {delivery}, topic: ledger-{delivery}, partitions: 1"
         );
         // What refuses a record of 2100, one that is large, and one without a key.
-        let cases: [(&str, &[(&str, &str)], &str, &str); 3] = [
+        let cases: [Refusal; 3] = [
             ("time", &[], "", "message.timestamp.after.max.ms"),
             ("small", &[("max.message.bytes", "2000")], ", max_record_bytes: 1MB", "al-g2"),
             ("kept", &[("message.timestamp.before.max.ms", "600000")], "", "message.timestamp.before.max.ms"),

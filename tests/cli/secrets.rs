@@ -108,7 +108,7 @@ fn read(stream: &TcpStream) -> Option<Asked> {
         reader.read_line(&mut header).ok().filter(|length| *length > 0)?;
         let Some((name, value)) = header.trim_end().split_once(": ") else { break };
         match name.to_ascii_lowercase().as_str() {
-            "authorization" | "x-api-key" => credential = value.rsplit(' ').next().unwrap_or_default().to_owned(),
+            "authorization" | "x-api-key" => value.rsplit(' ').next().unwrap_or_default().clone_into(&mut credential),
             "user-agent" => value.clone_into(&mut agent),
             "content-length" => length = value.parse().ok()?,
             _ => {}
@@ -364,7 +364,7 @@ fn keys_of_credentials(schema: &serde_json::Value, place: &mut Vec<String>, foun
     match schema {
         serde_json::Value::Object(map) => map.iter().for_each(|(key, value)| below(key.clone(), value)),
         serde_json::Value::Array(items) => {
-            items.iter().enumerate().for_each(|(at, value)| below(at.to_string(), value))
+            items.iter().enumerate().for_each(|(at, value)| below(at.to_string(), value));
         }
         _ => {}
     }

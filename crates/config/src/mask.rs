@@ -243,7 +243,7 @@ impl<'a> Walk<'a> {
         };
         // The name of a list is that of its items.
         let name = if is_value || !open.is_mapping { name } else { String::new() };
-        Open { holds, name, ..Open::default() }
+        Open { name, holds, ..Open::default() }
     }
 
     fn open(&mut self, is_mapping: bool) {

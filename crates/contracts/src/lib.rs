@@ -46,7 +46,7 @@ pub use coverage::{Coverage, Covered, Span};
 pub use error::ReadError;
 pub use event::{Event, Origin, ReadBy};
 pub use host::is_this_machine;
-pub use identity::Identity;
+pub use identity::{Identity, hex};
 pub use import::{Cell, Column, Columns, ExportFormat, Import, Need};
 pub use kafka::{KafkaCluster, Mechanism, Sasl};
 pub use kafka_settings::KafkaUse;

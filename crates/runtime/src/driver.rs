@@ -101,6 +101,7 @@ impl From<Closed> for Halt {
 }
 
 /// The state of reading that outlives a page.
+#[allow(clippy::struct_excessive_bools, reason = "each is about something else")]
 struct Reading {
     coverage: Coverage,
     sent: OwnRequests,
@@ -232,7 +233,7 @@ impl Driver {
         let mut reading = Reading::new(self.retry);
         loop {
             let record = self.record(&mut reading).await?;
-            if self.with_ledger(|ledger, key| ledger.is_complete(key)).await? {
+            if self.with_ledger(Ledger::is_complete).await? {
                 return Ok(());
             }
             reading.catch_up(&record);

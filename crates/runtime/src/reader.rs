@@ -4,7 +4,7 @@
 //! more than parsers can hold (see [`json`]) is shown to the plugin with stand-ins, so that its id, its time and its identity are
 //! those of a record; its bytes stay as they are.
 
-use headwater_contracts::{Echo, Identity, Record, Unreadable, json};
+use headwater_contracts::{Echo, Identity, Record, Unreadable, hex, json};
 use sha2::{Digest, Sha256};
 use std::{
     fs::{self, File},
@@ -174,10 +174,6 @@ impl Spool {
 /// SHA-256 of a record, hex.
 pub(crate) fn sha256(raw: &[u8]) -> String {
     hex(&Sha256::digest(raw))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Opens a file for a record that is on its way; only we may read it.

@@ -264,7 +264,9 @@ async fn write(context: &LaneContext, mut step: Step) -> bool {
         match tokio::task::spawn_blocking(move || commits.commit(&key, &copy)).await {
             Ok(Ok(())) => break,
             Ok(Err(LedgerError::Refused(refusals))) => {
-                refusals.iter().for_each(|refusal| step.bury(refusal.event.identity));
+                for refusal in &refusals {
+                    step.bury(refusal.event.identity);
+                }
                 if !keep_refused(context, refusals).await {
                     return false;
                 }
@@ -303,8 +305,7 @@ async fn keep_refused(context: &LaneContext, refusals: Vec<Refusal>) -> bool {
             return false;
         }
     }
-    let letter =
-        |Refusal { event, sink, reason }| DeadLetter { event, component: sink.into(), reason, oversized: None };
+    let letter = |Refusal { event, sink, reason }| DeadLetter { event, component: sink, reason, oversized: None };
     let letters: Vec<DeadLetter> = refusals.into_iter().map(letter).collect();
     context.rejections.note(&letters, &context.letters_place);
     keep(context, letters).await

@@ -88,6 +88,7 @@ enum At {
 
 /// The push splitter. One per page.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is about something else")]
 pub struct Splitter {
     path: &'static [&'static str],
     at: At,

@@ -151,7 +151,9 @@ impl Board {
     /// What each component has refused since the process began, fit to be shown.
     pub fn rejected(&self) -> Vec<Rejected> {
         let mut rejected = self.rejections().all();
-        rejected.iter_mut().for_each(|first| (first.reason, first.id) = (fit(&first.reason), fit(&first.id)));
+        for first in &mut rejected {
+            (first.reason, first.id) = (fit(&first.reason), fit(&first.id));
+        }
         rejected
     }
 

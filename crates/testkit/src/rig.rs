@@ -43,7 +43,7 @@ pub struct Letters(Arc<Mutex<Vec<Kept>>>);
 
 /// SHA-256, hex.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    headwater_contracts::hex(&Sha256::digest(bytes))
 }
 
 impl Letters {

@@ -21,7 +21,7 @@ use crate::{
     recover::{Format, Records},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use headwater_contracts::{Event, Timestamp};
+use headwater_contracts::{Event, Timestamp, hex};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{
@@ -119,7 +119,7 @@ impl DeadLetter {
             raw_begins: None,
             raw_file: None,
             raw_bytes: None,
-            sha256: Sha256::digest(&event.raw).iter().map(|byte| format!("{byte:02x}")).collect(),
+            sha256: hex(&Sha256::digest(&event.raw)),
             // A value that cannot be written is not kept; the raw bytes are, and a replay makes it anew.
             event: event.made(),
         }

@@ -216,8 +216,7 @@ impl KafkaSink {
             while alone && let Some(first) = under_way.pop_front() {
                 problem = self.settle(first).await.or(problem);
             }
-            loop {
-                let (Fate::Open(record, _) | Fate::Suspect(record, _)) = &self.batch.fates[at] else { break };
+            while let Fate::Open(record, _) | Fate::Suspect(record, _) = &self.batch.fates[at] {
                 match send(&producer, record) {
                     Ok(Some(delivery)) => {
                         under_way.push_back(UnderWay { at, delivery, alone });

@@ -117,7 +117,9 @@ impl Encoder {
         }
         let fits = |value: &_| sonic_rs::to_vec(value).is_ok_and(|json| json.len() <= room);
         let least = shortened(facts, json.len(), fits).and_then(|value| sonic_rs::to_vec(&value).ok());
-        least.iter().for_each(|_| self.shortened.count());
+        if least.is_some() {
+            self.shortened.count();
+        }
         Ok(least)
     }
 

@@ -114,7 +114,7 @@ impl SyslogSink {
         match shortened.take() {
             0 => {}
             count => {
-                metrics::counter!("headwater_syslog_shortened_total", "receiver" => self.name.clone()).increment(count)
+                metrics::counter!("headwater_syslog_shortened_total", "receiver" => self.name.clone()).increment(count);
             }
         }
         if let Some(count) = shortened.to_say(Instant::now()) {

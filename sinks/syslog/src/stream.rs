@@ -198,7 +198,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_end_of_tls_without_a_farewell_is_an_end() {
-        let patience = Duration::from_secs(60);
+        let patience = Duration::from_mins(1);
         let mut connection = rude();
         connection.write(Frames::of(&["a".into()]), patience).await.unwrap();
         connection.close(patience).await.unwrap();

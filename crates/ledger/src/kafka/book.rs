@@ -294,7 +294,7 @@ mod tests {
     #[derive(Debug, Clone)]
     enum Step {
         Request(u8, i64),
-        Commit(Commit),
+        Commit(Box<Commit>),
     }
 
     fn step() -> impl Strategy<Value = Step> {
@@ -308,10 +308,16 @@ mod tests {
         let commit =
             (settled, consumed, covered, before, anew).prop_map(|(settled, consumed, covered, before, anew)| {
                 if let Some(anew) = anew {
-                    return Step::Commit(Commit { anew: Some(at(anew)), ..Commit::default() });
+                    return Step::Commit(Box::new(Commit { anew: Some(at(anew)), ..Commit::default() }));
                 }
                 let forget_requests_before = before.map(at);
-                Step::Commit(Commit { settled, consumed, covered, forget_requests_before, ..Commit::default() })
+                Step::Commit(Box::new(Commit {
+                    settled,
+                    consumed,
+                    covered,
+                    forget_requests_before,
+                    ..Commit::default()
+                }))
             });
         prop_oneof![(0..9u8, 0..400i64).prop_map(|(number, sent)| Step::Request(number, sent)), commit]
     }
