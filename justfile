@@ -28,6 +28,15 @@ seeds SEEDS="1000":
 real:
     tests/real/run
 
+# The tests N times in a row: which of them fail by chance? `just flaky 20 --workspace --test binary` narrows it.
+flaky RUNS="20" *ARGS="":
+    tests/flaky {{RUNS}} {{ARGS}}
+
+# The long forms of everything: hours.
+soak:
+    HEADWATER_SEEDS=200 HEADWATER_KILLS=300 cargo test --release --workspace --locked -- --nocapture
+    HEADWATER_KILLS=300 HEADWATER_LONG=1 tests/real/run
+
 # Searches for bytes that break a promise, SECONDS per target.
 fuzz SECONDS="600":
     crates/fuzz/run {{SECONDS}}
