@@ -13,13 +13,20 @@ use std::{
     sync::OnceLock,
     time::Duration,
 };
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt::MakeWriter};
 
 /// The lines at the bottom of the terminal, if there are any: log lines go above them.
 static LINES: OnceLock<MultiProgress> = OnceLock::new();
 
 /// Sets up logging to stderr.
 pub(crate) fn log(format: LogFormat, filter: &str) -> Result<(), String> {
+    // The filter takes any word for a part of the program, and would then show nothing of all others, errors included.
+    let is_level = |word: &&str| word.is_empty() || word.contains(['=', '[']) || word.parse::<LevelFilter>().is_ok();
+    if let Some(word) = filter.split(',').map(str::trim).find(|word| !is_level(word)) {
+        return Err(format!(
+            "`--log {filter}`: `{word}` is not a level: error, warn, info, debug, trace, off; for one part of the program `{word}=debug`"
+        ));
+    }
     let filter = EnvFilter::try_new(filter).map_err(|e| format!("`--log {filter}`: {e}"))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(AboveLines(format));
     match format {
@@ -179,7 +186,9 @@ pub(crate) fn account(streams: &[StreamStatus]) -> String {
 fn fit(line: &str, format: LogFormat) -> String {
     let masked = mask::mask(line);
     if format == LogFormat::Text {
-        return in_colours(&masked);
+        // A line that is no beginning of an entry cannot pass for one.
+        let text = in_colours(&masked);
+        return format!("{}\n", text.trim_end_matches('\n').replace('\n', "\n  | "));
     }
     let whole = if masked == line { None } else { serde_json::from_str::<serde_json::Value>(line).ok() };
     let line = match whole {
@@ -193,12 +202,15 @@ fn fit(line: &str, format: LogFormat) -> String {
     String::from_utf8_lossy(&for_terminals(line.as_bytes())).into_owned()
 }
 
-/// `line` with the colours it has (ECMA-48, "SGR") and no other control sequence. No outside text can bring any: the log escapes them.
+/// What the log's format uses: nothing that hides text (ECMA-48, "SGR").
+const COLOURS: &[&str] = &["0", "1", "2", "3", "31", "32", "33", "34", "35"];
+
+/// `line` with the colours that the log's format gives it, and no other control sequence.
 fn in_colours(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     for (n, piece) in line.split("\u{1b}[").enumerate() {
         let digits = piece.find(|c: char| !c.is_ascii_digit() && c != ';').unwrap_or(piece.len());
-        let is_colour = n > 0 && piece[digits..].starts_with('m');
+        let is_colour = n > 0 && piece[digits..].starts_with('m') && COLOURS.contains(&&piece[..digits]);
         let (colour, rest) = piece.split_at(if is_colour { digits + 1 } else { 0 });
         match (n, is_colour) {
             (0, _) => {}
@@ -265,6 +277,9 @@ mod tests {
         mask::learn("pAss\"w0rdOfLog");
         let line = "\u{1b}[2mat\u{1b}[0m pAss\"w0rdOfLog\u{202e}\u{1b}[2J\n";
         assert_eq!(fit(line, LogFormat::Text), concat!("\u{1b}[2mat\u{1b}[0m ***", r"\u{202e}\u{1b}[2J", "\n"));
+        let forged = "\u{1b}[33mWARN\u{1b}[0m id=\u{1b}[8mhid\n2026-01-01  INFO all is well\n";
+        let shown = concat!("\u{1b}[33mWARN\u{1b}[0m id=", r"\u{1b}[8mhid", "\n  | 2026-01-01  INFO all is well\n");
+        assert_eq!(fit(forged, LogFormat::Text), shown);
         let line =
             serde_json::json!({ "level": "WARN", "fields": { "message": "bad pAss\"w0rdOfLog \u{202e}" } }).to_string();
         let expected = "{\"fields\":{\"message\":\"bad *** \\u202e\"},\"level\":\"WARN\"}\n";

@@ -103,11 +103,16 @@ fn same(one: &SourceSpec, other: &SourceSpec) -> Option<String> {
         let host = url.host_str().map(|host| host.trim_end_matches('.').to_owned());
         (built.provider, host, url.port_or_known_default(), url.path().trim_end_matches('/').to_owned())
     };
-    if place(a) != place(b) || a.source.shares_endpoint() && !same_credential(&a.auth, &b.auth) {
+    // What stands in for a variable that is not set is the same for all.
+    let is_known = |text: Option<&str>| text.is_some_and(|text| !text.contains(SIMULATED));
+    if !is_known(a.endpoint.host_str())
+        || place(a) != place(b)
+        || a.source.shares_endpoint() && !same_credential(&a.auth, &b.auth)
+    {
         return None;
     }
     let streams: BTreeSet<String> = a.source.streams().into_iter().collect();
-    b.source.streams().into_iter().find(|stream| streams.contains(stream))
+    b.source.streams().into_iter().find(|stream| is_known(Some(stream)) && streams.contains(stream))
 }
 
 fn same_credential(one: &Auth, other: &Auth) -> bool {

@@ -124,6 +124,7 @@ fn a_wrong_command_line_exits_with_2() {
         &["vrl", "builtin:nonsense.vrl"],
         &["vrl", "missing.vrl"],
         &["validate", "--log", "headwater_runtime=loud"],
+        &["validate", "--log", "verbose"],
     ] {
         let done = run(dir.path(), args);
         assert_code(&done, USAGE);

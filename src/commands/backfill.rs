@@ -21,6 +21,9 @@ pub(crate) fn backfill(args: &BackfillArgs, log_format: LogFormat) -> Result<(),
     let now = SystemClock.now();
     let from = args.from.resolve(now);
     let begun = later_than(from, ledger.as_ref(), &args.source)?;
+    if from > now {
+        return Err(Failure::usage(format!("`--from`: {} is still to come", written(from))));
+    }
     if begun.is_empty() {
         return Ok(());
     }
@@ -43,7 +46,7 @@ pub(crate) fn backfill(args: &BackfillArgs, log_format: LogFormat) -> Result<(),
     let board = Board::default();
     let outcome = read(topology(assembled, None)?, again, &board, log_format);
     super::remark(terminal::account(&board.snapshot()).trim_end());
-    let finished = finish(from, oldest, outcome.is_ok(), ledger.as_ref(), &args.source);
+    let finished = finish(oldest, outcome.is_ok(), ledger.as_ref(), &args.source);
     outcome.and(finished)
 }
 
@@ -80,10 +83,10 @@ fn resume(coverage: &Coverage, from: Timestamp) -> Timestamp {
 }
 
 /// Lets each stream begin at `from`, if nothing between that and its beginning is left to read. `whole`: reading came to its end.
-fn finish(from: Timestamp, oldest: Timestamp, whole: bool, ledger: &dyn Kept, source: &str) -> Result<(), Failure> {
+fn finish(oldest: Timestamp, whole: bool, ledger: &dyn Kept, source: &str) -> Result<(), Failure> {
     let mut left = Vec::new();
     for (key, record, _) in ledger.all().map_err(Failure::run)? {
-        if key.source != source || record.start <= from {
+        if key.source != source || record.start <= oldest {
             continue;
         }
         let name = format!("{}/{}", key.source, key.stream);
@@ -105,8 +108,9 @@ fn finish(from: Timestamp, oldest: Timestamp, whole: bool, ledger: &dyn Kept, so
             left.push(format!("{name} from {} on", at(gap.from)));
             continue;
         }
-        ledger.commit(&key, &Commit { start: Some(from), ..Commit::default() }).map_err(Failure::run)?;
-        super::remark(format!("{name} begins at {} now, and covers what happened since", written(from)));
+        // What the provider no longer has is not claimed.
+        ledger.commit(&key, &Commit { start: Some(oldest), ..Commit::default() }).map_err(Failure::run)?;
+        super::remark(format!("{name} begins at {} now, and covers what happened since", written(oldest)));
     }
     if left.is_empty() {
         return Ok(());

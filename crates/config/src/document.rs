@@ -107,7 +107,7 @@ pub(crate) fn open(path: &Path, shown: &str) -> Result<Arc<SourceFile>, Diagnost
     let bytes = std::fs::read(path).map_err(|error| {
         let hint = match error.kind() {
             ErrorKind::NotFound if shown == "pipeline.yaml" => {
-                "there is no such file in this folder: name the configuration, as in `headwater run FILE`, or begin with the \
+                "there is no such file in this folder: name the configuration (`headwater run FILE`; `-c FILE` with other commands), or begin with the \
                  one of the README"
             }
             ErrorKind::NotFound => "there is no such file: check the path, and where it begins",

@@ -1,6 +1,7 @@
 //! Dead letters are said: the first of each kind at once, the others counted.
 
 use crate::dead_letter::DeadLetter;
+use headwater_contracts::visible;
 use std::{
     collections::{BTreeMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -75,7 +76,7 @@ impl Rejections {
         for (letter, events) in news.into_values() {
             let (source, stream) = letter.event.origin.lane();
             tracing::warn!(
-                component = %letter.component, %source, %stream, id = %letter.event.id, events,
+                component = %letter.component, %source, %stream, id = %visible(&letter.event.id), events,
                 "refused: goes to the dead letters, {place}: {}", shortened(&letter.reason)
             );
         }

@@ -1,6 +1,6 @@
 //! Records whose times lie outside the range that was asked for.
 
-use headwater_contracts::{Identity, Timestamp};
+use headwater_contracts::{Identity, Timestamp, visible};
 use std::collections::HashSet;
 
 /// So many on a page prove nothing against the server.
@@ -55,7 +55,8 @@ impl Strays {
             if self.admitted.insert(*identity) {
                 again = true;
                 self.remarks.push(format!(
-                    "the event `{id}` has the time `{time}`, which lies outside of what was asked for; it is delivered without a time"
+                    "the event `{}` has the time `{time}`, which lies outside of what was asked for; it is delivered without a time",
+                    visible(id)
                 ));
             }
         }
@@ -73,7 +74,7 @@ mod tests {
     use super::*;
 
     fn meet(strays: &mut Strays, number: u8) -> bool {
-        strays.meet(Identity::of(&[&[number]]), "a", Timestamp::UNIX_EPOCH)
+        strays.meet(Identity::of(&[&[number]]), "a\n2026 INFO b", Timestamp::UNIX_EPOCH)
     }
 
     #[test]
@@ -85,7 +86,8 @@ mod tests {
         strays.begin_page();
         assert!(meet(&mut strays, 1));
         assert_eq!(strays.judge(1), Page::Good);
-        assert_eq!(strays.remarks().len(), 1);
+        let remarks = strays.remarks();
+        assert!(matches!(&remarks[..], [remark] if remark.contains(r"`a\u{a}2026 INFO b`")), "{remarks:?}");
         assert!(strays.remarks().is_empty());
     }
 

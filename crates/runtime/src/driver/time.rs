@@ -138,7 +138,7 @@ impl Driver {
         if let Some(ahead) = anew.ahead {
             tracing::warn!(
                 source = %self.key.source, stream = %self.key.stream,
-                "the ledger speaks of {ahead}, and it is {now}: a clock was wrong when that was written. What it claims from {} on is taken back, and read again from there; what was delivered is known",
+                "the ledger speaks of {ahead}, and it is {now}: a clock was wrong when that was written. What it claims from {} on is taken back, and read again from there. What was delivered is known, unless the wrong clock has let it be forgotten: then it is delivered again",
                 anew.from
             );
         }
