@@ -56,6 +56,9 @@ impl Settings {
     }
 }
 
+/// What may expire while a first run reads the newest events.
+const SLIVER: TimeDelta = TimeDelta::hours(1);
+
 /// The audit log of one Mural company.
 pub(crate) struct Mural {
     settings: Arc<Settings>,
@@ -117,7 +120,10 @@ impl Source for Mural {
         let mut state = State::read(view.state);
         let oldest = whole_second(view.now - self.settings.reach());
         let begin = view.start.max(oldest);
-        let origin = state.origin.unwrap_or(begin);
+        // A first run from the far end of the log begins with the newest events: what expires meanwhile was never promised.
+        let expired = |origin: Timestamp| (TimeDelta::zero()..SLIVER).contains(&(oldest - origin));
+        let sliver = |origin: &Timestamp| view.coverage.ranges().is_empty() && expired(*origin);
+        let origin = state.origin.filter(|origin| !sliver(origin)).unwrap_or(begin);
         let mut plan = Plan { gaps: self.gaps(origin, oldest, view), ..Plan::default() };
         state.origin = Some(origin.max(oldest));
         let filter = self.settings.filter();

@@ -84,6 +84,8 @@ pub(crate) struct Sweep {
     server_errors: u32,
     /// Pages read, also in vain.
     pages: u32,
+    /// Those that had records.
+    full: u32,
     /// Records that the window asked for cannot contain.
     strays: Strays,
     oldest: Option<Timestamp>,
@@ -115,6 +117,7 @@ impl Sweep {
             failures: 0,
             server_errors: 0,
             pages: 0,
+            full: 0,
             strays: Strays::default(),
             oldest: None,
             complete: false,
@@ -180,7 +183,7 @@ impl Sweep {
         let closed = self.job.duty != Duty::Early;
         if self.job.duty == Duty::Closing {
             let chains = u32::try_from(self.chains.len()).unwrap_or(u32::MAX);
-            self.state.swept_in(self.pages.div_ceil(chains));
+            self.state.swept_in(self.full.div_ceil(chains));
         }
         // Only the piece that completes the range says that all of it was swept.
         let whole = pieces.read == pieces.whole;
@@ -294,6 +297,7 @@ impl Scan for Sweep {
     fn page(&mut self, end: &PageEnd<'_>) -> Result<Next, ReadError> {
         let page = envelope(end.envelope, "data", "check `endpoint`");
         self.pages = self.pages.saturating_add(1);
+        self.full = self.full.saturating_add(u32::from(end.records > 0));
         let next = match page.and_then(|page| cursor(&page, "nextToken")) {
             Ok(next) => next,
             Err(error) => {
