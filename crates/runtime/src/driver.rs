@@ -135,6 +135,10 @@ struct Reading {
     markable: bool,
     /// What could not be kept.
     aside: Option<time::Aside>,
+    /// How far the time that is planned by is ahead of the server's clock; it is, while that is behind the ledger.
+    lead: chrono::TimeDelta,
+    /// When the latest event that this run has read happened.
+    newest: Option<Timestamp>,
     /// Gaps of the plan that are not reported yet.
     gaps: Vec<headwater_contracts::Gap>,
     /// When the last warning was logged.
@@ -167,6 +171,8 @@ impl Reading {
             steps: 0,
             markable: true,
             aside: None,
+            lead: chrono::TimeDelta::zero(),
+            newest: None,
             gaps: Vec::new(),
             told_of_retention: None,
             has_caught_up: false,
@@ -237,7 +243,7 @@ impl Driver {
             }
             reading.catch_up(&record);
             self.watch_retention(&mut reading);
-            let plan = self.plan(&record, reading.first, self.server_now());
+            let plan = self.plan(&record, reading.first, self.server_now() + reading.lead);
             reading.gaps = plan.gaps;
             // Unless the clocks agree, a remark may be about the wrong one; the next plan has it again.
             let sure = plan.scans.is_empty() || self.standing().near;
@@ -245,7 +251,9 @@ impl Driver {
                 self.note(note, &mut reading);
             }
             if plan.scans.is_empty() {
-                let until = plan.wake.unwrap_or_else(|| self.server_now() + chrono::Duration::minutes(1));
+                let until = plan
+                    .wake
+                    .map_or_else(|| self.server_now() + chrono::Duration::minutes(1), |wake| wake - reading.lead);
                 self.report_gaps(&mut reading);
                 if self.ending.once {
                     return self.unmarked();
@@ -380,7 +388,7 @@ impl Driver {
         let step = Commit {
             state,
             covered,
-            forget_before: Some(self.source.horizon(now)),
+            forget_before: self.horizon(reading, now),
             forget_requests_before: Some(forget_requests_before),
             ..Commit::default()
         };
