@@ -27,6 +27,10 @@ impl Play {
     fn new(case: Case<'static>, odd: Option<OddDate>, ledger: Arc<dyn Ledger>) -> Self {
         let mut scenario = Scenario::new().seed(7).history(3, 150).live(30);
         scenario.odd_dates.extend(odd);
+        Self::of(case, scenario, ledger)
+    }
+
+    fn of(case: Case<'static>, scenario: Scenario, ledger: Arc<dyn Ledger>) -> Self {
         let clock = TestClock::at("2026-01-15T12:00:00Z".parse::<Timestamp>().unwrap());
         let simulator = Simulator::start(case.provider, scenario.clone(), Arc::new(clock.right())).unwrap();
         let mut rig = Rig::new(clock.clone(), ledger);
@@ -129,6 +133,40 @@ fn between_two_right_runs_a_wrong_one_forgets_nothing() {
         play.once_in_ten_days().await;
         play.clock.advance(TimeDelta::minutes(20));
         play.will_be_delivered().await;
+    });
+}
+
+/// Anypoint, which forgets what no re-scan will meet again; two weeks of its log are read, and what is older than a week is forgotten.
+fn forgetful(date_header: bool, play: impl AsyncFn(&mut Play)) {
+    let scenario = Scenario { date_header, ..Scenario::new().seed(7).history(14, 200).live(30) };
+    let mut forgetful = Play::of(support::anypoint(), scenario, Arc::new(MemoryLedger::new()));
+    forgetful.rig.options.start_at = Some(StartAt::Ago(Period::days(14)));
+    let run = async {
+        forgetful.once().await.unwrap();
+        forgetful.clock.advance(TimeDelta::minutes(30));
+        play(&mut forgetful).await;
+        forgetful.clock.set_wrong(TimeDelta::zero());
+        forgetful.clock.advance(TimeDelta::minutes(30));
+        forgetful.once().await.unwrap();
+        forgetful.is_of_the_past();
+        forgetful.will_be_delivered().await;
+    };
+    support::runtime().block_on(support::in_time(7, run));
+}
+
+#[test]
+fn a_start_behind_the_ledger_reads_nothing_that_is_forgotten() {
+    forgetful(true, async |play| {
+        play.clock.set_wrong(-TEN_DAYS);
+        assert!(play.once().await.is_err());
+    });
+}
+
+#[test]
+fn ahead_without_a_date_forgets_nothing_that_is_read_again() {
+    forgetful(false, async |play| {
+        play.clock.set_wrong(TEN_DAYS * 40);
+        play.once().await.unwrap();
     });
 }
 

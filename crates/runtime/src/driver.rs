@@ -138,6 +138,10 @@ struct Reading {
     markable: bool,
     /// What could not be kept.
     aside: Option<time::Aside>,
+    /// How far the time that is planned by is ahead of the server's clock; it is, while that is behind the ledger.
+    lead: chrono::TimeDelta,
+    /// When the latest event that this run has read happened.
+    newest: Option<Timestamp>,
     /// Gaps of the plan that are not reported yet.
     gaps: Vec<headwater_contracts::Gap>,
     /// When the last warning was logged.
@@ -171,6 +175,8 @@ impl Reading {
             steps: 0,
             markable: true,
             aside: None,
+            lead: chrono::TimeDelta::zero(),
+            newest: None,
             gaps: Vec::new(),
             told_of_retention: None,
             has_caught_up: false,
@@ -238,7 +244,7 @@ impl Driver {
             }
             reading.catch_up(&record);
             self.watch_retention(&mut reading);
-            let plan = self.plan(&record, reading.first, self.server_now());
+            let plan = self.plan(&record, reading.first, self.server_now() + reading.lead);
             // Where nothing is due, no answer may ever show the server's clock.
             let is_told = self.standing().agreed || plan.scans.is_empty() && self.server.trouble().is_none();
             if is_told && !reading.compared {
@@ -252,7 +258,9 @@ impl Driver {
                 self.note(note, &mut reading);
             }
             if plan.scans.is_empty() {
-                let until = plan.wake.unwrap_or_else(|| self.server_now() + chrono::Duration::minutes(1));
+                let until = plan
+                    .wake
+                    .map_or_else(|| self.server_now() + chrono::Duration::minutes(1), |wake| wake - reading.lead);
                 self.report_gaps(&mut reading);
                 if self.ending.once {
                     return self.unmarked();
@@ -387,7 +395,7 @@ impl Driver {
         let step = Commit {
             state,
             covered,
-            forget_before: Some(self.source.horizon(now)),
+            forget_before: self.horizon(reading, now),
             forget_requests_before: Some(forget_requests_before),
             ..Commit::default()
         };

@@ -86,6 +86,8 @@ impl Driver {
     pub(super) async fn hand_over(&self, reading: &mut Reading) -> Result<(), Halt> {
         let Held { records, mut state, .. } = std::mem::take(&mut reading.held);
         let marks = self.may_mark(reading);
+        let times = records.iter().filter_map(|pending| pending.record.as_ref().ok()?.time);
+        reading.newest = times.chain(reading.newest).max();
         if let Some(state) = state.take_if(|_| !marks) {
             reading.set_aside(None, Some(state));
         }
@@ -98,7 +100,7 @@ impl Driver {
             let batch: Vec<Pending> = pending.drain(..pending.len().min(BATCH_EVENTS)).collect();
             let work = self.sort_out(reading, batch).await?;
             reading.tally.add(&work.tally);
-            let forget_before = (self.forgets && marks).then(|| self.source.horizon(self.server_now()));
+            let forget_before = if self.forgets && marks { self.horizon(reading, self.server_now()) } else { None };
             // The state speaks of all of them.
             let state = if pending.is_empty() { state.clone() } else { None };
             // Files are not slow enough for pauses, in which pages are committed: each batch of them is, so that a kill repeats few.

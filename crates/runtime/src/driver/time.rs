@@ -2,6 +2,7 @@
 
 use super::{Driver, Halt, Reading};
 use crate::clock::{Standing, most};
+use chrono::TimeDelta;
 use headwater_contracts::{Coverage, Period, Source, Span, StartAt, Timestamp};
 use headwater_ledger::{Commit, StreamRecord, UNTOLD};
 use serde_json::Value;
@@ -81,7 +82,7 @@ impl Driver {
         }
     }
 
-    /// The stream's record as the next plan may use it: nothing in it is of a time still to come.
+    /// The stream's record as the next plan may use it: nothing in it is of a time still to come, as [`Reading::lead`] has it.
     pub(super) async fn record(&self, reading: &mut Reading) -> Result<StreamRecord, Halt> {
         let start = self.beginning();
         let mut record = self.with_ledger(move |ledger, key| ledger.load(key, start)).await?;
@@ -89,27 +90,30 @@ impl Driver {
         if standing.steps != reading.steps {
             // Of a scan that was planned by another clock.
             reading.held.state = None;
+            reading.lead = TimeDelta::zero();
             reading.steps = standing.steps;
         }
         reading.aside = reading.aside.take().filter(|aside| !standing.agreed && aside.steps == standing.steps);
-        reading.markable = reading.aside.is_none();
-        if let Some(aside) = &reading.aside {
-            record.coverage.clone_from(&aside.coverage);
-            record.state.clone_from(&aside.state);
-        }
         reading.untold = false;
-        if let Some(anew) = self.anew(&record, now) {
+        let anew = self.anew(&record, now);
+        let ahead = anew.as_ref().and_then(|anew| anew.ahead).filter(|_| !standing.agreed);
+        reading.markable = reading.aside.is_none() && ahead.is_none();
+        reading.lead = ahead.map_or_else(TimeDelta::zero, |ahead| lead(ahead, now, self.clock.now(), reading.lead));
+        if let Some(anew) = anew.filter(|_| ahead.is_none()) {
             if standing.agreed {
                 self.begin(&anew, now).await?;
             } else {
-                reading.untold = anew.ahead.is_none();
-                reading.markable &= reading.untold;
+                reading.untold = true;
             }
             record.start = anew.from;
             if anew.ahead.is_some() {
                 record.state = None;
                 record.coverage.cut(anew.from, 0);
             }
+        }
+        if let Some(aside) = &reading.aside {
+            record.coverage.clone_from(&aside.coverage);
+            record.state.clone_from(&aside.state);
         }
         Ok(record)
     }
@@ -131,6 +135,13 @@ impl Driver {
         let back = self.source.look_back();
         let from = if ahead - back < now - back / 2 { ahead - back } else { now - back };
         Some(Anew { from: from.max(record.start), ahead: Some(ahead) })
+    }
+
+    /// Identities of events before this may be forgotten; `None` if none may. Events bear the provider's time, so that the latest is a
+    /// witness of its own: should the clocks that agree be ahead, for one of them only stands in for the other, they forget no more.
+    pub(super) fn horizon(&self, reading: &Reading, now: Timestamp) -> Option<Timestamp> {
+        let newest = reading.newest?;
+        Some(self.source.horizon(now) - (now - newest).max(TimeDelta::zero()))
     }
 
     /// Commits where the stream begins.
@@ -206,6 +217,13 @@ impl Driver {
     }
 }
 
+/// How far ahead of the server's clock, which shows `now`, the plan's time has to be, where no clock agrees and the ledger speaks of
+/// `ahead`. Two clocks agreed on that: by one that is behind it, events would be read again that are forgotten. This machine's may be
+/// right. Otherwise time goes on from what the ledger speaks of: `before` is what it was until now.
+fn lead(ahead: Timestamp, now: Timestamp, ours: Timestamp, before: TimeDelta) -> TimeDelta {
+    if ours > ahead { ours - now } else { before.max(ahead - now) }
+}
+
 impl Reading {
     /// Sets aside what a scan has brought and cannot be kept.
     pub(super) fn set_aside(&mut self, span: Option<Span>, state: Option<Value>) {
@@ -216,5 +234,19 @@ impl Reading {
             aside.coverage.add(span, 0);
         }
         aside.state = state.or(aside.state.take());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_the_servers_clock_is_behind_the_ledger_time_goes_on_from_there_or_by_ours() {
+        let at = |minutes: i64| Timestamp::from_timestamp(1_700_000_000 + minutes * 60, 0).unwrap_or_default();
+        let minutes = TimeDelta::minutes;
+        assert_eq!(lead(at(0), at(-100), at(-100), minutes(0)), minutes(100));
+        assert_eq!(lead(at(0), at(-70), at(-70), minutes(100)), minutes(100), "it does not stand still");
+        assert_eq!(lead(at(0), at(-100), at(30), minutes(0)), minutes(130));
     }
 }
