@@ -18,7 +18,10 @@ use std::{
     collections::HashMap,
     convert::Infallible,
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use tokio::sync::watch;
@@ -82,6 +85,8 @@ pub struct Rig {
     pub letters: Letters,
     /// Options of the source under test.
     pub options: SourceOptions,
+    /// How many incarnations ended by grace: before their commit, like those that are killed.
+    pub graces: AtomicUsize,
 }
 
 impl Rig {
@@ -99,6 +104,7 @@ impl Rig {
             dropped: Arc::default(),
             letters: Letters::default(),
             options,
+            graces: AtomicUsize::new(0),
         }
     }
 
@@ -134,7 +140,11 @@ impl Rig {
         tokio::select! {
             outcome = self.incarnation(built, &idle, false, stop) => match outcome {
                 // On this clock, grace is over as soon as somebody waits for its end.
-                Ok(_) | Err(RunError::Grace) => Ok(()),
+                Err(RunError::Grace) => {
+                    self.graces.fetch_add(1, Ordering::SeqCst);
+                    Ok(())
+                }
+                Ok(_) => Ok(()),
                 Err(error) => Err(error),
             },
             never = over => match never {},
