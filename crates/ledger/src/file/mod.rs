@@ -25,7 +25,7 @@ use store::Store;
 /// The ledger in a file, `ledger.redb`, with a small journal beside it: see `docs/decisions/0002-redb-ledger.md` for why
 /// they are what they are.
 ///
-/// What is in the file is compared with its checksums whenever it is opened, and every [`EXAMINED_EVERY`] commits.
+/// What is in the file is compared with its checksums whenever it is opened, and every 10,000 commits.
 /// Memory use is bounded (2 MiB of pages), whatever the history. Calls may come from many threads; writes go one
 /// after the other.
 #[derive(Debug)]
