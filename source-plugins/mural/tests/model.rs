@@ -269,7 +269,8 @@ fn habits() -> impl Strategy<Value = Habits> {
         1usize..6,
         end,
         any::<bool>(),
-        prop_oneof![Just(0usize), 3usize..9],
+        // Enough for the records of one instant, which cannot be read in pieces, and for what ends a chain.
+        prop_oneof![Just(0usize), 8usize..16],
         0usize..3,
     )
         .prop_map(|(bounds_inclusive, largest_page, served, end, legacy_dates, expires, empty_pages)| Habits {
@@ -278,7 +279,7 @@ fn habits() -> impl Strategy<Value = Habits> {
             served,
             end,
             legacy_dates,
-            // Tokens that die before the empty pages are over would let no chain come to its end.
+            // Both together would let no chain of equal times come to its end.
             empty_pages: if expires == 0 { empty_pages } else { 0 },
             expires,
         })
