@@ -12,7 +12,6 @@ use rdkafka::{
 use serde_json::{Value, json};
 use std::{
     fs,
-    io::Read as _,
     path::Path,
     time::{Duration, Instant},
 };
@@ -182,8 +181,7 @@ fn a_stop_commits_what_is_delivered_and_the_next_run_goes_on() {
         events(&cluster, 0, from, until - from);
     }
     support::signal(&headwater.child, "TERM");
-    let mut said = String::new();
-    headwater.err.read_to_string(&mut said).unwrap();
+    let said = headwater.rest();
     assert_eq!(headwater.child.wait().unwrap().code(), Some(0), "{said}");
     once(dir.path());
     assert_eq!(numbers(dir.path()), (0..100).collect::<Vec<_>>(), "{said}");

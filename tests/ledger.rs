@@ -229,8 +229,7 @@ fn ready_and_a_metric_show_a_wrong_clock_and_the_log_says_it_once() {
     assert!(metrics.contains("headwater_clock_trusted{source=\"in\"} 0"), "{metrics}");
     assert!(metrics.contains("headwater_clock_skew_seconds{source=\"in\"} 10"), "{metrics}");
     support::signal(&headwater.child, "TERM");
-    let mut rest = String::new();
-    std::io::Read::read_to_string(&mut headwater.err, &mut rest).unwrap();
+    let rest = headwater.rest();
     assert!(!rest.contains("ERROR"), "{rest}");
 }
 

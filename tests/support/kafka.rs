@@ -12,7 +12,7 @@ use rdkafka::{
     error::KafkaError,
     message::OwnedMessage,
 };
-use std::{fs, io::Read as _, path::Path, sync::Arc, time::Duration};
+use std::{collections::HashMap, fs, path::Path, sync::Arc, time::Duration};
 
 /// Kills of a run: `HEADWATER_KILLS`, 30 without it.
 pub(crate) fn kills() -> u32 {
@@ -85,7 +85,7 @@ pub(crate) fn folder(yaml: &str) -> tempfile::TempDir {
     dir
 }
 
-/// All records of a topic's partitions, as readers of this `isolation.level` see them.
+/// All records of a topic's partitions, as readers of this `isolation.level` see them. What is written meanwhile may be missing.
 pub(crate) fn records(kafka: &str, topic: &str, partitions: u32, isolation: &str) -> Vec<OwnedMessage> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", kafka)
@@ -96,15 +96,24 @@ pub(crate) fn records(kafka: &str, topic: &str, partitions: u32, isolation: &str
         .create()
         .unwrap();
     let mut all = TopicPartitionList::new();
-    for partition in 0..partitions {
-        all.add_partition_offset(topic, i32::try_from(partition).unwrap(), Offset::Beginning).unwrap();
+    // By partition, the offset where it ends now: a partition that is written to does not come to an end.
+    let mut ends = HashMap::new();
+    for partition in 0..i32::try_from(partitions).unwrap() {
+        all.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
+        ends.insert(partition, consumer.fetch_watermarks(topic, partition, Duration::from_secs(30)).unwrap().1);
     }
     consumer.assign(&all).unwrap();
-    let (mut seen, mut open) = (Vec::new(), partitions);
-    while open > 0 {
+    let mut seen = Vec::new();
+    while !ends.is_empty() {
         match consumer.poll(Duration::from_secs(30)).expect("the broker answers") {
-            Ok(message) => seen.push(message.detach()),
-            Err(KafkaError::PartitionEOF(_)) => open -= 1,
+            Ok(message) => {
+                // The last offsets may be those of markers of transactions, which are not handed out.
+                if ends.get(&message.partition()).is_some_and(|end| message.offset() + 1 >= *end) {
+                    ends.remove(&message.partition());
+                }
+                seen.push(message.detach());
+            }
+            Err(KafkaError::PartitionEOF(partition)) => drop(ends.remove(&partition)),
             Err(error) => panic!("{error}"),
         }
     }
@@ -119,8 +128,7 @@ pub(crate) fn key(record: &OwnedMessage) -> String {
 /// Fails if the process has ended.
 pub(crate) fn goes_on(headwater: &mut Headwater) {
     if headwater.child.try_wait().unwrap().is_some() {
-        let mut said = String::new();
-        headwater.err.read_to_string(&mut said).unwrap();
+        let said = headwater.rest();
         panic!("headwater ended by itself:\n{said}");
     }
 }

@@ -185,36 +185,51 @@ pub(crate) fn build_solace_cloud_own(url: &str, token: &str, options: &SourceOpt
 pub(crate) struct Headwater {
     pub(crate) child: std::process::Child,
     pub(crate) out: std::io::BufReader<std::process::ChildStdout>,
-    pub(crate) err: std::io::BufReader<std::process::ChildStderr>,
+    /// Read all the time, so that a process that says much does not wait for its test.
+    err: std::sync::mpsc::Receiver<String>,
 }
 
 impl Headwater {
+    /// Longest wait for a line.
+    const PATIENCE: Duration = Duration::from_mins(5);
+
     /// Starts `headwater ARGS` in a folder.
     pub(crate) fn start(dir: &std::path::Path, args: &[&str]) -> Self {
+        use std::io::BufRead;
         let mut child = command(dir, args)
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::piped())
             .spawn()
             .expect("headwater starts");
         let out = std::io::BufReader::new(child.stdout.take().expect("stdout"));
-        let err = std::io::BufReader::new(child.stderr.take().expect("stderr"));
+        let lines = std::io::BufReader::new(child.stderr.take().expect("stderr")).lines();
+        let (said, err) = std::sync::mpsc::channel();
+        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| said.send(line)));
         Self { child, out, err }
     }
 
     /// Reads stderr until a line contains `text`; panics with all of it if none does.
     pub(crate) fn wait_for(&mut self, text: &str) -> String {
-        use std::io::BufRead;
+        self.says(text).unwrap_or_else(|seen| panic!("headwater does not say `{text}`:\n{seen}"))
+    }
+
+    /// The next line on stderr that contains `text`; all that was said in its place if the process ends, or goes on too long without it.
+    pub(crate) fn says(&mut self, text: &str) -> Result<String, String> {
         let mut seen = String::new();
-        loop {
-            let mut line = String::new();
-            if self.err.read_line(&mut line).expect("stderr") == 0 {
-                panic!("headwater ended without saying `{text}`:\n{seen}");
-            }
+        let until = std::time::Instant::now() + Self::PATIENCE;
+        while let Ok(line) = self.err.recv_timeout(until.saturating_duration_since(std::time::Instant::now())) {
             if line.contains(text) {
-                return line;
+                return Ok(line);
             }
-            seen.push_str(&line);
+            seen += &line;
+            seen.push('\n');
         }
+        Err(seen)
+    }
+
+    /// What a process that has ended said on stderr, and nobody has read.
+    pub(crate) fn rest(&mut self) -> String {
+        self.err.iter().map(|line| line + "\n").collect()
     }
 }
 

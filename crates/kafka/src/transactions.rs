@@ -359,6 +359,7 @@ impl<S: Clone> Transactions<S> {
         lonely: Option<usize>,
         error: Option<&KafkaError>,
     ) -> Result<Told, TransactionError> {
+        let topics: BTreeSet<String> = deliveries.iter().map(|sent| sent.topic.clone()).collect();
         let mut suspects = Vec::new();
         let (mut said, mut purged) = (None, false);
         for sent in deliveries {
@@ -391,7 +392,12 @@ impl<S: Clone> Transactions<S> {
                 }
                 (Verdict::Rejected, None) => Err(TransactionError::Refused(error.to_string())),
                 _ if is_stale(error) => Err(TransactionError::Fenced(error.to_string())),
-                _ => Err(failed(error)),
+                _ => Err(match failed(error) {
+                    TransactionError::Unavailable { doing, reason } => {
+                        TransactionError::Unavailable { doing, reason: self.obstacle(&topics).unwrap_or(reason) }
+                    }
+                    error => error,
+                }),
             },
             (None, None) if purged => Ok(Told::Again),
             (None, None) => Err(self.unanswered()),
