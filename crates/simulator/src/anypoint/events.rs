@@ -115,6 +115,13 @@ impl Events {
         }
     }
 
+    /// A login that was refused.
+    pub(super) fn is_failed_login(&self, entry: &Entry) -> bool {
+        let Body::Sample(number) = &entry.body else { return false };
+        let sample = self.sample(*number);
+        sample["action"] == "Login" && sample["failed"] == true
+    }
+
     /// The number of the organization whose log it is in.
     pub(super) fn organization(&self, entry: &Entry) -> usize {
         let variant = self.variants.get(&entry.key);
@@ -185,10 +192,20 @@ impl Events {
             // Not unique: what one call does to several objects shares it.
             record["anypointTransactionId"] = format!("0a5d6f10-6abe-11ee-8c99-{:012x}", dice.below(1 << 40)).into();
         }
-        let edited = record["action"] == "edit";
+        let (edited, login) = (record["action"] == "edit", record["action"] == "Login");
+        // From dice of its own: the other choices stay what they were.
+        let [high, low] = halves(content);
+        if record["objects"][0]["objectType"] == "policy" && Dice::new(&[high, low, 0xde]).chance(200) {
+            record["action"] = "delete".into();
+            record["payload"] = Value::Null;
+        }
+        let user = (record["userId"].clone(), record["userName"].clone());
         if let Some(object) = record["objects"].get_mut(0) {
             object["objectId"] = format!("{}", dice.below(90_000_000)).into();
             object["objectName"] = format!("{service}{suffix}").into();
+            if login {
+                (object["objectId"], object["objectName"]) = user;
+            }
             // Users belong to the organization; some edits are about their rights in one environment.
             if object["objectType"] == "User" && edited && dice.chance(400) {
                 object["environmentId"] = ENVIRONMENT.into();
