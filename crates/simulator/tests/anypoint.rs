@@ -299,6 +299,24 @@ async fn guesses_are_failed_logins_of_one_person_within_minutes() {
     assert!(most(200).await >= 8);
 }
 
+#[tokio::test]
+async fn policies_are_removed_too_if_they_shall_be() {
+    /// Of policies, what was done and how often.
+    async fn done(removals_per_mille: u16) -> BTreeMap<String, u32> {
+        let scenario = Scenario::new().history(7, 300).anypoint(|a| a.removals_per_mille = removals_per_mille);
+        let mut done = BTreeMap::<String, u32>::new();
+        for record in Platform::new(scenario).await.all(ROOT, "").await {
+            if record["objects"][0]["objectType"] == "policy" {
+                *done.entry(record["action"].as_str().unwrap().to_owned()).or_default() += 1;
+            }
+        }
+        done
+    }
+    assert_eq!(done(0).await.keys().collect::<Vec<_>>(), ["create"]);
+    let done = done(300).await;
+    assert!(done["delete"] > 2 && done["delete"] < done["create"], "{done:?}");
+}
+
 const VERSIONS: &str = "getVersionedObjectsInLogs=true";
 
 #[tokio::test]

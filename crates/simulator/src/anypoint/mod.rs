@@ -81,6 +81,8 @@ pub struct AnypointOptions {
     pub ahead_per_mille: u16,
     /// Of 1000 failed logins, those that are followed by more of the same person: somebody guesses a password.
     pub guesses_per_mille: u16,
+    /// Of 1000 applications of a policy, those that are removals instead.
+    pub removals_per_mille: u16,
     /// Hours after the start at which everything is renamed.
     pub renamed_after_h: Vec<u32>,
     /// Records older than this many days are gone.
@@ -111,6 +113,7 @@ impl Default for AnypointOptions {
             shared_per_mille: 0,
             ahead_per_mille: 0,
             guesses_per_mille: 0,
+            removals_per_mille: 0,
             renamed_after_h: Vec::new(),
             retention_days: 365,
             adopts_ids: false,
@@ -136,7 +139,7 @@ impl Anypoint {
     pub(crate) fn new(scenario: &Scenario, start: i64) -> Self {
         let options = scenario.anypoint.clone();
         let renamed = options.renamed_after_h.iter().map(|hours| start + seconds(hours * 3600)).collect();
-        let events = Events::new(renamed);
+        let events = Events::new(renamed, options.removals_per_mille);
         let facts = Facts {
             credential: format!("{}:{}", tokens::CLIENT, tokens::SECRET),
             unprivileged_credential: format!("{}:{}", tokens::OTHER_CLIENT, tokens::OTHER_SECRET),
