@@ -117,6 +117,10 @@ impl Driver {
                 Ok(None) => break None,
                 Err(error) => break Some(ReadError::Transient(error.to_string())),
             };
+            if let Some(remark) = answer.remark() {
+                let (source, stream, endpoint) = (&self.key.source, &self.key.stream, self.http.origin());
+                tracing::warn!(%source, %stream, %endpoint, "{remark}");
+            }
             if !whole {
                 beginning.take(&chunk);
                 if beginning.is_no_json(&answer.content_type) {
