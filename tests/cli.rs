@@ -1114,6 +1114,23 @@ fn what_a_refused_transform_leaves_unsettled_is_not_in_the_closing_table() {
 }
 
 #[test]
+fn dead_letters_that_go_to_a_sink_are_said_as_those_in_files_are() {
+    let simulator = calm(Provider::PactFlow);
+    for (more, code, kept) in [(", on_error: dead_letter", Some(0), 300), ("", FAILED, 0)] {
+        let config = through(&format!("{}{more}", REFUSING[0]), &simulator, Provider::PactFlow);
+        let dir = folder(&format!("dead_letter: letters\n{config}  letters: {{ type: file, path: letters.ndjson }}\n"));
+        let output = run(dir.path(), &["run", "--once"]);
+        assert_code(&output, code);
+        let said = stderr(&output);
+        assert_eq!(lines(&dir.path().join("letters.ndjson")), kept, "{said}");
+        if kept > 0 {
+            assert!(said.contains("refused: goes to the dead letters, sink `letters`"), "{said}");
+            assert!(said.contains("300 events are in the dead letters, sink `letters`"), "{said}");
+        }
+    }
+}
+
+#[test]
 fn a_reload_with_a_credential_that_is_refused_is_not_ready() {
     let simulator = calm(Provider::PactFlow);
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

@@ -192,10 +192,13 @@ fn answers_from_the_log(script: &Path) {
     let (headings, mut found) = rows(&stdout(&done));
     let mut matching = shown(&simulator);
     matching.retain(|(_, record)| wanted(&name, record, &resource));
-    assert!(stderr(&done).contains(&format!("{} of ", matching.len())), "{name}:\n{}", stderr(&done));
     if name == "mural-sign-in-failures" {
         assert!(matching.len() > 25, "there is something to leave out");
         matching.drain(..matching.len() - 25);
+        assert!(stderr(&done).contains("the newest 25 events that match"), "{name}:\n{}", stderr(&done));
+        assert_eq!(simulator.ledger().requests().len(), 1, "{name}: the newest come first, and one call has them");
+    } else {
+        assert!(stderr(&done).contains(&format!("{} of ", matching.len())), "{name}:\n{}", stderr(&done));
     }
     let row = |(time, record): &(Timestamp, Value)| headings.iter().map(|path| cell(*time, record, path)).collect();
     let mut expected: Vec<Vec<String>> = matching.iter().map(row).collect();
@@ -224,6 +227,20 @@ fn answers_simulated(script: &Path) {
     assert!(times.is_sorted() && times.iter().all(|time| time.parse::<Timestamp>().is_ok()), "{name}:\n{out}");
     assert!(name != "mural-sign-in-failures" || times.len() == 25, "{name}:\n{out}");
     assert!(!err.contains("warning: "), "{name}: each column has something to show:\n{err}");
+}
+
+/// "Audit Log examples" of the vendor: a large range in pages of 50,000.
+#[test]
+fn a_range_of_more_than_a_hundred_thousand_murals_costs_three_calls() {
+    let scenario = Scenario::new().seed(12).history(6, 150_000);
+    let simulator = Simulator::start(Provider::Mural, scenario, Arc::new(SystemClock)).unwrap();
+    let expected = shown(&simulator).len();
+    assert!((100_001..=150_000).contains(&expected), "{expected}");
+    let dir = folder(&source("mural", Provider::Mural, &simulator, simulator.credential()));
+    let done = query(dir.path(), &["mural", "--since", "29d"]);
+    assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
+    assert_eq!(stdout(&done).lines().count(), expected);
+    assert_eq!(simulator.ledger().requests().len(), 3);
 }
 
 #[test]

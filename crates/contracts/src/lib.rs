@@ -62,7 +62,7 @@ pub use plugin::{Auth, BuiltSource, Cadence, ConfigError, SinkConfig, SourceConf
 pub use request::{Method, PageEnd, Rejection, Request};
 pub use secret::{STAND_INS, Secret};
 pub use sink::{Delivery, Destination, Encode, Rejected, Sink, SinkError};
-pub use source::{Gap, Next, Plan, Record, Scan, Source, StreamView, Unreadable};
+pub use source::{Gap, Lookup, Next, Plan, Record, Scan, Source, StreamView, Unreadable};
 pub use telemetry::{Telemetry, TelemetryProtocol};
 pub use tls::{Pem, Tls};
 pub use transform::{Emit, Port, Transform};

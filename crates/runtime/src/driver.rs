@@ -367,7 +367,7 @@ impl Driver {
             // Asked for by a clock that has turned out to be another, it was no look at the present.
             reading.first &= self.is_outdated(reading);
             reading.times.markable = false;
-            reading.set_aside(covered, state);
+            reading.set_aside(self.clock.monotonic(), covered, state);
             return Ok(());
         }
         reading.first = false;

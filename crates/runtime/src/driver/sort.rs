@@ -90,7 +90,7 @@ impl Driver {
         let times = records.iter().filter_map(|pending| pending.record.as_ref().ok()?.time);
         reading.times.newest = times.chain(reading.times.newest).max();
         if let Some(state) = state.take_if(|_| !marks) {
-            reading.set_aside(None, Some(state));
+            reading.set_aside(self.clock.monotonic(), None, Some(state));
         }
         if records.is_empty() && state.is_some() {
             self.lane.push(Work { state, ..Work::default() }).await?;

@@ -22,6 +22,8 @@ pub enum Clocks {
 
 /// Longest wait before the stream is planned anew, whatever the plan says.
 const LONGEST_REST: Duration = Duration::from_hours(1);
+/// How long what cannot be kept is gone by. Events may bear the time of the clock that is behind: they lie before where it leads.
+const LONGEST_ASIDE: Duration = Duration::from_hours(1);
 /// How often the clocks are compared meanwhile.
 const GLANCE: Duration = Duration::from_secs(5);
 
@@ -51,9 +53,11 @@ impl Default for Times {
 }
 
 /// What scans have brought that cannot be kept while the clocks disagree. The next scans are planned from it, so that reading goes
-/// on; once the clocks agree, or one steps, it is let go.
+/// on; once the clocks agree, or one steps, it is let go, and each hour, so that all since they last agreed is read again.
 pub(super) struct Aside {
     steps: u64,
+    /// Since when, by the clock that only goes on.
+    since: Duration,
     coverage: Coverage,
     state: Option<Value>,
 }
@@ -225,6 +229,8 @@ impl Driver {
     /// Waits until the next look is due; not that long if a clock steps, for then it may be due already.
     pub(super) async fn rest(&self, until: Timestamp, reading: &mut Reading) -> Result<(), Halt> {
         self.commit_held().await?;
+        let now = self.clock.monotonic();
+        reading.times.aside = reading.times.aside.take().filter(|aside| now < aside.since + LONGEST_ASIDE);
         let key = |standing: Standing| (standing.near, standing.steps);
         let before = key(self.standing());
         let wait = (until - self.server_now()).to_std().unwrap_or_default();
@@ -253,10 +259,14 @@ fn lead(ahead: Timestamp, now: Timestamp, ours: Timestamp, before: TimeDelta) ->
 
 impl Reading {
     /// Sets aside what a scan has brought and cannot be kept.
-    pub(super) fn set_aside(&mut self, span: Option<Span>, state: Option<Value>) {
+    pub(super) fn set_aside(&mut self, since: Duration, span: Option<Span>, state: Option<Value>) {
         let (steps, coverage, before) = (self.times.steps, &self.coverage, &self.state);
-        let aside =
-            self.times.aside.get_or_insert_with(|| Aside { steps, coverage: coverage.clone(), state: before.clone() });
+        let aside = self.times.aside.get_or_insert_with(|| Aside {
+            steps,
+            since,
+            coverage: coverage.clone(),
+            state: before.clone(),
+        });
         if let Some(span) = span {
             aside.coverage.add(span, 0);
         }
