@@ -61,7 +61,7 @@ pub use path::path;
 pub use plugin::{Auth, BuiltSource, Cadence, ConfigError, SinkConfig, SourceConfig};
 pub use request::{Method, PageEnd, Rejection, Request};
 pub use secret::{STAND_INS, Secret};
-pub use sink::{Delivery, Encode, Rejected, Sink, SinkError};
+pub use sink::{Delivery, Destination, Encode, Rejected, Sink, SinkError};
 pub use source::{Gap, Lookup, Next, Plan, Record, Scan, Source, StreamView, Unreadable};
 pub use telemetry::{Telemetry, TelemetryProtocol};
 pub use tls::{Pem, Tls};

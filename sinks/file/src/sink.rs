@@ -10,7 +10,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use headwater_contracts::{
-    ByteSize, ConfigError, Delivery, Encode, Event, Period, Sink, SinkConfig, SinkError, Timestamp,
+    ByteSize, ConfigError, Delivery, Destination, Encode, Event, Period, Sink, SinkConfig, SinkError, Timestamp,
 };
 use headwater_sink_kit::{Background, Formulas, csv_record, pieces};
 use schemars::JsonSchema;
@@ -165,6 +165,11 @@ impl Sink for FileSink {
             opened.map_err(|error| format!("cannot write to `{}`: {error}", path.display()))?;
         }
         Ok(format!("`{}` can be written", path.display()))
+    }
+
+    fn destination(&self) -> Option<Destination> {
+        let address = format!("`{}`", self.path.at((self.now)()).display());
+        Some(Destination { address, is_outside: false, simulated: None })
     }
 
     /// Waits for the end of a batch whose delivery was given up; everything else is on disk already.

@@ -8,7 +8,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use headwater_contracts::{Delivery, Encode, Event, Period, Rejected, Sink, SinkError, is_this_machine};
+use headwater_contracts::{Delivery, Destination, Encode, Event, Period, Rejected, Sink, SinkError, is_this_machine};
 use headwater_sink_kit::pieces;
 use std::{
     io::{self, ErrorKind},
@@ -25,6 +25,8 @@ pub(crate) struct SyslogSink {
     pub(crate) encoder: Arc<Encoder>,
     /// Who is written to, as messages call it.
     pub(crate) name: String,
+    /// The SD-ID of what a simulator made up.
+    pub(crate) simulated: String,
     pub(crate) way: Way,
     pub(crate) connect_timeout: Duration,
     pub(crate) write_timeout: Duration,
@@ -87,13 +89,14 @@ impl Sink for SyslogSink {
         }
     }
 
-    fn outside(&self) -> Option<String> {
-        let (Way::Stream(Receiver::Tcp(address) | Receiver::Tls(address, ..), _)
-        | Way::Datagrams(Mailbox::Udp(address), _)) = &self.way
-        else {
-            return None;
+    fn destination(&self) -> Option<Destination> {
+        let (address, is_outside) = match &self.way {
+            Way::Stream(Receiver::Tcp(address) | Receiver::Tls(address, ..), _)
+            | Way::Datagrams(Mailbox::Udp(address), _) => (address.to_string(), !is_this_machine(&address.host)),
+            _ => (self.name.clone(), false),
         };
-        (!is_this_machine(&address.host)).then(|| address.to_string())
+        let simulated = Some(format!("the structured data `[{}]`", self.simulated));
+        Some(Destination { address, is_outside, simulated })
     }
 
     /// Sees a stream to its end. What could not be finished was never acknowledged.
