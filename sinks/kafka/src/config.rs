@@ -14,7 +14,6 @@ use headwater_sink_kit::Template;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use url::Url;
 
 /// Writes events to Kafka topics.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -186,23 +185,14 @@ impl KafkaConfig {
             None => Codec::Json,
         };
         let encoder = Encoder { topic, key, headers, cloud_events: self.cloud_events, codec, max };
-        let outside = outside(&cluster.bootstrap_servers, self.schema_registry.as_ref().map(|registry| &registry.url));
+        let registry = self.schema_registry.as_ref().map(|registry| &registry.url);
+        let registry = registry.filter(|url| !url.host_str().is_some_and(is_this_machine));
+        let outside = cluster.outside().map(str::to_owned).or_else(|| registry.map(ToString::to_string));
         let compression = self.compression.unwrap_or_default();
         let mut sink = KafkaSink::new(cluster, encoder, compression, self.delivery, self.timeout);
         sink.outside = outside;
         Ok(sink)
     }
-}
-
-/// The first broker, or the registry, that is not this machine.
-fn outside(brokers: &str, registry: Option<&Url>) -> Option<String> {
-    let is_outside = |server: &&str| {
-        let address = server.split_once("://").map_or(*server, |(_, address)| address);
-        !is_this_machine(address.rsplit_once(':').map_or(address, |(host, _)| host))
-    };
-    let broker = brokers.split(',').map(str::trim).find(is_outside).map(str::to_owned);
-    let registry = registry.filter(|url| !url.host_str().is_some_and(is_this_machine));
-    broker.or_else(|| registry.map(ToString::to_string))
 }
 
 impl SinkConfig for KafkaConfig {

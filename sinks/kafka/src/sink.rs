@@ -371,6 +371,10 @@ impl Sink for KafkaSink {
         self.outside.clone()
     }
 
+    fn remarks(&self) -> Vec<ConfigError> {
+        self.cluster.remark().into_iter().collect()
+    }
+
     async fn deliver(&mut self, events: &[Event]) -> Result<Delivery, SinkError> {
         self.prepare(events).await?;
         self.take_up(events).await?;
