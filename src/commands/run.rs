@@ -222,7 +222,7 @@ fn start_telemetry(options: &Options, runtime: &tokio::runtime::Runtime) -> Resu
     let _context = runtime.enter();
     let instance = format!("{:032x}", rand::random::<u128>());
     Telemetry::start(options, env!("CARGO_PKG_VERSION"), &instance)
-        .map_err(|error| Failure::config(format!("error: `telemetry`, `{}`: {error}", error.field)))
+        .map_err(|error| Failure::config(format!("`telemetry`, `{}`: {error}", error.field)))
 }
 
 async fn keep(metrics: Option<api::Metrics>) -> Infallible {
