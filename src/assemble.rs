@@ -4,7 +4,7 @@ use crate::{
     Failure, consumers,
     diagnosis::diagnosis,
     environment::{Environment, Needed},
-    imports, plugins, warnings,
+    imports, one_place, plugins, warnings,
 };
 use headwater_config::{
     DeadLetter, Diagnostic, Diagnostics, LoadOptions, Loaded, OnError, Pipeline, State, Table, TestEvent,
@@ -100,6 +100,7 @@ pub(crate) fn assemble(paths: &[PathBuf], purpose: Purpose) -> Result<Assembled,
     // Whoever looks at what was done needs no files any more.
     if purpose != Purpose::Inspect {
         imports::look(&pipeline, &mut diagnostics);
+        one_place::refuse(&pipeline, &mut diagnostics);
     }
     // What a stand-in cannot be, the value of the variable may.
     let needed = environment.needed(&mut diagnostics, purpose == Purpose::Validate);

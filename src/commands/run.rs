@@ -5,6 +5,7 @@ use crate::{
     assemble::{Assembled, Purpose, assemble, topology},
     cli::{LogFormat, RunArgs},
     reload::{Reload, files},
+    renamed,
     share::Share,
     simulation, terminal,
 };
@@ -121,6 +122,9 @@ async fn run_all(
             turn = share.turn(streams(&assembled.pipeline)) => turn?,
             _ = stopped.wait_for(|stopped| *stopped) => return Ok(()),
         };
+        if !args.simulate {
+            renamed::warn(&assembled.pipeline, &share.kept()?);
+        }
         let files = files(&assembled.pipeline);
         let mut topology = topology(assembled, letters)?;
         topology.consumers = turn.consumers();
