@@ -15,7 +15,6 @@ use headwater_sink_kit::Template;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use url::Url;
 
 /// Writes events to Kafka topics.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -187,8 +186,14 @@ impl KafkaConfig {
             None => Codec::Json,
         };
         let encoder = Encoder { topic, key, headers, cloud_events: self.cloud_events, codec, max };
+<<<<<<< HEAD
         let destination =
             destination(&cluster.bootstrap_servers, self.schema_registry.as_ref().map(|registry| &registry.url));
+=======
+        let registry = self.schema_registry.as_ref().map(|registry| &registry.url);
+        let registry = registry.filter(|url| !url.host_str().is_some_and(is_this_machine));
+        let outside = cluster.outside().map(str::to_owned).or_else(|| registry.map(ToString::to_string));
+>>>>>>> b47f385a71d2d3a24c8c0b661505c512623f7d4d
         let compression = self.compression.unwrap_or_default();
         let mut sink = KafkaSink::new(cluster, encoder, compression, self.delivery, self.timeout);
         sink.destination = Some(destination);
@@ -196,6 +201,7 @@ impl KafkaConfig {
     }
 }
 
+<<<<<<< HEAD
 /// The first broker, or the registry, that is not this machine; else all brokers.
 fn destination(brokers: &str, registry: Option<&Url>) -> Destination {
     let is_outside = |server: &&str| {
@@ -212,6 +218,8 @@ fn destination(brokers: &str, registry: Option<&Url>) -> Destination {
     }
 }
 
+=======
+>>>>>>> b47f385a71d2d3a24c8c0b661505c512623f7d4d
 impl SinkConfig for KafkaConfig {
     const TYPE: &'static str = "kafka";
 

@@ -8,7 +8,13 @@ use crate::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
+<<<<<<< HEAD
 use headwater_contracts::{Delivery, Destination, Encode, Event, Period, Rejected, Sink, SinkError, is_this_machine};
+=======
+use headwater_contracts::{
+    ConfigError, Delivery, Encode, Event, Period, Rejected, STAND_INS, Sink, SinkError, is_this_machine,
+};
+>>>>>>> b47f385a71d2d3a24c8c0b661505c512623f7d4d
 use headwater_sink_kit::pieces;
 use std::{
     io::{self, ErrorKind},
@@ -89,11 +95,38 @@ impl Sink for SyslogSink {
         }
     }
 
+<<<<<<< HEAD
     fn destination(&self) -> Option<Destination> {
         let (address, is_outside) = match &self.way {
             Way::Stream(Receiver::Tcp(address) | Receiver::Tls(address, ..), _)
             | Way::Datagrams(Mailbox::Udp(address), _) => (address.to_string(), !is_this_machine(&address.host)),
             _ => (self.name.clone(), false),
+=======
+    fn remarks(&self) -> Vec<ConfigError> {
+        let (address, problem) = match &self.way {
+            Way::Stream(Receiver::Tcp(address), _) => (address, "`tcp` is not encrypted"),
+            Way::Datagrams(Mailbox::Udp(address), _) => {
+                (address, "`udp` cannot be encrypted, and loses messages without a word")
+            }
+            _ => return Vec::new(),
+        };
+        // What stands in for a variable that is not set could be anything.
+        if is_this_machine(&address.host) || STAND_INS.iter().any(|stand_in| address.host.contains(stand_in)) {
+            return Vec::new();
+        }
+        let problem = format!(
+            "events can be read, and changed, on their way to `{address}`: {problem}; write `mode: tls`, with a receiver that listens for it \
+             (over TCP, by default at port 6514), or an address on this machine"
+        );
+        vec![ConfigError::new("mode", problem)]
+    }
+
+    fn outside(&self) -> Option<String> {
+        let (Way::Stream(Receiver::Tcp(address) | Receiver::Tls(address, ..), _)
+        | Way::Datagrams(Mailbox::Udp(address), _)) = &self.way
+        else {
+            return None;
+>>>>>>> b47f385a71d2d3a24c8c0b661505c512623f7d4d
         };
         let simulated = Some(format!("the structured data `[{}]`", self.simulated));
         Some(Destination { address, is_outside, simulated })
