@@ -8,6 +8,7 @@ mod examples;
 mod import;
 mod kafka_source;
 mod ledger;
+mod links;
 mod query;
 mod support;
 mod telemetry;
