@@ -318,6 +318,43 @@ fn answers_simulated(script: &Path) {
     assert!(!err.contains("warning: "), "{name}: each column has something to show:\n{err}");
 }
 
+#[test]
+fn a_user_of_api7_is_asked_for_by_name() {
+    let simulator = simulator(Provider::Api7);
+    let dir = folder(&source("api7", Provider::Api7, &simulator, simulator.credential()));
+    let log = shown(&simulator);
+    let ids = |by: &dyn Fn(&Value) -> bool| -> Vec<String> {
+        let mut ids: Vec<_> =
+            log.iter().filter(|(_, record)| by(record)).map(|(_, record)| record["id"].to_string()).collect();
+        ids.sort();
+        ids
+    };
+    let found = |filter: &[&str]| {
+        let done = query(dir.path(), &[&["api7", "--since", "30d", "--format", "json"], filter].concat());
+        assert_eq!(done.status.code(), Some(0), "{filter:?}:\n{}", stderr(&done));
+        let text = stdout(&done);
+        let records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let mut ids: Vec<_> = records.map(|record| record["id"].to_string()).collect();
+        ids.sort();
+        ids
+    };
+    let ops = ids(&|record| record["operator"]["username"] == "Ops");
+    assert!(ops.len() > 20 && ops.len() < log.len() / 2, "{} of {}", ops.len(), log.len());
+    assert_eq!(found(&["--filter", "operator: ops"]), ops);
+    assert_eq!(
+        found(&["--filter", "operator: OPS@example.com"]),
+        ids(&|record| record["operator"]["email"] == "ops@example.com")
+    );
+    assert_eq!(found(&["--filter", "operator: nobody"]), [""; 0]);
+    // Together with what the API filters by.
+    let id =
+        log.iter().find(|(_, record)| record["operator"]["username"] == "Ops").unwrap().1["operator"]["id"].clone();
+    assert_eq!(
+        found(&["--filter", "operator: ops", "--filter", &format!("operator_id: {}", id.as_str().unwrap())]),
+        ops
+    );
+}
+
 /// "Audit Log examples" of the vendor: a large range in pages of 50,000.
 #[test]
 fn a_range_of_more_than_a_hundred_thousand_murals_costs_three_calls() {
@@ -500,7 +537,7 @@ fn a_mistake_in_the_question_exits_with_2_and_says_what_to_write() {
     check(&["mural", "--filter", "action: [A]"], &["unknown key `action`", "did you mean `actions`?"]);
     check(&["solace", "--filter", "action: A"], &["event_category", "event_type", "trace_id"]);
     check(&["solace", "--filter", "event_type: LOGIN"], &["set `event_category` too"]);
-    check(&["api7", "--filter", "user: A"], &["event_type", "operator_id", "resource_id"]);
+    check(&["api7", "--filter", "user: A"], &["event_type", "`operator`", "operator_id", "resource_id"]);
     check(&["anypoint", "--filter", "user: A"], &["user_ids", "object_types", "environment_ids"]);
     check(&["mural", "--filter", "LOGIN"], &["a filter is `key: value`"]);
     check(&["pactflow", "--filter", "type: A"], &["the API of `pactflow` cannot filter", "--where"]);

@@ -49,12 +49,15 @@ pub struct Api7Config {
     pub own_queries: OwnQueryPolicy,
 }
 
-/// Which events to read. The server filters; an event must fit all that are given.
+/// Which events to read: an event must fit all that are given. The server filters, but for `operator`: headwater does that.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Filter {
     /// Key of an event type, as `GET /api/audit_logs/event_types` lists it.
     pub event_type: Option<String>,
+    /// Name or e-mail address of the user who acted, as the event itself shows them, in capital or small letters. The API knows
+    /// no names: it is asked for everything, and headwater leaves out what others did.
+    pub operator: Option<String>,
     /// Id of the user who acted: neither name nor e-mail address.
     pub operator_id: Option<String>,
     /// Id of the resource acted on.
@@ -122,8 +125,14 @@ impl Api7Config {
         if self.token.expose().trim().is_empty() {
             return fail("token", "`token` is empty; write an API token of an account allowed `iam:GetAudit`".into());
         }
-        let Filter { event_type, operator_id, resource_id } = &self.filter;
-        for (field, value) in [("event_type", event_type), ("operator_id", operator_id), ("resource_id", resource_id)] {
+        let Filter { event_type, operator, operator_id, resource_id } = &self.filter;
+        let fields = [
+            ("event_type", event_type),
+            ("operator", operator),
+            ("operator_id", operator_id),
+            ("resource_id", resource_id),
+        ];
+        for (field, value) in fields {
             if value.as_ref().is_some_and(|value| value.trim().is_empty()) {
                 return fail(&format!("filter.{field}"), format!("`{field}` is empty; leave it out for all events"));
             }
@@ -227,6 +236,7 @@ mod tests {
         check(json!({ "endpoint": "https://u:p@api7/" }), plain(), "endpoint");
         check(json!({ "token": " " }), plain(), "token");
         check(json!({ "filter": { "operator_id": "" } }), plain(), "filter.operator_id");
+        check(json!({ "filter": { "operator": " " } }), plain(), "filter.operator");
         check(json!({ "own_identity": {} }), plain(), "own_identity");
         check(json!({ "retention_hint_days": 0 }), plain(), "retention_hint_days");
         let small = Some(ByteSize::kib(1));

@@ -38,6 +38,10 @@ pub(crate) struct Asked<'a> {
 struct Operator<'a> {
     #[serde(borrow, default)]
     id: Scalar<'a>,
+    #[serde(borrow, default)]
+    username: Scalar<'a>,
+    #[serde(borrow, default)]
+    email: Scalar<'a>,
 }
 
 impl<'a> Entry<'a> {
@@ -73,6 +77,14 @@ impl<'a> Entry<'a> {
     /// `operator.id`, if it is text.
     pub(crate) fn operator_id(&self) -> Option<String> {
         part::<Operator<'_>>(self.operator).id.text().map(str::to_owned)
+    }
+
+    /// Whether the user who acted has this name or e-mail address, in capital or small letters.
+    pub(crate) fn is_by(&self, name: &str) -> bool {
+        let wanted = name.trim().to_lowercase();
+        let operator = part::<Operator<'_>>(self.operator);
+        let shown = [operator.username.text(), operator.email.text()];
+        shown.into_iter().flatten().any(|shown| shown.trim().to_lowercase() == wanted)
     }
 
     /// `token_name`, if there is one; the dashboard's records have none.
@@ -126,6 +138,26 @@ mod tests {
         for raw in [&b"17"[..], b"[\"a\"]", b"{}", br#"{"id":""}"#, br#"{"id":7}"#, br#"{"id":"#] {
             assert!(Entry::read(raw).is_err(), "{}", String::from_utf8_lossy(raw));
         }
+    }
+
+    #[test]
+    fn a_user_is_known_by_name_or_address_and_not_by_a_part_of_them() {
+        let is_by = |operator: &str, name| {
+            let raw = format!(r#"{{"id":"a","operator":{operator}}}"#);
+            Entry::read(raw.as_bytes()).unwrap().is_by(name)
+        };
+        let ops = r#"{"id":"u-7","username":"Ops","first_name":"Olivia","email":"Ops@example.com"}"#;
+        for name in ["Ops", "ops", " OPS", "ops@example.com"] {
+            assert!(is_by(ops, name), "{name}");
+        }
+        for name in ["Op", "Opsy", "u-7", "Olivia", "example.com"] {
+            assert!(!is_by(ops, name), "{name}");
+        }
+        assert!(is_by(r#"{"username":"\u00c4nne"}"#, "\u{e4}nne"), "letters beyond ASCII, and escapes");
+        for operator in ["null", "[]", r#""ops""#, "{}", r#"{"username":7,"email":null}"#] {
+            assert!(!is_by(operator, "ops"), "{operator}");
+        }
+        assert!(!Entry::read(br#"{"id":"a"}"#).unwrap().is_by("ops"), "a login that failed has no user");
     }
 
     proptest! {

@@ -5,6 +5,7 @@ use crate::{
     echo::Recognizer,
     import::Exported,
     probe::{EventTypes, Probe},
+    record::Entry,
     state::State,
     unit::Unit,
     window::{DOUBT, Duty, Job, Window},
@@ -44,8 +45,9 @@ impl Settings {
         self.retention.max(LONGEST_DEFAULT)
     }
 
+    /// What the server filters by.
     fn parameters(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let Filter { event_type, operator_id, resource_id } = &self.filter;
+        let Filter { event_type, operator: _, operator_id, resource_id } = &self.filter;
         [("event_type", event_type), ("operator_id", operator_id), ("resource_id", resource_id)]
             .into_iter()
             .filter_map(|(name, value)| Some((name, value.as_deref()?)))
@@ -56,10 +58,16 @@ impl Settings {
         self.parameters().fold(request, |request, (name, value)| request.query(name, value))
     }
 
+    /// Whether `entry` is of the user who is asked for by name.
+    pub(crate) fn is_by_operator(&self, entry: &Entry<'_>) -> bool {
+        self.filter.operator.as_ref().is_none_or(|name| entry.is_by(name))
+    }
+
     /// Digest of the filter; `None` if there is none.
     fn digest(&self) -> Option<String> {
+        let by_name = self.filter.operator.as_deref().map(|name| ("operator", name));
         let parts: Vec<&[u8]> =
-            self.parameters().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]).collect();
+            self.parameters().chain(by_name).flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]).collect();
         (!parts.is_empty()).then(|| Identity::of(&parts).to_string())
     }
 }

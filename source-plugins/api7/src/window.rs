@@ -423,11 +423,13 @@ impl Scan for Window {
             }
         };
         let (time, identity) = (entry.time(), entry.identity());
+        // Others' entries count in `total` and prove pages as any do.
+        let by_operator = self.settings.is_by_operator(&entry);
         self.shown.identities.push(identity);
         match time.map(|time| self.job.unit.floor(time)) {
             Some(unit) if unit < self.since || unit > self.until => {
                 self.shown.unsorted = true;
-                let wanted = self.strays.meet(identity, entry.id(), unit);
+                let wanted = self.strays.meet(identity, entry.id(), unit) && by_operator;
                 return Ok(Record { id: entry.id().to_owned(), identity, time: None, echo: Echo::Foreign, wanted });
             }
             Some(unit) => {
@@ -437,7 +439,7 @@ impl Scan for Window {
             None => self.shown.unsorted = true,
         }
         // Neighbours belong to the windows of their own time. What has no readable time belongs to whoever meets it first.
-        let wanted = time.is_none_or(|time| self.job.low <= time && time < self.job.high);
+        let wanted = by_operator && time.is_none_or(|time| self.job.low <= time && time < self.job.high);
         let recognizer = &self.settings.recognizer;
         let echo = match recognizer.own(&entry, sent) {
             Some(request) => {
