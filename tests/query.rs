@@ -537,7 +537,7 @@ fn a_mistake_in_the_question_exits_with_2_and_says_what_to_write() {
     check(&["mural", "--filter", "action: [A]"], &["unknown key `action`", "did you mean `actions`?"]);
     check(&["solace", "--filter", "action: A"], &["event_category", "event_type", "trace_id"]);
     check(&["solace", "--filter", "event_type: LOGIN"], &["set `event_category` too"]);
-    check(&["api7", "--filter", "user: A"], &["event_type", "`operator`", "operator_id", "resource_id"]);
+    check(&["api7", "--filter", "user: A"], &["event_type, operator, operator_id, resource_id"]);
     check(&["anypoint", "--filter", "user: A"], &["user_ids", "object_types", "environment_ids"]);
     check(&["mural", "--filter", "LOGIN"], &["a filter is `key: value`"]);
     check(&["pactflow", "--filter", "type: A"], &["the API of `pactflow` cannot filter", "--where"]);

@@ -392,6 +392,39 @@ fn a_server_that_ignores_the_bounds_or_has_no_total_is_not_believed() {
 }
 
 #[test]
+fn an_event_type_that_the_control_plane_does_not_know_is_said() {
+    let filter = json!({ "event_type": "Ad Service" });
+    let source = source_of(TimestampUnit::Auto, filter, &SourceOptions::default());
+    let view = |state: Option<&Value>| {
+        source.plan(&StreamView {
+            stream: "api7.example:7443",
+            now: at(NOW),
+            start: Timestamp::UNIX_EPOCH,
+            first: false,
+            coverage: &Coverage::default(),
+            state,
+            calls: &[],
+        })
+    };
+    let mut probe = view(None).scans.remove(0);
+    let (page, envelope) = few(&[NOW - 100]).answer(&probe.request());
+    probe.record(page[0].as_bytes(), &OwnRequests::default()).unwrap();
+    let _ = probe.page(&PageEnd { envelope: &envelope, records: 1, server_time: at(NOW) }).unwrap();
+    for (known, said) in [("Add Service", true), ("Ad Service", false)] {
+        let mut types = view(probe.state().as_ref()).scans.remove(0);
+        assert_eq!(types.request().path, "/api/audit_logs/event_types");
+        for key in ["Login", known] {
+            let listed = json!({ "key": key, "name": key }).to_string();
+            assert!(!types.record(listed.as_bytes(), &OwnRequests::default()).unwrap().wanted);
+        }
+        let end = PageEnd { envelope: br#"{"total":2,"list":[]}"#, records: 2, server_time: at(NOW) };
+        let _ = types.page(&end).unwrap();
+        let notes = view(types.state().as_ref()).notes;
+        assert_eq!(notes.iter().any(|note| note.contains("no event type `Ad Service`")), said, "{notes:?}");
+    }
+}
+
+#[test]
 fn what_expired_unread_is_a_gap() {
     let (source, mut server, mut book) = (source(TimestampUnit::Auto), few(&[NOW - 500]), Book::default());
     read(source.as_ref(), &mut server, &mut book, NOW, true);

@@ -322,3 +322,25 @@ impl Scan for AuditScan {
         (whole > 0).then(|| (read as f64 / whole as f64).clamp(0.0, 1.0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_what_is_wrong_with_each_parameter() {
+        let refused = |body: &str| {
+            let (content_type, body) = ("application/json".to_owned(), body.as_bytes().to_vec());
+            refusal(&Rejection { status: 400, retry_after: None, content_type, body })
+        };
+        let said = refused(
+            r#"{"message":"not valid","validationDetails":{"eventType":["unknown type","no category"],"pageSize":["too large"]}}"#,
+        );
+        assert_eq!(said, "HTTP 400: not valid; eventType: unknown type, no category; pageSize: too large");
+        let odd = r#"{"message":"not valid","validationDetails":{"a":"text","b":[7,null]}}"#;
+        assert!(refused(odd).starts_with("HTTP 400: not valid; a"), "{}", refused(odd));
+        for body in [r#"{"message":"not valid","validationDetails":[]}"#, r#"{"message":"not valid"}"#] {
+            assert_eq!(refused(body), "HTTP 400: not valid");
+        }
+    }
+}
