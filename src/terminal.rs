@@ -1,10 +1,13 @@
 //! What a person at a terminal sees of a run: a line per stream while it goes on, a table at its end, log lines between.
 
 use crate::{cli::LogFormat, table::table};
-use headwater_contracts::{mask, visible_lines};
+use chrono::{SecondsFormat, Utc};
+use headwater_config::{Diagnostics, Severity, Span};
+use headwater_contracts::{mask, visible, visible_lines};
 use headwater_runtime::{Board, Phase, Rejected, StreamStatus};
 use headwater_sink_kit::for_terminals;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use serde_json::json;
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
     convert::Infallible,
@@ -13,10 +16,69 @@ use std::{
     sync::OnceLock,
     time::Duration,
 };
+use tracing::Level;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt::MakeWriter};
 
 /// The lines at the bottom of the terminal, if there are any: log lines go above them.
 static LINES: OnceLock<MultiProgress> = OnceLock::new();
+
+/// How what is said on stderr looks.
+static FORMAT: OnceLock<LogFormat> = OnceLock::new();
+
+/// Says once how what is said on stderr is to look.
+pub(crate) fn set_format(format: LogFormat) {
+    let _ = FORMAT.set(format);
+}
+
+/// How what is said on stderr looks.
+pub(crate) fn format() -> LogFormat {
+    FORMAT.get().copied().unwrap_or(LogFormat::Text)
+}
+
+/// Says something on stderr that is no line of the log, and so said whatever `--log` is: as it is, or as an object like those of the
+/// log. Without credentials, and without what a terminal would obey; where nobody reads it, there is nobody to tell.
+pub(crate) fn tell(level: Level, text: &str) {
+    let text = mask::mask(text);
+    let _ = match format() {
+        LogFormat::Text => writeln!(io::stderr(), "{}", visible_lines(&text)),
+        LogFormat::Json => {
+            let text = ["error: ", "warning: ", "note: "]
+                .iter()
+                .fold(&*text, |text, word| text.strip_prefix(word).unwrap_or(text));
+            write_object(level, json!({ "message": text }))
+        }
+    };
+}
+
+/// Says what is wrong with a configuration, or odd: each problem with its place.
+pub(crate) fn tell_problems(problems: &Diagnostics) {
+    if format() == LogFormat::Text {
+        // They have made visible what they quote, and have colours.
+        let _ = writeln!(io::stderr(), "{}", mask::mask(problems.render(has_colours()).trim_end()));
+        return;
+    }
+    for problem in problems.sorted() {
+        let level = match problem.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARN,
+        };
+        let mut fields = json!({ "message": problem.to_string() });
+        if let Some(place) = problem.span.as_ref().map(Span::location) {
+            fields["file"] = place.file.into();
+            fields["line"] = place.line.into();
+            fields["column"] = place.column.into();
+        }
+        mask::mask_json(&mut fields);
+        let _ = write_object(level, fields);
+    }
+}
+
+/// Writes a line like those of the log in JSON.
+fn write_object(level: Level, fields: serde_json::Value) -> io::Result<()> {
+    let now = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
+    let object = json!({ "timestamp": now, "level": level.as_str(), "fields": fields, "target": "headwater" });
+    io::stderr().write_all(&for_terminals(format!("{object}\n").as_bytes()))
+}
 
 /// Sets up logging to stderr.
 pub(crate) fn log(format: LogFormat, filter: &str) -> Result<(), String> {
@@ -124,13 +186,14 @@ fn doing(phase: &Phase) -> String {
 fn line(status: &StreamStatus) -> String {
     let doing = doing(&status.phase);
     let tally = &status.tally;
-    format!(
+    let line = format!(
         "{:<12} {:>8} read {:>8} delivered {:>6} dropped  {doing}",
         status.source,
         status.read,
         tally.delivered,
         tally.dropped_total()
-    )
+    );
+    visible(&line).into_owned()
 }
 
 fn bar(done: f64) -> String {
@@ -172,7 +235,7 @@ pub(crate) fn conclude(board: &Board, format: LogFormat) {
             let _ = writeln!(text, "{} of them are not settled: the next start reads them again", kept - settled);
         }
     }
-    let _ = writeln!(io::stderr(), "{}", text.trim_end());
+    tell(Level::INFO, text.trim_end());
 }
 
 /// The account of a run, per stream.
@@ -244,7 +307,7 @@ pub(crate) fn mask_panics() {
         let trace = if trace.status() == BacktraceStatus::Captured { format!("\n{trace}") } else { String::new() };
         let thread = std::thread::current();
         let text = format!("thread '{}' {panic}{trace}", thread.name().unwrap_or("<unnamed>"));
-        let _ = writeln!(io::stderr(), "{}", visible_lines(&mask::mask(&text)));
+        tell(Level::ERROR, &text);
     }));
 }
 

@@ -3,6 +3,7 @@
 
 mod cli;
 mod crash;
+mod detections;
 mod examples;
 mod import;
 mod kafka_source;

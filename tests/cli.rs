@@ -3,6 +3,8 @@
 
 #[path = "cli/secrets.rs"]
 mod secrets;
+#[path = "cli/words.rs"]
+mod words;
 
 use crate::support::{self, Headwater, run, stderr, stdout};
 use headwater_config::{Diagnostics, SourceFile, parse};

@@ -185,7 +185,7 @@ async fn ask(topology: Topology, board: &Board, timeout: Duration) -> Result<(),
     tokio::select! {
         // Streams that were given up say why on the board.
         _ = run_pipeline(topology, Arc::new(MemoryLedger::new()), Arc::new(SystemClock), options) => Ok(()),
-        never = show(board.clone(), crate::cli::LogFormat::Text) => match never {},
+        never = show(board.clone(), terminal::format()) => match never {},
         () = interrupted() => Err(Failure::run("interrupted")),
         () = in_time => Ok(()),
     }

@@ -29,6 +29,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::{Notify, watch};
+use tracing::Level;
 use vrl::path::OwnedValuePath;
 
 /// What a table shows of a normalized event.
@@ -140,11 +141,10 @@ fn source(args: &QueryArgs, since: Timestamp) -> Result<SourceSpec, Failure> {
     let environment = ProcessEnvironment;
     let options = LoadOptions { environment: &environment, lenient: args.simulate, resolve_secrets: !args.simulate };
     let question = Question { source: &args.source, filter: filter.as_ref() };
-    let colour = crate::terminal::has_colours();
     let read = read_source(&args.config, question, &plugins::registry(), options);
     let mut spec = read.map_err(|problem| match problem {
-        NoSource::Question(problems) => Failure::argument(problems.render(colour)),
-        NoSource::Configuration(problems) => Failure::config(problems.render(colour)),
+        NoSource::Question(problems) => Failure::problems(problems, None).on_the_command_line(),
+        NoSource::Configuration(problems) => Failure::problems(problems, None),
     })?;
     spec.options.start_at = Some(StartAt::At(since));
     spec.built.min_interval = spec.built.question_interval;
@@ -158,7 +158,11 @@ fn transforms(args: &QueryArgs, within: Within) -> Result<Vec<TransformSpec>, Fa
         Compiler::new(headwater_library::functions(headwater_contracts::OcsfVersion::default()), Tables::default());
     if let Some(text) = &args.condition {
         let compiled = compiler.compile_condition(text);
-        let condition = compiled.map_err(|problems| Failure::argument(render("--where", text, &problems)))?;
+        let condition =
+            compiled.map_err(|problems| Failure::program(render("--where", text, &problems)).on_the_command_line())?;
+        if !condition.warnings().is_empty() {
+            terminal::tell(Level::WARN, render("--where", text, condition.warnings()).trim_end());
+        }
         steps.push(("where", Arc::new(Filter::new("where", condition, locate_in("--where", text)))));
     }
     if normalizes(args) {
@@ -397,9 +401,10 @@ impl Rows {
         }
         let empty = self.headings.iter().zip(&self.filled).filter(|(_, filled)| !**filled);
         for (name, _) in empty.filter(|_| by_columns && matched > 0) {
-            super::remark(format_args!(
+            let text = format!(
                 "warning: no event has a value for the column `{name}`; `--format json` shows which paths there are"
-            ));
+            );
+            terminal::tell(Level::WARN, &text);
         }
     }
 }

@@ -15,6 +15,7 @@ mod clock;
 mod coverage;
 mod error;
 mod event;
+pub mod files;
 pub mod from_file;
 mod host;
 mod identity;

@@ -1,8 +1,8 @@
 //! The contract of a sink.
 
-use crate::{ConfigError, Event, KafkaCluster, Outbox, Period};
+use crate::{ConfigError, Event, KafkaCluster, Outbox, Period, Timestamp};
 use async_trait::async_trait;
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use thiserror::Error;
 
 /// An event that the destination will never take.
@@ -99,6 +99,16 @@ pub trait Sink: Send + 'static {
     /// Where events go, if they stay there: `None` of a screen, say.
     fn destination(&self) -> Option<Destination> {
         None
+    }
+
+    /// The file that events are written to at an instant, where it is a file.
+    fn file_at(&self, _now: Timestamp) -> Option<PathBuf> {
+        None
+    }
+
+    /// What is odd about the options, each at one: a warning of `validate`, with what to do.
+    fn remarks(&self) -> Vec<ConfigError> {
+        Vec::new()
     }
 
     /// Called once, after the last batch. Flushes what `deliver` did not have to.

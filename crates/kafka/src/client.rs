@@ -1,9 +1,9 @@
 //! From a cluster's options to librdkafka's.
 
 use crate::{Context, Producer};
-use headwater_contracts::{ConfigError, KafkaCluster, KafkaUse, Mechanism, Sasl, Tls};
+use headwater_contracts::{ConfigError, KafkaCluster, KafkaUse, Mechanism, Sasl, Tls, files::open_file};
 use rdkafka::{ClientConfig, ClientContext, config::FromClientConfigAndContext, error::KafkaError};
-use std::{fs::File, path::PathBuf};
+use std::path::PathBuf;
 
 /// Options of a client for `cluster`. Reaches nobody.
 pub fn client(cluster: &KafkaCluster) -> Result<ClientConfig, ConfigError> {
@@ -49,7 +49,7 @@ pub fn check(cluster: &KafkaCluster, used_as: KafkaUse) -> Result<(), ConfigErro
 /// Fails if a certificate or key of the options cannot be read: librdkafka's own words do not say which.
 fn readable(cluster: &KafkaCluster) -> Result<(), ConfigError> {
     for (field, file) in cluster.tls.iter().flat_map(files) {
-        if let Err(error) = File::open(file) {
+        if let Err(error) = open_file(file) {
             let problem = format!("cannot open `{}`: {error}", file.display());
             return Err(ConfigError::new(format!("tls.{field}"), problem));
         }

@@ -15,7 +15,6 @@ use headwater_sink_kit::Template;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use url::Url;
 
 /// Writes events to Kafka topics.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -187,8 +186,7 @@ impl KafkaConfig {
             None => Codec::Json,
         };
         let encoder = Encoder { topic, key, headers, cloud_events: self.cloud_events, codec, max };
-        let destination =
-            destination(&cluster.bootstrap_servers, self.schema_registry.as_ref().map(|registry| &registry.url));
+        let destination = destination(&cluster, self.schema_registry.as_ref().map(|registry| &registry.url));
         let compression = self.compression.unwrap_or_default();
         let mut sink = KafkaSink::new(cluster, encoder, compression, self.delivery, self.timeout);
         sink.destination = Some(destination);
@@ -197,17 +195,12 @@ impl KafkaConfig {
 }
 
 /// The first broker, or the registry, that is not this machine; else all brokers.
-fn destination(brokers: &str, registry: Option<&Url>) -> Destination {
-    let is_outside = |server: &&str| {
-        let address = server.split_once("://").map_or(*server, |(_, address)| address);
-        !is_this_machine(address.rsplit_once(':').map_or(address, |(host, _)| host))
-    };
-    let broker = brokers.split(',').map(str::trim).find(is_outside).map(str::to_owned);
+fn destination(cluster: &KafkaCluster, registry: Option<&url::Url>) -> Destination {
     let registry = registry.filter(|url| !url.host_str().is_some_and(is_this_machine));
-    let outside = broker.or_else(|| registry.map(ToString::to_string));
+    let outside = cluster.outside().map(str::to_owned).or_else(|| registry.map(ToString::to_string));
     Destination {
         is_outside: outside.is_some(),
-        address: outside.unwrap_or_else(|| brokers.to_owned()),
+        address: outside.unwrap_or_else(|| cluster.bootstrap_servers.clone()),
         simulated: Some(format!("the header `{}`", Carried::SIMULATED)),
     }
 }

@@ -392,6 +392,10 @@ impl Sink for KafkaSink {
         self.destination.clone()
     }
 
+    fn remarks(&self) -> Vec<ConfigError> {
+        self.cluster.remark().into_iter().collect()
+    }
+
     async fn deliver(&mut self, events: &[Event]) -> Result<Delivery, SinkError> {
         self.denied = false;
         match (self.attempt(events).await, self.context.denial()) {

@@ -8,7 +8,9 @@ use crate::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use headwater_contracts::{Delivery, Destination, Encode, Event, Period, Rejected, Sink, SinkError, is_this_machine};
+use headwater_contracts::{
+    ConfigError, Delivery, Destination, Encode, Event, Period, Rejected, STAND_INS, Sink, SinkError, is_this_machine,
+};
 use headwater_sink_kit::pieces;
 use std::{
     io::{self, ErrorKind},
@@ -87,6 +89,25 @@ impl Sink for SyslogSink {
                 Ok(format!("{} can be sent to{says}", self.name))
             }
         }
+    }
+
+    fn remarks(&self) -> Vec<ConfigError> {
+        let (address, problem) = match &self.way {
+            Way::Stream(Receiver::Tcp(address), _) => (address, "`tcp` is not encrypted"),
+            Way::Datagrams(Mailbox::Udp(address), _) => {
+                (address, "`udp` cannot be encrypted, and loses messages without a word")
+            }
+            _ => return Vec::new(),
+        };
+        // What stands in for a variable that is not set could be anything.
+        if is_this_machine(&address.host) || STAND_INS.iter().any(|stand_in| address.host.contains(stand_in)) {
+            return Vec::new();
+        }
+        let problem = format!(
+            "events can be read, and changed, on their way to `{address}`: {problem}; write `mode: tls`, with a receiver that listens for it \
+             (over TCP, by default at port 6514), or an address on this machine"
+        );
+        vec![ConfigError::new("mode", problem)]
     }
 
     fn destination(&self) -> Option<Destination> {
