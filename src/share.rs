@@ -144,7 +144,9 @@ impl Share {
             if doubtful.is_empty() {
                 continue;
             }
-            let look = move || doubtful.iter().find_map(|cluster| headwater_kafka::meet(cluster).err());
+            let look = move || {
+                doubtful.iter().find_map(|cluster| headwater_kafka::meet(cluster, headwater_kafka::BRIEFLY).err())
+            };
             let now = tokio::task::spawn_blocking(look).await.ok().flatten().map(|unseen| unseen.to_string());
             match (&unseen, &now) {
                 (None, Some(reason)) => {

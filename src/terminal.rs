@@ -126,12 +126,16 @@ pub(crate) async fn narrate(board: Board, format: LogFormat, every: Duration) ->
                 continue;
             }
             // How much of one scan is done says little where there are many.
-            let doing = match status.phase {
-                Phase::Reading { scan, .. } => scan,
-                phase => doing(&phase),
+            let doing = match &status.phase {
+                Phase::Reading { scan, .. } => scan.clone(),
+                phase => doing(phase),
             };
-            let (source, stream, read) = (status.source, status.stream, status.tally.read);
-            tracing::info!(%source, %stream, "{} requests, {read} events read; {doing}", status.requests);
+            let StreamStatus { source, stream, requests, read, tally, .. } = &status;
+            let (delivered, open) = (tally.delivered, status.open());
+            tracing::info!(
+                %source, %stream,
+                "{requests} requests, {read} events read, {delivered} delivered, {open} on their way; {doing}"
+            );
         }
     }
 }
@@ -185,7 +189,7 @@ fn line(status: &StreamStatus) -> String {
     let line = format!(
         "{:<12} {:>8} read {:>8} delivered {:>6} dropped  {doing}",
         status.source,
-        tally.read,
+        status.read,
         tally.delivered,
         tally.dropped_total()
     );
@@ -202,23 +206,34 @@ pub(crate) fn conclude(board: &Board, format: LogFormat) {
     let (streams, rejected) = (board.snapshot(), board.rejected());
     let letters = rejected.iter().filter(|rejected| rejected.kept > 0);
     if format == LogFormat::Json {
-        for StreamStatus { source, stream, tally, requests, .. } in &streams {
+        for status in &streams {
+            let (StreamStatus { source, stream, tally, requests, .. }, open) = (status, status.open());
             let (read, delivered, suppressed, late) = (tally.read, tally.delivered, tally.suppressed, tally.late);
             let (dropped, dead_lettered) = (tally.dropped_total(), tally.dead_lettered);
             tracing::info!(
-                %source, %stream, read, delivered, dropped, suppressed, dead_lettered, late, requests,
+                %source, %stream, read, delivered, dropped, suppressed, dead_lettered, late, requests, open,
                 "the account of this run"
             );
         }
-        for Rejected { component, kept, reason, id, place, .. } in letters {
-            tracing::warn!(%component, events = kept, %id, "events in the dead letters, {place}; the first one: {reason}");
+        for Rejected { component, kept, settled, reason, id, place, .. } in letters {
+            tracing::warn!(%component, events = kept, settled, %id, "events in the dead letters, {place}; the first one: {reason}");
         }
         return;
     }
     let mut text = account(&streams);
-    for Rejected { component, kept, reason, id, place, .. } in letters {
+    for status in streams.iter().filter(|status| status.open() > 0) {
+        let (StreamStatus { source, stream, .. }, open) = (status, status.open());
+        let _ = writeln!(
+            text,
+            "\n{source}/{stream}: {open} more were read and are not settled. The next start reads them again"
+        );
+    }
+    for Rejected { component, kept, settled, reason, id, place, .. } in letters {
         let events = if *kept == 1 { "1 event is" } else { &format!("{kept} events are") };
         let _ = writeln!(text, "\n{events} in the dead letters, {place}: `{component}` refused `{id}` first: {reason}");
+        if settled < kept {
+            let _ = writeln!(text, "{} of them are not settled: the next start reads them again", kept - settled);
+        }
     }
     tell(Level::INFO, text.trim_end());
 }

@@ -42,6 +42,9 @@ pub(crate) fn run(args: &RunArgs, log_format: LogFormat) -> Result<(), Failure> 
     } else if !args.to_real_sinks {
         simulation::spare_the_outside(&mut assembled.pipeline)?;
     }
+    if args.simulate {
+        simulation::name_destinations(&assembled.pipeline);
+    }
     let api = assembled.pipeline.api.clone().filter(|_| !args.simulate);
     // A demonstration leaves nothing behind, and shows the same again next time.
     let scratch = if args.simulate { Some(Scratch::new()?) } else { None };

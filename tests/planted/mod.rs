@@ -83,6 +83,8 @@ enum Mistake {
     RootOnly,
     /// Numbers equal records, and does not go back when a page is read again (Anypoint).
     CountsOn,
+    /// Does not get beyond a record that is nested deeply: what is behind it on its page is passed over.
+    StopsAtDepth,
     /// Takes every login (Anypoint) or reading (Solace Cloud) with its own name for its own.
     TrustsTheName,
 }
@@ -123,6 +125,7 @@ impl Source for Wrong {
             largest: self.memory.largest.lock().unwrap().clone(),
             memory: self.memory.clone(),
             counts: HashMap::new(),
+            deep: false,
             size: 0,
             seen: 0,
             walk: Walk::new(self.memory.tile.clone(), view.now),
@@ -177,6 +180,8 @@ struct WrongScan {
     largest: String,
     /// How often each record has been seen (Anypoint).
     counts: HashMap<Vec<u8>, u32>,
+    /// Whether the page has had a record that is nested deeply.
+    deep: bool,
     /// How many records the request asked for.
     size: u64,
     /// How many records the pages before this one had.
@@ -244,6 +249,10 @@ impl Scan for WrongScan {
                 let mut largest = self.memory.largest.lock().unwrap();
                 *largest = std::mem::take(&mut *largest).max(record.id.clone());
             }
+            Mistake::StopsAtDepth => {
+                self.deep |= raw.windows(100).any(|part| part == [b'['; 100]);
+                record.wanted = record.wanted && !self.deep;
+            }
             Mistake::IgnoresContent => record.identity = Identity::of(&[record.id.as_bytes()]),
             Mistake::SkipsTies => self.walk.saw(raw),
             Mistake::TrustsTheName
@@ -268,6 +277,7 @@ impl Scan for WrongScan {
     }
 
     fn page(&mut self, end: &PageEnd<'_>) -> Result<Next, ReadError> {
+        self.deep = false;
         let next = self.wrong_page(end);
         self.seen += end.records;
         Ok(match next? {
@@ -320,6 +330,7 @@ impl WrongScan {
             mark: self.mark,
             largest: self.largest.clone(),
             counts: HashMap::new(),
+            deep: false,
             size: 0,
             seen: 0,
             walk: self.walk.clone(),

@@ -21,6 +21,17 @@ pub struct Delivery {
     pub rejected: Vec<Rejected>,
 }
 
+/// Where a sink sends events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destination {
+    /// Its address or path, for people.
+    pub address: String,
+    /// Whether that is another machine.
+    pub is_outside: bool,
+    /// What each record bears there whose event a simulator has made up, whatever the transforms do; `None`: nothing.
+    pub simulated: Option<String>,
+}
+
 /// A batch that was not delivered.
 #[derive(Debug, Error)]
 pub enum SinkError {
@@ -32,6 +43,10 @@ pub enum SinkError {
         /// How long it asks to wait, if it does.
         after: Option<Duration>,
     },
+    /// The destination refuses the credential, or does not allow what is asked: tried again, and shown at once to whoever looks, since no
+    /// outage passes that way.
+    #[error("{0}")]
+    Denied(String),
     /// Trying again cannot help (a closed stdout, a path that is a directory). The run stops, and says why.
     #[error("{0}")]
     Fatal(String),
@@ -81,8 +96,8 @@ pub trait Sink: Send + 'static {
         Ok("nothing to ask".to_owned())
     }
 
-    /// The address outside this machine that events are sent to; `None`: they stay on it.
-    fn outside(&self) -> Option<String> {
+    /// Where events go, if they stay there: `None` of a screen, say.
+    fn destination(&self) -> Option<Destination> {
         None
     }
 

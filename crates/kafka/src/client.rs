@@ -60,6 +60,15 @@ fn readable(cluster: &KafkaCluster) -> Result<(), ConfigError> {
 /// An idempotent producer; `options` go over the cluster's, but for how records are packed, which is for the user to say. Fails on what
 /// librdkafka does not know or cannot read.
 pub fn producer(cluster: &KafkaCluster, options: &[(&str, &str)]) -> Result<Producer, ConfigError> {
+    producer_with(cluster, options, Context::new(cluster))
+}
+
+/// The same, for one who wants to know what `context` hears.
+pub fn producer_with(
+    cluster: &KafkaCluster,
+    options: &[(&str, &str)],
+    context: Context,
+) -> Result<Producer, ConfigError> {
     let mut config = writing(client(cluster)?);
     for (name, value) in options {
         let said = |name: &str| cluster.librdkafka_options.contains_key(name);
@@ -67,7 +76,7 @@ pub fn producer(cluster: &KafkaCluster, options: &[(&str, &str)]) -> Result<Prod
             config.set(*name, *value);
         }
     }
-    create(cluster, &config, Context::new(cluster))
+    create(cluster, &config, context)
 }
 
 /// How records are packed.

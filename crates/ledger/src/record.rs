@@ -93,6 +93,7 @@ impl Row {
             own_requests,
             calls,
             tally: self.tally.into(),
+            complete: false,
         }
     }
 }

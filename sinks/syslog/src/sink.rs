@@ -8,9 +8,13 @@ use crate::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
+<<<<<<< HEAD
+use headwater_contracts::{Delivery, Destination, Encode, Event, Period, Rejected, Sink, SinkError, is_this_machine};
+=======
 use headwater_contracts::{
     ConfigError, Delivery, Encode, Event, Period, Rejected, STAND_INS, Sink, SinkError, is_this_machine,
 };
+>>>>>>> b47f385a71d2d3a24c8c0b661505c512623f7d4d
 use headwater_sink_kit::pieces;
 use std::{
     io::{self, ErrorKind},
@@ -27,6 +31,8 @@ pub(crate) struct SyslogSink {
     pub(crate) encoder: Arc<Encoder>,
     /// Who is written to, as messages call it.
     pub(crate) name: String,
+    /// The SD-ID of what a simulator made up.
+    pub(crate) simulated: String,
     pub(crate) way: Way,
     pub(crate) connect_timeout: Duration,
     pub(crate) write_timeout: Duration,
@@ -89,6 +95,13 @@ impl Sink for SyslogSink {
         }
     }
 
+<<<<<<< HEAD
+    fn destination(&self) -> Option<Destination> {
+        let (address, is_outside) = match &self.way {
+            Way::Stream(Receiver::Tcp(address) | Receiver::Tls(address, ..), _)
+            | Way::Datagrams(Mailbox::Udp(address), _) => (address.to_string(), !is_this_machine(&address.host)),
+            _ => (self.name.clone(), false),
+=======
     fn remarks(&self) -> Vec<ConfigError> {
         let (address, problem) = match &self.way {
             Way::Stream(Receiver::Tcp(address), _) => (address, "`tcp` is not encrypted"),
@@ -113,8 +126,10 @@ impl Sink for SyslogSink {
         | Way::Datagrams(Mailbox::Udp(address), _)) = &self.way
         else {
             return None;
+>>>>>>> b47f385a71d2d3a24c8c0b661505c512623f7d4d
         };
-        (!is_this_machine(&address.host)).then(|| address.to_string())
+        let simulated = Some(format!("the structured data `[{}]`", self.simulated));
+        Some(Destination { address, is_outside, simulated })
     }
 
     /// Sees a stream to its end. What could not be finished was never acknowledged.
