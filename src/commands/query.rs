@@ -28,12 +28,8 @@ use std::{
     },
     time::Duration,
 };
-<<<<<<< HEAD
 use tokio::sync::{Notify, watch};
-=======
-use tokio::sync::watch;
 use tracing::Level;
->>>>>>> b47f385a71d2d3a24c8c0b661505c512623f7d4d
 use vrl::path::OwnedValuePath;
 
 /// What a table shows of a normalized event.

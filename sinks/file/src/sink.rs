@@ -10,11 +10,8 @@ use crate::{
 };
 use async_trait::async_trait;
 use headwater_contracts::{
-<<<<<<< HEAD
     ByteSize, ConfigError, Delivery, Destination, Encode, Event, Period, Sink, SinkConfig, SinkError, Timestamp,
-=======
-    ByteSize, ConfigError, Delivery, Encode, Event, Period, Sink, SinkConfig, SinkError, Timestamp, files::must_be_file,
->>>>>>> b47f385a71d2d3a24c8c0b661505c512623f7d4d
+    files::must_be_file,
 };
 use headwater_sink_kit::{Background, Formulas, csv_record, pieces};
 use schemars::JsonSchema;
@@ -169,14 +166,13 @@ impl Sink for FileSink {
         Ok(format!("`{}` can be written", path.display()))
     }
 
-<<<<<<< HEAD
     fn destination(&self) -> Option<Destination> {
         let address = format!("`{}`", self.path.at((self.now)()).display());
         Some(Destination { address, is_outside: false, simulated: None })
-=======
+    }
+
     fn file_at(&self, now: Timestamp) -> Option<PathBuf> {
         Some(self.path.at(now))
->>>>>>> b47f385a71d2d3a24c8c0b661505c512623f7d4d
     }
 
     /// Waits for the end of a batch whose delivery was given up; everything else is on disk already.

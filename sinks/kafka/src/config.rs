@@ -186,14 +186,7 @@ impl KafkaConfig {
             None => Codec::Json,
         };
         let encoder = Encoder { topic, key, headers, cloud_events: self.cloud_events, codec, max };
-<<<<<<< HEAD
-        let destination =
-            destination(&cluster.bootstrap_servers, self.schema_registry.as_ref().map(|registry| &registry.url));
-=======
-        let registry = self.schema_registry.as_ref().map(|registry| &registry.url);
-        let registry = registry.filter(|url| !url.host_str().is_some_and(is_this_machine));
-        let outside = cluster.outside().map(str::to_owned).or_else(|| registry.map(ToString::to_string));
->>>>>>> b47f385a71d2d3a24c8c0b661505c512623f7d4d
+        let destination = destination(&cluster, self.schema_registry.as_ref().map(|registry| &registry.url));
         let compression = self.compression.unwrap_or_default();
         let mut sink = KafkaSink::new(cluster, encoder, compression, self.delivery, self.timeout);
         sink.destination = Some(destination);
@@ -201,25 +194,17 @@ impl KafkaConfig {
     }
 }
 
-<<<<<<< HEAD
 /// The first broker, or the registry, that is not this machine; else all brokers.
-fn destination(brokers: &str, registry: Option<&Url>) -> Destination {
-    let is_outside = |server: &&str| {
-        let address = server.split_once("://").map_or(*server, |(_, address)| address);
-        !is_this_machine(address.rsplit_once(':').map_or(address, |(host, _)| host))
-    };
-    let broker = brokers.split(',').map(str::trim).find(is_outside).map(str::to_owned);
+fn destination(cluster: &KafkaCluster, registry: Option<&url::Url>) -> Destination {
     let registry = registry.filter(|url| !url.host_str().is_some_and(is_this_machine));
-    let outside = broker.or_else(|| registry.map(ToString::to_string));
+    let outside = cluster.outside().map(str::to_owned).or_else(|| registry.map(ToString::to_string));
     Destination {
         is_outside: outside.is_some(),
-        address: outside.unwrap_or_else(|| brokers.to_owned()),
+        address: outside.unwrap_or_else(|| cluster.bootstrap_servers.clone()),
         simulated: Some(format!("the header `{}`", Carried::SIMULATED)),
     }
 }
 
-=======
->>>>>>> b47f385a71d2d3a24c8c0b661505c512623f7d4d
 impl SinkConfig for KafkaConfig {
     const TYPE: &'static str = "kafka";
 

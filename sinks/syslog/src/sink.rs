@@ -8,13 +8,9 @@ use crate::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-<<<<<<< HEAD
-use headwater_contracts::{Delivery, Destination, Encode, Event, Period, Rejected, Sink, SinkError, is_this_machine};
-=======
 use headwater_contracts::{
-    ConfigError, Delivery, Encode, Event, Period, Rejected, STAND_INS, Sink, SinkError, is_this_machine,
+    ConfigError, Delivery, Destination, Encode, Event, Period, Rejected, STAND_INS, Sink, SinkError, is_this_machine,
 };
->>>>>>> b47f385a71d2d3a24c8c0b661505c512623f7d4d
 use headwater_sink_kit::pieces;
 use std::{
     io::{self, ErrorKind},
@@ -95,13 +91,6 @@ impl Sink for SyslogSink {
         }
     }
 
-<<<<<<< HEAD
-    fn destination(&self) -> Option<Destination> {
-        let (address, is_outside) = match &self.way {
-            Way::Stream(Receiver::Tcp(address) | Receiver::Tls(address, ..), _)
-            | Way::Datagrams(Mailbox::Udp(address), _) => (address.to_string(), !is_this_machine(&address.host)),
-            _ => (self.name.clone(), false),
-=======
     fn remarks(&self) -> Vec<ConfigError> {
         let (address, problem) = match &self.way {
             Way::Stream(Receiver::Tcp(address), _) => (address, "`tcp` is not encrypted"),
@@ -121,12 +110,11 @@ impl Sink for SyslogSink {
         vec![ConfigError::new("mode", problem)]
     }
 
-    fn outside(&self) -> Option<String> {
-        let (Way::Stream(Receiver::Tcp(address) | Receiver::Tls(address, ..), _)
-        | Way::Datagrams(Mailbox::Udp(address), _)) = &self.way
-        else {
-            return None;
->>>>>>> b47f385a71d2d3a24c8c0b661505c512623f7d4d
+    fn destination(&self) -> Option<Destination> {
+        let (address, is_outside) = match &self.way {
+            Way::Stream(Receiver::Tcp(address) | Receiver::Tls(address, ..), _)
+            | Way::Datagrams(Mailbox::Udp(address), _) => (address.to_string(), !is_this_machine(&address.host)),
+            _ => (self.name.clone(), false),
         };
         let simulated = Some(format!("the structured data `[{}]`", self.simulated));
         Some(Destination { address, is_outside, simulated })
