@@ -39,7 +39,9 @@ pub(crate) fn hold(folder: &Path, events: &[Value], messages: &[Value]) {
         }
         let file = path.file_stem().unwrap().to_string_lossy().into_owned();
         let documents = documents(&path);
-        documents.iter().for_each(|document| is_complete(&file, document));
+        for document in &documents {
+            is_complete(&file, document);
+        }
         let rule = rule_from_yaml(&documents[0]).unwrap_or_else(|error| panic!("{file}: {error}"));
         let name = rule.name.clone().unwrap_or_else(|| file.clone());
         let found: Vec<&Value> =

@@ -215,7 +215,6 @@ fn wanted(script: &str, time: Timestamp, record: &Value, asked: &Asked) -> bool 
         "mural-last-50" => true,
         "mural-created" => record["action"] == "CREATE_MURAL",
         "mural-left-workspaces" => record["action"] == "LEAVE_WORKSPACE" && time >= asked.since,
-        "mural-between" => in_period,
         "api7-services-by-ops" => record["event_type"] == "Add Service" && record["operator"]["username"] == "Ops",
         "api7-resource-log" => record["resource_id"] == asked.resource,
         "pactflow-browser" => text("/payload/userAgent").starts_with("Mozilla/"),
@@ -229,7 +228,7 @@ fn wanted(script: &str, time: Timestamp, record: &Value, asked: &Asked) -> bool 
         "solace-identity" => record["eventCategory"] == "IAM",
         "solace-trace" => record["traceId"] == asked.trace,
         "solace-my-log" => record["userId"] == asked.user,
-        "solace-between" => in_period,
+        "solace-between" | "mural-between" => in_period,
         other => panic!("say here which records `{other}` asks for"),
     }
 }

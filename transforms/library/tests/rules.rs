@@ -457,6 +457,9 @@ fn an_anypoint_action_is_one_row_however_it_is_spelled() {
     check("Contract", &revoked, 300_411);
     check("Contract", &[("Edit - contract restore", "Contract restored"), ("Edit", "Contract restored")], 300_410);
     check("Contract", &[("Edit - contract approval", "Contract approval"), ("Edit", "Contract approval")], 300_410);
+    check("Contract", &[("Revoke", ""), ("Revoked", "None"), ("Revoke contract", ""), ("Deactivate", "")], 300_411);
+    check("Contract", &[("Restore", ""), ("Approve", "None"), ("Approve contract", ""), ("Activate", "")], 300_410);
+    check("API version", &[("Edit", "Deprecate API"), ("Edit - deprecate API", ""), ("Deprecate", "")], 300_403);
     check("Contract", &[("Edit - request tier change", "Request tier change")], 300_403);
     check(
         "Application",
