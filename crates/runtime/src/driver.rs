@@ -125,9 +125,10 @@ struct Reading {
     complaints: u32,
     /// Why the scan under way does not count as complete, although it goes on.
     incomplete: Option<String>,
-    /// Where the stream's first run began, and whether the ledger does not know it yet.
+    /// Where the stream's first run began.
     start: Option<Timestamp>,
-    untold: bool,
+    /// Where it begins or begins anew, which the ledger is told once the time is known.
+    untold: Option<time::Anew>,
     /// Whether `start_at` has been compared with it.
     compared: bool,
     /// The state that the plan was made from.
@@ -169,7 +170,7 @@ impl Reading {
             complaints: 0,
             incomplete: None,
             start: None,
-            untold: false,
+            untold: None,
             compared: false,
             state: None,
             steps: 0,
@@ -263,7 +264,7 @@ impl Driver {
                     .map_or_else(|| self.server_now() + chrono::Duration::minutes(1), |wake| wake - reading.lead);
                 self.report_gaps(&mut reading);
                 if self.ending.once {
-                    return self.unmarked();
+                    return self.unmarked(&reading);
                 }
                 tracing::info!(source = %self.key.source, stream = %self.key.stream, "caught up; next look at {until}");
                 self.got_somewhere();
