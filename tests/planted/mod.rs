@@ -5,6 +5,7 @@ mod anypoint;
 mod api7;
 mod mural;
 mod pactflow;
+mod poison;
 mod solace_cloud;
 
 use crate::support;
@@ -23,7 +24,10 @@ use serde_json::Value;
 use solace_cloud::Walk;
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// A mistake, made to an otherwise right client.
@@ -85,6 +89,12 @@ enum Mistake {
     CountsOn,
     /// Takes every login (Anypoint) or reading (Solace Cloud) with its own name for its own.
     TrustsTheName,
+    /// Takes a page for the last if a record of it is nested more deeply than parsers go.
+    EndsAtDepth,
+    /// Delivers text in place of a record that its parser refuses.
+    TextForObjects,
+    /// Leaves out half a surrogate pair.
+    DropsHalves,
 }
 
 struct Wrong {
@@ -125,6 +135,7 @@ impl Source for Wrong {
             counts: HashMap::new(),
             size: 0,
             seen: 0,
+            deep: AtomicBool::new(false),
             walk: Walk::new(self.memory.tile.clone(), view.now),
         };
         plan.scans = plan.scans.into_iter().map(|inner| Box::new(scan(inner)) as _).collect();
@@ -181,6 +192,8 @@ struct WrongScan {
     size: u64,
     /// How many records the pages before this one had.
     seen: u64,
+    /// Whether the page has a record that is nested more deeply than parsers go.
+    deep: AtomicBool,
     walk: Walk,
 }
 
@@ -281,7 +294,8 @@ impl Scan for WrongScan {
     }
 
     fn trimmed(&self, raw: &[u8]) -> Option<Vec<u8>> {
-        self.inner.trimmed(raw)
+        self.deep.fetch_or(poison::is_deep(raw), Ordering::SeqCst);
+        poison::spoiled(self.mistake, raw).or_else(|| self.inner.trimmed(raw))
     }
 
     fn rejected(&mut self, rejection: &Rejection) -> Result<Next, ReadError> {
@@ -322,13 +336,14 @@ impl WrongScan {
             counts: HashMap::new(),
             size: 0,
             seen: 0,
+            deep: AtomicBool::new(false),
             walk: self.walk.clone(),
         })
     }
 
     /// Tells the right client that there is nothing more, but for a record.
     fn last_page(&mut self, record: Option<String>) -> Result<Next, ReadError> {
-        let envelope = br#"{"data":[],"list":[],"total":0}"#;
+        let envelope = br#"{"data":[],"list":[],"events":[],"total":0}"#;
         let _ = self.inner.request();
         if let Some(record) = record {
             let _ = self.inner.record(record.as_bytes(), &OwnRequests::default());
@@ -347,7 +362,9 @@ impl WrongScan {
             let envelope = api7::with_total(end.envelope, end.records);
             return self.inner.page(&PageEnd { envelope: envelope.as_bytes(), ..*end });
         }
+        let deep = self.deep.swap(false, Ordering::SeqCst);
         let stops = match self.mistake {
+            Mistake::EndsAtDepth => deep,
             Mistake::StopsOnAShortPage => end.records < self.size,
             Mistake::StopsOnAnEmptyPage => end.records == 0,
             Mistake::TrustsTheTotal => total(end.envelope).is_some_and(|total| self.seen + end.records >= total),
@@ -357,7 +374,7 @@ impl WrongScan {
             }
             _ => false,
         };
-        if !stops || self.inner.whole() || self.size == 0 {
+        if !stops || self.inner.whole() || (self.size == 0 && self.mistake != Mistake::EndsAtDepth) {
             return self.inner.page(end);
         }
         if self.inner.elements() == ["list"] {
