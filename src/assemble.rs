@@ -1,11 +1,16 @@
 //! From a configuration to something that runs: loads, compiles every VRL text, reports all problems at once.
 
-use crate::{Failure, consumers, diagnosis::diagnosis, imports, plugins, terminal, warnings};
-use headwater_config::{
-    DeadLetter, Diagnostic, Diagnostics, LoadOptions, Loaded, OnError, Pipeline, ProcessEnvironment, State, Table,
-    TestEvent, Transform as Spec, UnitTest, VrlText,
+use crate::{
+    Failure, consumers,
+    diagnosis::diagnosis,
+    environment::{Environment, Needed},
+    imports, one_place, plugins, warnings,
 };
-use headwater_contracts::{Clock, Transform};
+use headwater_config::{
+    DeadLetter, Diagnostic, Diagnostics, LoadOptions, Loaded, OnError, Pipeline, State, Table, TestEvent,
+    Transform as Spec, UnitTest, VrlText,
+};
+use headwater_contracts::{Clock, Transform, files::must_be_folder};
 use headwater_runtime::{
     DeadLetterTarget, DeadLetters, HttpClient, OVERSIZED, OnRefusal, Oversized, SinkSpec, SourceSpec, SystemClock,
     Topology, TransformSpec, clear_parts,
@@ -16,7 +21,6 @@ use headwater_vrl::{
     TableSpec, Tables, TestCase, TestCondition, TestInput, TestOutput,
 };
 use std::{
-    cell::RefCell,
     collections::{BTreeMap, BTreeSet, HashMap},
     io,
     path::{Path, PathBuf},
@@ -45,7 +49,7 @@ pub(crate) struct Assembled {
     /// Its unit tests, compiled.
     pub(crate) tests: Vec<TestCase>,
     /// Variables and files that are not there, and that running it needs.
-    pub(crate) missing: BTreeSet<String>,
+    pub(crate) needed: Needed,
     /// What is right, and probably not what was meant.
     pub(crate) warnings: Diagnostics,
 }
@@ -59,7 +63,7 @@ impl Assembled {
     }
 }
 
-/// Loads and compiles; on any problem, all of them rendered.
+/// Loads and compiles; on any problem, all of them.
 pub(crate) fn assemble(paths: &[PathBuf], purpose: Purpose) -> Result<Assembled, Failure> {
     let registry = plugins::registry();
     let environment = Environment::default();
@@ -96,54 +100,17 @@ pub(crate) fn assemble(paths: &[PathBuf], purpose: Purpose) -> Result<Assembled,
     // Whoever looks at what was done needs no files any more.
     if purpose != Purpose::Inspect {
         imports::look(&pipeline, &mut diagnostics);
+        one_place::refuse(&pipeline, &mut diagnostics);
     }
-    let missing = environment.missing.into_inner();
-    if purpose == Purpose::Validate {
-        // What a stand-in cannot be, the value of the variable may.
-        diagnostics.retain(|problem| !stands_in(problem, &missing));
-    }
+    // What a stand-in cannot be, the value of the variable may.
+    let needed = environment.needed(&mut diagnostics, purpose == Purpose::Validate);
     if diagnostics.has_errors() {
-        let stand_in = diagnostics.sorted().iter().any(|problem| stands_in(problem, &missing));
-        let rendered = diagnostics.render(terminal::has_colours());
-        if !stand_in {
-            return Err(Failure::config(rendered));
-        }
-        let names: Vec<&str> = missing.iter().map(String::as_str).collect();
-        let note = format!("note: not set here, so that a stand-in was looked at: {}", names.join(", "));
-        return Err(Failure::config(format!("{rendered}{note}\n")));
+        return Err(Failure::problems(diagnostics, needed.note(purpose == Purpose::Validate)));
     }
     warnings::warn(&pipeline, &mut diagnostics);
     let order: HashMap<&str, usize> = pipeline.order.iter().enumerate().map(|(n, name)| (name.as_str(), n)).collect();
     transforms.sort_by_key(|transform| order.get(transform.name.as_str()).copied());
-    Ok(Assembled { pipeline, transforms, tests, missing, warnings: diagnostics })
-}
-
-/// That of this process, which keeps what it has been asked for in vain.
-#[derive(Default)]
-struct Environment {
-    missing: RefCell<BTreeSet<String>>,
-}
-
-impl headwater_config::Environment for Environment {
-    fn var(&self, name: &str) -> Option<String> {
-        ProcessEnvironment.var(name)
-    }
-
-    fn missing(&self, what: &str) {
-        self.missing.borrow_mut().insert(what.to_owned());
-    }
-}
-
-/// Whether a problem is about what stands in for a variable that is not set.
-fn stands_in(problem: &Diagnostic, missing: &BTreeSet<String>) -> bool {
-    let Some(span) = &problem.span else { return false };
-    let referred = |name: &str| span.text().split("${").skip(1).any(|rest| rest.strip_prefix(name).is_some_and(ends));
-    missing.iter().any(|name| referred(name))
-}
-
-/// Whether the name of a variable ends where `rest` begins.
-fn ends(rest: &str) -> bool {
-    rest.starts_with(['}', ':'])
+    Ok(Assembled { pipeline, transforms, tests, needed, warnings: diagnostics })
 }
 
 /// A compiler that knows the shipped functions and the pipeline's tables.
@@ -334,6 +301,7 @@ pub(crate) fn topology(assembled: Assembled, letters: Option<&Path>) -> Result<T
     };
     let oversized = oversized.map(|folder| folder.join(OVERSIZED));
     if let Some(folder) = &oversized {
+        must_be_folder(folder).map_err(|e| Failure::run(format!("the dead letters in `{}`: {e}", folder.display())))?;
         clear_parts(folder).map_err(|e| Failure::run(format!("cannot look into `{}`: {e}", folder.display())))?;
     }
     let dead_letters = match (pipeline.dead_letter, letters) {

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand, ValueEnum};
 use headwater_contracts::StartAt;
-use std::{ops::Deref, path::PathBuf, time::Duration};
+use std::{ffi::OsString, ops::Deref, path::PathBuf, time::Duration};
 
 /// Audit events, from the source: reads SaaS audit logs and delivers every event, once, normalized.
 ///
@@ -13,12 +13,25 @@ pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
-    /// How log lines on stderr look.
+    /// How what is said on stderr looks: log lines, errors and warnings.
     #[arg(long, global = true, value_enum, default_value = "text", env = "HEADWATER_LOG_FORMAT")]
     pub(crate) log_format: LogFormat,
     /// Which log lines: `error`, `warn`, `info`, `debug`, or per module, `headwater_runtime=debug`.
     #[arg(long, global = true, default_value = "info", env = "HEADWATER_LOG")]
     pub(crate) log: String,
+}
+
+/// How log lines are asked to look by a command line that is wrong, and so cannot be read as a whole.
+pub(crate) fn format_asked_for(arguments: impl Iterator<Item = OsString>) -> LogFormat {
+    let said: Vec<String> = arguments.map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let behind = |(n, word): (usize, &String)| match word.strip_prefix("--log-format") {
+        Some("") => said.get(n + 1).cloned(),
+        Some(rest) => rest.strip_prefix('=').map(str::to_owned),
+        None => None,
+    };
+    let given = said.iter().enumerate().filter_map(behind).last();
+    let asked = given.or_else(|| std::env::var("HEADWATER_LOG_FORMAT").ok());
+    if asked.as_deref() == Some("json") { LogFormat::Json } else { LogFormat::Text }
 }
 
 /// How log lines look.

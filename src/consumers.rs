@@ -42,7 +42,7 @@ pub(crate) fn need_ledger(pipeline: &Pipeline) -> Result<(), Failure> {
     }
     let groups: Vec<&str> = pipeline.consumers.iter().map(|spec| spec.options.group.as_str()).collect();
     Err(Failure::config(format!(
-        "error: there is no ledger: all that is read are topics, and how far that is say the group's offsets. Ask the cluster: \
+        "there is no ledger: all that is read are topics, and how far that is say the group's offsets. Ask the cluster: \
          `kafka-consumer-groups.sh --bootstrap-server .. --describe --group {}`",
         groups.join(" --group ")
     )))

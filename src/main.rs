@@ -7,10 +7,13 @@ mod commands;
 mod consumers;
 mod descriptors;
 mod diagnosis;
+mod environment;
 mod imports;
+mod one_place;
 mod places;
 mod plugins;
 mod reload;
+mod renamed;
 mod share;
 mod simulation;
 mod streams;
@@ -20,11 +23,10 @@ mod warnings;
 
 use clap::Parser;
 use cli::{Cli, Command, LedgerCommand};
+use headwater_config::Diagnostics;
 use headwater_contracts::{mask, visible_lines};
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::{io, process::ExitCode};
+use tracing::Level;
 
 /// Exit codes; 2 is clap's own for a wrong command line.
 pub(crate) mod exit {
@@ -34,39 +36,75 @@ pub(crate) mod exit {
     pub(crate) const CONFIG: u8 = 78;
 }
 
-/// A command's bad end: what to print on stderr, and the exit code.
+/// A command's bad end: what to say on stderr, and the exit code.
 pub(crate) struct Failure {
     code: u8,
-    message: String,
-    /// Whether the message says by itself that it is an error, and where it lies.
-    rendered: bool,
+    said: Said,
+}
+
+/// What a failure has to say.
+enum Said {
+    /// One thing.
+    Text(String),
+    /// What the VRL compiler says of a text, each problem with its place.
+    Rendered(String),
+    /// What is wrong with a configuration, and what there is to note below.
+    Problems(Box<Diagnostics>, Option<String>),
 }
 
 impl Failure {
     /// Something failed while running.
     pub(crate) fn run(message: impl ToString) -> Self {
-        Self { code: exit::FAILED, message: message.to_string(), rendered: false }
+        Self { code: exit::FAILED, said: Said::Text(message.to_string()) }
     }
 
     /// The command line asks for something that does not exist.
     pub(crate) fn usage(message: impl ToString) -> Self {
-        Self { code: exit::USAGE, message: message.to_string(), rendered: false }
+        Self { code: exit::USAGE, said: Said::Text(message.to_string()) }
     }
 
-    /// A text on the command line is wrong; `message` is the rendered diagnostics.
-    pub(crate) fn argument(message: impl ToString) -> Self {
-        Self { rendered: true, ..Self::usage(message) }
-    }
-
-    /// The configuration is wrong; `message` is the rendered diagnostics.
+    /// The configuration is wrong as a whole.
     pub(crate) fn config(message: impl ToString) -> Self {
-        Self { code: exit::CONFIG, message: message.to_string(), rendered: true }
+        Self { code: exit::CONFIG, said: Said::Text(message.to_string()) }
+    }
+
+    /// The configuration is wrong in these places; `note` stands below them.
+    pub(crate) fn problems(problems: Diagnostics, note: Option<String>) -> Self {
+        Self { code: exit::CONFIG, said: Said::Problems(Box::new(problems), note) }
+    }
+
+    /// A program in a file is wrong; `message` is what the compiler says of it.
+    pub(crate) fn program(message: String) -> Self {
+        Self { code: exit::CONFIG, said: Said::Rendered(message) }
+    }
+
+    /// The same of what stands on the command line.
+    pub(crate) fn on_the_command_line(self) -> Self {
+        Self { code: exit::USAGE, ..self }
+    }
+
+    /// Says it on stderr.
+    fn tell(&self) {
+        match &self.said {
+            Said::Text(text) => terminal::tell(Level::ERROR, &format!("error: {}", text.trim_end())),
+            Said::Rendered(text) => terminal::tell(Level::ERROR, text.trim_end()),
+            Said::Problems(problems, note) => {
+                terminal::tell_problems(problems);
+                note.iter().for_each(|note| terminal::tell(Level::INFO, &format!("note: {note}")));
+            }
+        }
     }
 }
 
+/// Without colours, for a log.
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.message)
+        match &self.said {
+            Said::Text(text) | Said::Rendered(text) => f.write_str(text),
+            Said::Problems(problems, note) => {
+                write!(f, "{problems}{}", note.as_deref().unwrap_or_default())
+            }
+        }
     }
 }
 
@@ -83,15 +121,40 @@ fn learn_proxies() {
     values.for_each(|(_, value)| mask::learn_url(&value.to_string_lossy()));
 }
 
+/// What was asked for on the command line; else what to end with, once that is said.
+fn asked() -> Result<Cli, ExitCode> {
+    let problem = match Cli::try_parse() {
+        Ok(cli) => return Ok(cli),
+        Err(problem) => problem,
+    };
+    // The answer to `--help` and `--version`.
+    if !problem.use_stderr() {
+        let _ = problem.print();
+        return Err(ExitCode::SUCCESS);
+    }
+    terminal::set_format(cli::format_asked_for(std::env::args_os().skip(1)));
+    let plain = problem.render().to_string();
+    if terminal::format() == cli::LogFormat::Text && plain == visible_lines(&mask::mask(&plain)) {
+        let _ = problem.print();
+    } else {
+        terminal::tell(Level::ERROR, plain.trim_end());
+    }
+    Err(exit::USAGE.into())
+}
+
 fn main() -> ExitCode {
     allocator::give_back_at_once();
     allocator::forget_the_loading();
     descriptors::allow_all_there_may_be();
     terminal::mask_panics();
     learn_proxies();
-    let cli = Cli::parse();
+    let cli = match asked() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    terminal::set_format(cli.log_format);
     if let Err(problem) = terminal::log(cli.log_format, &cli.log) {
-        let _ = writeln!(io::stderr(), "error: {problem}");
+        terminal::tell(Level::ERROR, &format!("error: {problem}"));
         return exit::USAGE.into();
     }
     // Fails only if a provider is installed already, and there is one place that installs one: here.
@@ -119,17 +182,10 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure { code, message, rendered }) => {
+        Err(failure) => {
             terminal::clear();
-            let text = mask::mask(message.trim_end());
-            // Diagnostics have colours, and have made visible what they quote.
-            let text = if rendered { text } else { visible_lines(&text).into_owned().into() };
-            if cli.log_format == cli::LogFormat::Json && !rendered {
-                tracing::error!("{text}");
-            } else {
-                let _ = writeln!(io::stderr(), "{}{text}", if rendered { "" } else { "error: " });
-            }
-            code.into()
+            failure.tell();
+            failure.code.into()
         }
     }
 }

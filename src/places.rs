@@ -14,7 +14,7 @@ pub(crate) fn in_place(pipeline: &Pipeline) -> Result<(), Failure> {
         let (before, now) = (before.display(), now.display());
         if matches!(&pipeline.state, State::File { path } if *path == place.path) {
             return Err(Failure::config(format!(
-                "error: relative paths start from the folder of the YAML file, so that the ledger is in `{now}`, which is not there; the \
+                "relative paths start from the folder of the YAML file, so that the ledger is in `{now}`, which is not there; the \
                  working directory has `{before}`, where earlier versions kept it. Without it, events would be delivered again. Move it \
                  there, or write the whole path at `state.path`"
             )));

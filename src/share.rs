@@ -58,6 +58,13 @@ impl Share {
         Ok(Self { base: Base::Alone(Arc::new(ledger)), topics: Vec::new(), patient: false })
     }
 
+    /// The streams that the ledger has, where it is this process's alone.
+    pub(crate) fn kept(&self) -> Result<Vec<StreamKey>, Failure> {
+        let Base::Alone(ledger) = &self.base else { return Ok(Vec::new()) };
+        let streams = ledger.streams().map_err(Failure::run)?;
+        Ok(streams.into_iter().map(|(key, ..)| key).collect())
+    }
+
     /// What the pipeline says: its ledger, if it needs one, and seats in the groups of its topics. A cluster that does not answer is
     /// waited for, if that is `patient`. Blocking.
     pub(crate) fn of(pipeline: &Pipeline, patient: bool) -> Result<Self, Failure> {
@@ -137,7 +144,9 @@ impl Share {
             if doubtful.is_empty() {
                 continue;
             }
-            let look = move || doubtful.iter().find_map(|cluster| headwater_kafka::meet(cluster).err());
+            let look = move || {
+                doubtful.iter().find_map(|cluster| headwater_kafka::meet(cluster, headwater_kafka::BRIEFLY).err())
+            };
             let now = tokio::task::spawn_blocking(look).await.ok().flatten().map(|unseen| unseen.to_string());
             match (&unseen, &now) {
                 (None, Some(reason)) => {

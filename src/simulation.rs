@@ -2,7 +2,7 @@
 
 use crate::Failure;
 use headwater_config::Pipeline;
-use headwater_contracts::{Period, RateLimit, Retry, SinkConfig, StartAt};
+use headwater_contracts::{Destination, Period, RateLimit, Retry, SinkConfig, StartAt};
 use headwater_runtime::{SourceSpec, SystemClock};
 use headwater_simulator::{Provider, Scenario, Simulator};
 use headwater_sink_blackhole::BlackholeConfig;
@@ -13,7 +13,7 @@ use url::Url;
 /// happened.
 pub(crate) fn spare_the_outside(pipeline: &mut Pipeline) -> Result<(), Failure> {
     for sink in &mut pipeline.sinks {
-        let Some(address) = sink.sink.outside() else { continue };
+        let Some(Destination { address, is_outside: true, .. }) = sink.sink.destination() else { continue };
         sink.sink = BlackholeConfig::default().build().map_err(Failure::run)?;
         tracing::warn!(
             sink = %sink.name,
@@ -22,6 +22,21 @@ pub(crate) fn spare_the_outside(pipeline: &mut Pipeline) -> Result<(), Failure> 
         );
     }
     Ok(())
+}
+
+/// Says where simulated events go and stay, and what tells them from real ones there.
+pub(crate) fn name_destinations(pipeline: &Pipeline) {
+    for sink in &pipeline.sinks {
+        let Some(Destination { address, simulated, .. }) = sink.sink.destination() else { continue };
+        let mark = match simulated {
+            Some(mark) => format!("Each bears {mark}"),
+            None => {
+                "Nothing there tells them from real ones, but the label `simulated` of what `normalize.vrl` has made"
+                    .to_owned()
+            }
+        };
+        tracing::warn!(sink = %sink.name, "simulated events go to {address}. {mark}");
+    }
 }
 
 /// Starts one simulator per source and points the source at it. They serve as long as the answer lives.

@@ -1,10 +1,13 @@
 //! What a person at a terminal sees of a run: a line per stream while it goes on, a table at its end, log lines between.
 
 use crate::{cli::LogFormat, table::table};
-use headwater_contracts::{mask, visible_lines};
+use chrono::{SecondsFormat, Utc};
+use headwater_config::{Diagnostics, Severity, Span};
+use headwater_contracts::{mask, visible, visible_lines};
 use headwater_runtime::{Board, Phase, Rejected, StreamStatus};
 use headwater_sink_kit::for_terminals;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use serde_json::json;
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
     convert::Infallible,
@@ -13,10 +16,69 @@ use std::{
     sync::OnceLock,
     time::Duration,
 };
+use tracing::Level;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt::MakeWriter};
 
 /// The lines at the bottom of the terminal, if there are any: log lines go above them.
 static LINES: OnceLock<MultiProgress> = OnceLock::new();
+
+/// How what is said on stderr looks.
+static FORMAT: OnceLock<LogFormat> = OnceLock::new();
+
+/// Says once how what is said on stderr is to look.
+pub(crate) fn set_format(format: LogFormat) {
+    let _ = FORMAT.set(format);
+}
+
+/// How what is said on stderr looks.
+pub(crate) fn format() -> LogFormat {
+    FORMAT.get().copied().unwrap_or(LogFormat::Text)
+}
+
+/// Says something on stderr that is no line of the log, and so said whatever `--log` is: as it is, or as an object like those of the
+/// log. Without credentials, and without what a terminal would obey; where nobody reads it, there is nobody to tell.
+pub(crate) fn tell(level: Level, text: &str) {
+    let text = mask::mask(text);
+    let _ = match format() {
+        LogFormat::Text => writeln!(io::stderr(), "{}", visible_lines(&text)),
+        LogFormat::Json => {
+            let text = ["error: ", "warning: ", "note: "]
+                .iter()
+                .fold(&*text, |text, word| text.strip_prefix(word).unwrap_or(text));
+            write_object(level, json!({ "message": text }))
+        }
+    };
+}
+
+/// Says what is wrong with a configuration, or odd: each problem with its place.
+pub(crate) fn tell_problems(problems: &Diagnostics) {
+    if format() == LogFormat::Text {
+        // They have made visible what they quote, and have colours.
+        let _ = writeln!(io::stderr(), "{}", mask::mask(problems.render(has_colours()).trim_end()));
+        return;
+    }
+    for problem in problems.sorted() {
+        let level = match problem.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARN,
+        };
+        let mut fields = json!({ "message": problem.to_string() });
+        if let Some(place) = problem.span.as_ref().map(Span::location) {
+            fields["file"] = place.file.into();
+            fields["line"] = place.line.into();
+            fields["column"] = place.column.into();
+        }
+        mask::mask_json(&mut fields);
+        let _ = write_object(level, fields);
+    }
+}
+
+/// Writes a line like those of the log in JSON.
+fn write_object(level: Level, fields: serde_json::Value) -> io::Result<()> {
+    let now = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
+    let object = json!({ "timestamp": now, "level": level.as_str(), "fields": fields, "target": "headwater" });
+    io::stderr().write_all(&for_terminals(format!("{object}\n").as_bytes()))
+}
 
 /// Sets up logging to stderr.
 pub(crate) fn log(format: LogFormat, filter: &str) -> Result<(), String> {
@@ -64,12 +126,16 @@ pub(crate) async fn narrate(board: Board, format: LogFormat, every: Duration) ->
                 continue;
             }
             // How much of one scan is done says little where there are many.
-            let doing = match status.phase {
-                Phase::Reading { scan, .. } => scan,
-                phase => doing(&phase),
+            let doing = match &status.phase {
+                Phase::Reading { scan, .. } => scan.clone(),
+                phase => doing(phase),
             };
-            let (source, stream, read) = (status.source, status.stream, status.tally.read);
-            tracing::info!(%source, %stream, "{} requests, {read} events read; {doing}", status.requests);
+            let StreamStatus { source, stream, requests, read, tally, .. } = &status;
+            let (delivered, open) = (tally.delivered, status.open());
+            tracing::info!(
+                %source, %stream,
+                "{requests} requests, {read} events read, {delivered} delivered, {open} on their way; {doing}"
+            );
         }
     }
 }
@@ -120,13 +186,14 @@ fn doing(phase: &Phase) -> String {
 fn line(status: &StreamStatus) -> String {
     let doing = doing(&status.phase);
     let tally = &status.tally;
-    format!(
+    let line = format!(
         "{:<12} {:>8} read {:>8} delivered {:>6} dropped  {doing}",
         status.source,
-        tally.read,
+        status.read,
         tally.delivered,
         tally.dropped_total()
-    )
+    );
+    visible(&line).into_owned()
 }
 
 fn bar(done: f64) -> String {
@@ -139,25 +206,36 @@ pub(crate) fn conclude(board: &Board, format: LogFormat) {
     let (streams, rejected) = (board.snapshot(), board.rejected());
     let letters = rejected.iter().filter(|rejected| rejected.kept > 0);
     if format == LogFormat::Json {
-        for StreamStatus { source, stream, tally, requests, .. } in &streams {
+        for status in &streams {
+            let (StreamStatus { source, stream, tally, requests, .. }, open) = (status, status.open());
             let (read, delivered, suppressed, late) = (tally.read, tally.delivered, tally.suppressed, tally.late);
             let (dropped, dead_lettered) = (tally.dropped_total(), tally.dead_lettered);
             tracing::info!(
-                %source, %stream, read, delivered, dropped, suppressed, dead_lettered, late, requests,
+                %source, %stream, read, delivered, dropped, suppressed, dead_lettered, late, requests, open,
                 "the account of this run"
             );
         }
-        for Rejected { component, kept, reason, id, place, .. } in letters {
-            tracing::warn!(%component, events = kept, %id, "events in the dead letters, {place}; the first one: {reason}");
+        for Rejected { component, kept, settled, reason, id, place, .. } in letters {
+            tracing::warn!(%component, events = kept, settled, %id, "events in the dead letters, {place}; the first one: {reason}");
         }
         return;
     }
     let mut text = account(&streams);
-    for Rejected { component, kept, reason, id, place, .. } in letters {
+    for status in streams.iter().filter(|status| status.open() > 0) {
+        let (StreamStatus { source, stream, .. }, open) = (status, status.open());
+        let _ = writeln!(
+            text,
+            "\n{source}/{stream}: {open} more were read and are not settled. The next start reads them again"
+        );
+    }
+    for Rejected { component, kept, settled, reason, id, place, .. } in letters {
         let events = if *kept == 1 { "1 event is" } else { &format!("{kept} events are") };
         let _ = writeln!(text, "\n{events} in the dead letters, {place}: `{component}` refused `{id}` first: {reason}");
+        if settled < kept {
+            let _ = writeln!(text, "{} of them are not settled: the next start reads them again", kept - settled);
+        }
     }
-    let _ = writeln!(io::stderr(), "{}", text.trim_end());
+    tell(Level::INFO, text.trim_end());
 }
 
 /// The account of a run, per stream.
@@ -229,7 +307,7 @@ pub(crate) fn mask_panics() {
         let trace = if trace.status() == BacktraceStatus::Captured { format!("\n{trace}") } else { String::new() };
         let thread = std::thread::current();
         let text = format!("thread '{}' {panic}{trace}", thread.name().unwrap_or("<unnamed>"));
-        let _ = writeln!(io::stderr(), "{}", visible_lines(&mask::mask(&text)));
+        tell(Level::ERROR, &text);
     }));
 }
 

@@ -3,10 +3,12 @@
 
 mod cli;
 mod crash;
+mod detections;
 mod examples;
 mod import;
 mod kafka_source;
 mod ledger;
+mod links;
 mod query;
 mod support;
 mod telemetry;

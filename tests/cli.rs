@@ -3,6 +3,8 @@
 
 #[path = "cli/secrets.rs"]
 mod secrets;
+#[path = "cli/words.rs"]
+mod words;
 
 use crate::support::{self, Headwater, run, stderr, stdout};
 use headwater_config::{Diagnostics, SourceFile, parse};
@@ -1063,9 +1065,98 @@ fn dead_letters_are_said_at_the_first_of_their_kind_and_at_the_end() {
         for part in ["component=bad", "source=in", "id=", "dead-letter.ndjson", "to_int"] {
             assert!(warned[0].contains(part), "{part}: {}", warned[0]);
         }
-        assert!(said.contains("more events refused"), "{said}");
         assert!(said.contains("300 events are in the dead letters"), "{said}");
     }
+}
+
+#[test]
+fn a_transform_that_refuses_most_of_its_events_is_an_error_that_is_repeated() {
+    // Some pass, so that nothing stops the run.
+    let most = "type: remap, source: 'if !match(string!(.uuid), r''^[A-F]'') { x = to_int!(.uuid); .x = x }'";
+    let simulator = calm(Provider::PactFlow);
+    let dir = folder(&through(most, &simulator, Provider::PactFlow));
+    let output = run(dir.path(), &["run", "--once"]);
+    assert_code(&output, Some(0));
+    let said = stderr(&output);
+    let (dead, good) = (lines(&dir.path().join("state/dead-letter/dead-letter.ndjson")), delivered(dir.path()));
+    assert!(good > 0 && dead > 200 && dead + good == 300, "{said}");
+    let errors: Vec<&str> = said.lines().filter(|line| line.contains("ERROR") && line.contains("refuses ")).collect();
+    assert!(errors.len() > 1 && errors.iter().all(|line| line.contains("component=bad")), "{said}");
+    assert!(errors[errors.len() - 1].contains(&format!("refuses {dead} of its last 300 events")), "{said}");
+}
+
+#[test]
+fn events_that_are_read_and_not_settled_are_no_events_that_do_not_exist() {
+    let simulator = calm(Provider::PactFlow);
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dead = format!("type: syslog, mode: tcp, address: \"{free}\", retry: {{ initial: 1ms, max: 2ms }}");
+    let dir = folder(&pipeline_to(&dead, &simulator, Provider::PactFlow, simulator.credential()));
+    for (args, part) in [
+        (&[][..], " more were read and are not settled. The next start reads them again"),
+        (&["--log-format", "json"], "\"open\":"),
+    ] {
+        let output = run(dir.path(), &[&["run", "--once"], args].concat());
+        assert_code(&output, FAILED);
+        let said = stderr(&output);
+        assert!(said.contains(part) && !said.contains("\"open\":0"), "{said}");
+    }
+}
+
+#[test]
+fn what_a_refused_transform_leaves_unsettled_is_not_in_the_closing_table() {
+    let simulator = simulator(Provider::PactFlow, Scenario::new().seed(11).history(5, 30));
+    let dir = folder(&through(REFUSING[0], &simulator, Provider::PactFlow));
+    let output = run(dir.path(), &["run", "--once"]);
+    assert_code(&output, FAILED);
+    let said = stderr(&output);
+    let row = said.lines().find(|line| line.starts_with("in/")).expect("the closing table");
+    let cells: Vec<&str> = row.split_whitespace().collect();
+    assert_eq!(&cells[1..3], ["0", "0"], "nothing is settled: {said}");
+    assert!(said.contains("more were read and are not settled"), "{said}");
+}
+
+#[test]
+fn dead_letters_that_go_to_a_sink_are_said_as_those_in_files_are() {
+    let simulator = calm(Provider::PactFlow);
+    for (more, code, kept) in [(", on_error: dead_letter", Some(0), 300), ("", FAILED, 0)] {
+        let config = through(&format!("{}{more}", REFUSING[0]), &simulator, Provider::PactFlow);
+        let dir = folder(&format!("dead_letter: letters\n{config}  letters: {{ type: file, path: letters.ndjson }}\n"));
+        let output = run(dir.path(), &["run", "--once"]);
+        assert_code(&output, code);
+        let said = stderr(&output);
+        assert_eq!(lines(&dir.path().join("letters.ndjson")), kept, "{said}");
+        if kept > 0 {
+            assert!(said.contains("refused: goes to the dead letters, sink `letters`"), "{said}");
+            assert!(said.contains("300 events are in the dead letters, sink `letters`"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn a_reload_with_a_credential_that_is_refused_is_not_ready() {
+    let simulator = calm(Provider::PactFlow);
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let with = |credential: &str| {
+        let pipeline = pipeline_to(TO_FILE, &simulator, Provider::PactFlow, credential);
+        format!("{pipeline}api: {{ address: \"127.0.0.1:{port}\" }}\n")
+    };
+    let dir = folder(&with(simulator.credential()));
+    let mut headwater = Headwater::start(dir.path(), &["run"]);
+    headwater.wait_for("caught up");
+    let ready = support::get(port, "/ready");
+    assert!(ready.contains(" 200 ") && ready.contains("\"denied\":false"), "{ready}");
+    for (credential, said, status) in
+        [("wrong", "access denied", " 503 "), (simulator.credential(), "caught up", " 200 ")]
+    {
+        fs::write(dir.path().join("pipeline.yaml"), with(credential)).unwrap();
+        support::signal(&headwater.child, "HUP");
+        headwater.wait_for("goes on with the new one");
+        headwater.wait_for(said);
+        let ready = support::get(port, "/ready");
+        assert!(ready.contains(status), "{credential}: {ready}");
+    }
+    support::signal(&headwater.child, "TERM");
+    assert_eq!(headwater.child.wait().unwrap().code(), Some(0));
 }
 
 #[test]
@@ -1157,6 +1248,29 @@ fn simulated_events_are_marked_and_stay_on_this_machine() {
             "{line}"
         );
     }
+}
+
+#[test]
+fn simulated_events_bear_a_mark_where_their_bytes_have_none_and_sinks_here_are_named() {
+    let receiver = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let here = receiver.local_addr().unwrap();
+    let dir = folder(&format!(
+        "sources:\n  in: {{ type: pactflow, endpoint: https://acme.pactflow.io, token: x }}\n\
+         sinks:\n  out: {{ type: file, path: out.ndjson, inputs: [in] }}\n  \
+         siem: {{ type: syslog, mode: udp, address: '{here}', enterprise_id: 7, structured_data: [], inputs: [in] }}\n"
+    ));
+    let output = run(dir.path(), &["run", "--simulate", "--once"]);
+    assert_code(&output, Some(0));
+    let said = stderr(&output);
+    assert!(
+        said.contains(&format!("simulated events go to {here}. Each bears the structured data `[simulated@7]`")),
+        "{said}"
+    );
+    assert!(said.contains("out.ndjson`. Nothing there tells them from real ones"), "{said}");
+    let mut message = [0; 65_536];
+    let length = receiver.recv(&mut message).unwrap();
+    let message = String::from_utf8_lossy(&message[..length]).into_owned();
+    assert!(message.contains(" [simulated@7] {"), "{message}");
 }
 
 #[test]

@@ -269,6 +269,24 @@ fn a_date_that_is_odd_for_a_while_is_not_believed() {
 }
 
 #[test]
+fn a_server_that_goes_days_wrong_for_good_is_polled_as_before() {
+    for by_s in [-3 * 86_400, 3 * 86_400] {
+        let odd = OddDate { after_s: 3600, for_s: u32::MAX, per_mille: 1000, by_s };
+        each(Some(odd), async |play| {
+            play.once().await.unwrap();
+            play.clock.advance(TimeDelta::hours(2));
+            let before = play.simulator.ledger().requests().len();
+            let (hours, ago) = if play.slow() { (34, 26) } else { (6, 3) };
+            play.at_work(hours).await;
+            let requests = play.simulator.ledger().requests().len() - before;
+            assert!(requests < 600, "{}, {by_s} s: {requests} requests", play.case.provider);
+            play.is_delivered(TimeDelta::hours(ago));
+            play.is_of_the_past();
+        });
+    }
+}
+
+#[test]
 fn a_ledger_that_speaks_of_the_future_begins_anew_and_delivers_nothing_twice() {
     each(None, async |play| {
         // Both clocks were wrong: then nobody could tell.

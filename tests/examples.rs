@@ -293,6 +293,11 @@ fn expectations(name: &str, produced: &Produced, table: &BTreeMap<String, (u64, 
                 assert!(!message.ends_with('}'), "a sentence: {message}");
             }
         }
+        "detections" => {
+            normalized(&produced["events.ndjson"]);
+            let folder = examples_folder().join(name);
+            crate::detections::hold(&folder, &produced["events.ndjson"], &produced["syslog"]);
+        }
         "syslog-tls" => {
             assert_eq!(produced["syslog"].len() as u64, delivered);
             let events: Vec<Value> = produced["syslog"]

@@ -45,7 +45,7 @@ pub(crate) fn backfill(args: &BackfillArgs, log_format: LogFormat) -> Result<(),
     let again = Arc::new(Again::new(ledger.clone(), Purpose::Extend, now));
     let board = Board::default();
     let outcome = read(topology(assembled, None)?, again, &board, log_format);
-    super::remark(terminal::account(&board.snapshot()).trim_end());
+    terminal::conclude(&board, log_format);
     let finished = finish(oldest, outcome.is_ok(), ledger.as_ref(), &args.source);
     outcome.and(finished)
 }

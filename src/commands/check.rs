@@ -10,7 +10,7 @@ use crate::{
 };
 use headwater_config::{DeadLetter, Pipeline, SinkSpec as Configured, State};
 use headwater_contracts::{Clock, Period, SinkConfig, SinkOptions, StartAt};
-use headwater_kafka::reach;
+use headwater_kafka::meet;
 use headwater_ledger::MemoryLedger;
 use headwater_runtime::{
     Board, Clocks, DeadLetterTarget, Ending, Phase, RunOptions, SinkSpec, SourceSpec, StreamStatus, SystemClock,
@@ -98,7 +98,10 @@ fn places(pipeline: &Pipeline) -> Vec<Place> {
         State::File { path } => Some(folder("state", path.clone())),
         State::Kafka(state) => {
             let cluster = state.cluster();
-            let look = move || reach(&cluster, PROBE).map(|brokers| format!("{brokers} brokers"));
+            let look = move || match meet(&cluster, PROBE) {
+                Ok(brokers) => Ok(format!("{brokers} brokers")),
+                Err(unseen) => Err(unseen.to_string()),
+            };
             Some(("state".to_owned(), Box::new(look) as _))
         }
     };
@@ -182,7 +185,7 @@ async fn ask(topology: Topology, board: &Board, timeout: Duration) -> Result<(),
     tokio::select! {
         // Streams that were given up say why on the board.
         _ = run_pipeline(topology, Arc::new(MemoryLedger::new()), Arc::new(SystemClock), options) => Ok(()),
-        never = show(board.clone(), crate::cli::LogFormat::Text) => match never {},
+        never = show(board.clone(), terminal::format()) => match never {},
         () = interrupted() => Err(Failure::run("interrupted")),
         () = in_time => Ok(()),
     }

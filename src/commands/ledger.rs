@@ -65,7 +65,7 @@ pub(crate) fn show_ledger(config: &[PathBuf], format: LedgerFormat) -> Result<()
         }
     }
     match format {
-        LedgerFormat::Json => super::print(&out),
+        LedgerFormat::Json => super::print_json(out.as_bytes()),
         LedgerFormat::Text => super::say(&out),
     }
 }
@@ -132,12 +132,12 @@ fn export_stream(
         out.push_str(&line.to_string());
         out.push('\n');
         if out.len() >= EXPORT_BYTES && printed.is_ok() {
-            printed = super::print(std::mem::take(&mut out));
+            printed = super::print_json(std::mem::take(&mut out).as_bytes());
         }
     };
     each(&mut write)?;
     printed?;
-    super::print(&out)
+    super::print_json(out.as_bytes())
 }
 
 /// What is printed at once.

@@ -26,13 +26,15 @@ pub(crate) use test::test;
 pub(crate) use validate::validate;
 pub(crate) use vrl::vrl;
 
-use crate::Failure;
+use crate::{Failure, terminal};
 use headwater_contracts::{mask, visible_lines};
+use headwater_sink_kit::for_terminals;
 use std::{
     fs::File,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     os::fd::AsFd,
 };
+use tracing::Level;
 
 /// Prints a text of ours to stdout: without credentials, and without what a terminal would obey.
 fn say(text: impl AsRef<str>) -> Result<(), Failure> {
@@ -49,7 +51,17 @@ fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
     }
 }
 
-/// Prints lines to stderr, as [`say`] does; where nobody reads them, there is nobody to tell.
+/// Prints lines of JSON to stdout: to a terminal without what it would obey.
+fn print_json(lines: &[u8]) -> Result<(), Failure> {
+    if io::stdout().is_terminal() { print(for_terminals(lines)) } else { print(lines) }
+}
+
+/// Says something on stderr.
 fn remark(text: impl std::fmt::Display) {
-    let _ = writeln!(io::stderr(), "{}", visible_lines(&mask::mask(&text.to_string())));
+    terminal::tell(Level::INFO, &text.to_string());
+}
+
+/// Says on stderr what went wrong with a part.
+fn complain(text: impl std::fmt::Display) {
+    terminal::tell(Level::ERROR, &text.to_string());
 }

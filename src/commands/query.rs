@@ -10,7 +10,7 @@ use crate::{
 use async_trait::async_trait;
 use headwater_config::{LoadOptions, NoSource, ProcessEnvironment, Question, SourceFile, read_source};
 use headwater_contracts::{
-    Clock, Delivery, Emit, Event, Period, Sink, SinkError, SinkOptions, StartAt, Timestamp, Transform,
+    Clock, Delivery, Emit, Event, Lookup, Period, Sink, SinkError, SinkOptions, Span, StartAt, Timestamp, Transform,
 };
 use headwater_ledger::MemoryLedger;
 use headwater_runtime::{
@@ -28,7 +28,8 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tracing::Level;
 use vrl::path::OwnedValuePath;
 
 /// What a table shows of a normalized event.
@@ -49,8 +50,14 @@ pub(crate) fn query(args: &QueryArgs, log_format: LogFormat) -> Result<(), Failu
     let paths = columns.iter().filter_map(|(_, path)| path.clone()).collect();
     let rows = Arc::new(Mutex::new(Rows::new(args, &columns)));
     let asked = Arc::new(AtomicU64::new(0));
+    let mut asked_of = source(args, since)?;
+    // A condition may let few of the newest pass, and none of them is known to be enough.
+    let newest = args.last.filter(|_| args.condition.is_none());
+    let lookup = Lookup { range: Span::new(since, until), newest, at: now };
+    let newest_first = asked_of.built.source.look_up(lookup);
+    let enough = Arc::new(Notify::new());
     let mut topology = Topology {
-        sources: vec![source(args, since)?],
+        sources: vec![asked_of],
         imports: Vec::new(),
         consumers: Vec::new(),
         transforms: transforms(args, Within { since, until, asked: asked.clone() })?,
@@ -61,7 +68,7 @@ pub(crate) fn query(args: &QueryArgs, log_format: LogFormat) -> Result<(), Failu
     topology.sinks.push(SinkSpec {
         name: "answer".into(),
         inputs: topology.transforms.last().map(|last| last.name.clone()).into_iter().collect(),
-        sink: Box::new(Answer { rows: rows.clone(), paths, columns }),
+        sink: Box::new(Answer { rows: rows.clone(), paths, columns, enough: newest_first.then(|| enough.clone()) }),
         options: SinkOptions::default(),
     });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build()?;
@@ -76,17 +83,18 @@ pub(crate) fn query(args: &QueryArgs, log_format: LogFormat) -> Result<(), Failu
         };
         announce(&topology.sources, since, until, args.simulate);
         warn_of_retention(&topology.sources, since, now);
-        let (_never, stop) = watch::channel(false);
         // What depends on the time is where the range begins and ends; a fixed range does not.
         let fixed = |time| matches!(time, StartAt::At(_) | StartAt::Earliest);
         let clocks = if fixed(args.since) && fixed(args.until) { Clocks::Ignore } else { Clocks::Demand };
         let ending = Ending { once: true, give_up_after: Some(GIVE_UP_AFTER), at_once: false };
+        let (_never, stop) = watch::channel(false);
         let options = RunOptions { ending, clocks, grace: Duration::ZERO, stop, board: board.clone() };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         tokio::select! {
             outcome = run(topology, Arc::new(MemoryLedger::default()), clock, options) => {
                 outcome.map(|_| ()).map_err(Failure::run)
             }
+            () = enough.notified() => Ok(()),
             never = super::run::show(board.clone(), log_format) => match never {},
             never = terminal::narrate(board.clone(), log_format, NARRATE_EVERY) => match never {},
             () = super::run::interrupted() => Err(Failure::run("interrupted: the answer is not complete")),
@@ -133,11 +141,10 @@ fn source(args: &QueryArgs, since: Timestamp) -> Result<SourceSpec, Failure> {
     let environment = ProcessEnvironment;
     let options = LoadOptions { environment: &environment, lenient: args.simulate, resolve_secrets: !args.simulate };
     let question = Question { source: &args.source, filter: filter.as_ref() };
-    let colour = crate::terminal::has_colours();
     let read = read_source(&args.config, question, &plugins::registry(), options);
     let mut spec = read.map_err(|problem| match problem {
-        NoSource::Question(problems) => Failure::argument(problems.render(colour)),
-        NoSource::Configuration(problems) => Failure::config(problems.render(colour)),
+        NoSource::Question(problems) => Failure::problems(problems, None).on_the_command_line(),
+        NoSource::Configuration(problems) => Failure::problems(problems, None),
     })?;
     spec.options.start_at = Some(StartAt::At(since));
     spec.built.min_interval = spec.built.question_interval;
@@ -151,7 +158,11 @@ fn transforms(args: &QueryArgs, within: Within) -> Result<Vec<TransformSpec>, Fa
         Compiler::new(headwater_library::functions(headwater_contracts::OcsfVersion::default()), Tables::default());
     if let Some(text) = &args.condition {
         let compiled = compiler.compile_condition(text);
-        let condition = compiled.map_err(|problems| Failure::argument(render("--where", text, &problems)))?;
+        let condition =
+            compiled.map_err(|problems| Failure::program(render("--where", text, &problems)).on_the_command_line())?;
+        if !condition.warnings().is_empty() {
+            terminal::tell(Level::WARN, render("--where", text, condition.warnings()).trim_end());
+        }
         steps.push(("where", Arc::new(Filter::new("where", condition, locate_in("--where", text)))));
     }
     if normalizes(args) {
@@ -225,15 +236,32 @@ struct Answer {
     columns: Vec<Column>,
     /// Those of the columns that have one.
     paths: Vec<OwnedValuePath>,
+    /// Told when the newest events that are asked for are there, where these are read first.
+    enough: Option<Arc<Notify>>,
+}
+
+impl Answer {
+    /// Adds events to the answer; whether there are as many now as are asked for.
+    fn take(&self, events: &[Event]) -> Result<bool, SinkError> {
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        for event in events {
+            let row = rows.row(event, &self.columns, &self.paths).map_err(SinkError::Fatal)?;
+            rows.add(event.time, row).map_err(|failure| SinkError::Fatal(failure.to_string()))?;
+        }
+        rows.stopped = self.enough.is_some() && rows.are_enough();
+        Ok(rows.stopped)
+    }
 }
 
 #[async_trait]
 impl Sink for Answer {
     async fn deliver(&mut self, events: &[Event]) -> Result<Delivery, SinkError> {
-        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        for event in events {
-            let row = rows.row(event, &self.columns, &self.paths).map_err(SinkError::Fatal)?;
-            rows.add(event.time, row).map_err(|failure| SinkError::Fatal(failure.to_string()))?;
+        if self.take(events)?
+            && let Some(enough) = &self.enough
+        {
+            enough.notify_one();
+            // Once this returned, more would be read.
+            return std::future::pending().await;
         }
         Ok(Delivery::default())
     }
@@ -258,6 +286,8 @@ struct Rows {
     /// By time, and by arrival among equal times.
     kept: BTreeMap<(Option<Timestamp>, u64), Row>,
     count: u64,
+    /// Whether older events were left unread, as nobody asked for them.
+    stopped: bool,
 }
 
 impl Rows {
@@ -270,7 +300,17 @@ impl Rows {
         };
         let to_terminal = io::stdout().is_terminal();
         let kept = BTreeMap::new();
-        Self { format: args.format, formulas, to_terminal, headings, filled, last: args.last, kept, count: 0 }
+        Self {
+            format: args.format,
+            formulas,
+            to_terminal,
+            headings,
+            filled,
+            last: args.last,
+            kept,
+            count: 0,
+            stopped: false,
+        }
     }
 
     fn row(&mut self, event: &Event, columns: &[Column], paths: &[OwnedValuePath]) -> Result<Row, String> {
@@ -314,6 +354,12 @@ impl Rows {
         }
     }
 
+    /// Whether there are as many as are asked for, all with their time.
+    fn are_enough(&self) -> bool {
+        let oldest = self.kept.keys().next();
+        self.last.is_some_and(|last| self.kept.len() >= last) && oldest.is_none_or(|(time, _)| time.is_some())
+    }
+
     fn heading(&self) -> Vec<u8> {
         if self.format == QueryFormat::Csv { csv_record(&self.headings).unwrap_or_default() } else { Vec::new() }
     }
@@ -344,18 +390,21 @@ impl Rows {
     /// mistyped is no mistake that could be told from one that no event happens to have.
     fn sum_up(&self, asked: u64, by_columns: bool) {
         let matched = self.count;
-        let shown = match self.last {
-            Some(last) if u64::try_from(last).is_ok_and(|last| last < matched) => {
-                format!("; the newest {last} are shown")
+        match self.last {
+            Some(last) if self.stopped => {
+                super::remark(format_args!("the newest {last} events that match; older ones were not looked for"));
             }
-            _ => String::new(),
-        };
-        super::remark(format_args!("{matched} of {asked} events matched{shown}"));
+            Some(last) if u64::try_from(last).is_ok_and(|last| last < matched) => {
+                super::remark(format_args!("{matched} of {asked} events matched; the newest {last} are shown"));
+            }
+            _ => super::remark(format_args!("{matched} of {asked} events matched")),
+        }
         let empty = self.headings.iter().zip(&self.filled).filter(|(_, filled)| !**filled);
         for (name, _) in empty.filter(|_| by_columns && matched > 0) {
-            super::remark(format_args!(
+            let text = format!(
                 "warning: no event has a value for the column `{name}`; `--format json` shows which paths there are"
-            ));
+            );
+            terminal::tell(Level::WARN, &text);
         }
     }
 }

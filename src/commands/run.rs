@@ -5,6 +5,7 @@ use crate::{
     assemble::{Assembled, Purpose, assemble, topology},
     cli::{LogFormat, RunArgs},
     reload::{Reload, files},
+    renamed,
     share::Share,
     simulation, terminal,
 };
@@ -40,6 +41,9 @@ pub(crate) fn run(args: &RunArgs, log_format: LogFormat) -> Result<(), Failure> 
         assembled.log_warnings();
     } else if !args.to_real_sinks {
         simulation::spare_the_outside(&mut assembled.pipeline)?;
+    }
+    if args.simulate {
+        simulation::name_destinations(&assembled.pipeline);
     }
     let api = assembled.pipeline.api.clone().filter(|_| !args.simulate);
     // A demonstration leaves nothing behind, and shows the same again next time.
@@ -121,6 +125,9 @@ async fn run_all(
             turn = share.turn(streams(&assembled.pipeline)) => turn?,
             _ = stopped.wait_for(|stopped| *stopped) => return Ok(()),
         };
+        if !args.simulate {
+            renamed::warn(&assembled.pipeline, &share.kept()?);
+        }
         let files = files(&assembled.pipeline);
         let mut topology = topology(assembled, letters)?;
         topology.consumers = turn.consumers();
@@ -222,7 +229,7 @@ fn start_telemetry(options: &Options, runtime: &tokio::runtime::Runtime) -> Resu
     let _context = runtime.enter();
     let instance = format!("{:032x}", rand::random::<u128>());
     Telemetry::start(options, env!("CARGO_PKG_VERSION"), &instance)
-        .map_err(|error| Failure::config(format!("error: `telemetry`, `{}`: {error}", error.field)))
+        .map_err(|error| Failure::config(format!("`telemetry`, `{}`: {error}", error.field)))
 }
 
 async fn keep(metrics: Option<api::Metrics>) -> Infallible {

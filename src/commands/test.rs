@@ -16,9 +16,13 @@ pub(crate) fn test(config: &[PathBuf]) -> Result<(), Failure> {
     let mut failed = 0;
     for case in &assembled.tests {
         let result = run_test(case, &graph, SystemClock.now());
-        super::remark(format_args!("test {} ... {}", result.name, if result.passed() { "passed" } else { "failed" }));
+        if result.passed() {
+            super::remark(format_args!("test {} ... passed", result.name));
+        } else {
+            super::complain(format_args!("test {} ... failed", result.name));
+        }
         for failure in &result.failures {
-            super::remark(format_args!("  {}", failure.replace('\n', "\n  ")));
+            super::complain(format_args!("  {}", failure.replace('\n', "\n  ")));
         }
         failed += usize::from(!result.passed());
     }

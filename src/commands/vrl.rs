@@ -3,16 +3,17 @@
 use crate::{
     Failure,
     assemble::{Purpose, assemble, compiler},
+    terminal,
 };
 use headwater_config::{Diagnostics, SourceFile, VrlText};
-use headwater_contracts::Clock;
+use headwater_contracts::{Clock, files::read_text};
 use headwater_runtime::SystemClock;
 use headwater_vrl::{Compiler, Metas, Tables, render, run_program};
 use std::{
-    fs,
     io::{self, Read},
     path::{Path, PathBuf},
 };
+use tracing::Level;
 
 /// Runs a program on raw events, NDJSON to stdout; drops and failures to stderr.
 pub(crate) fn vrl(program: &str, input: &str, metadata: Option<&Path>, config: &[PathBuf]) -> Result<(), Failure> {
@@ -28,7 +29,10 @@ pub(crate) fn vrl(program: &str, input: &str, metadata: Option<&Path>, config: &
     } else {
         compiler(&assemble(config, Purpose::Inspect)?.pipeline, &mut Diagnostics::default())
     };
-    let compiled = compiler.compile(&text).map_err(|problems| Failure::config(render(program, &text, &problems)))?;
+    let compiled = compiler.compile(&text).map_err(|problems| Failure::program(render(program, &text, &problems)))?;
+    if !compiled.warnings().is_empty() {
+        terminal::tell(Level::WARN, render(program, &text, compiled.warnings()).trim_end());
+    }
     let metas = match metadata {
         Some(path) => Metas::parse(read(&path.display().to_string())?.as_bytes()),
         None => Metas::parse(b"{}"),
@@ -44,12 +48,12 @@ pub(crate) fn vrl(program: &str, input: &str, metadata: Option<&Path>, config: &
     let run =
         run_program(program, &compiled, crate::assemble::locate(&whole), events.collect(), &metas, SystemClock.now())
             .map_err(Failure::usage)?;
-    super::print(&run.output)?;
+    super::print_json(&run.output)?;
     for number in &run.dropped {
         super::remark(format_args!("event {number}: dropped"));
     }
     for failure in &run.failed {
-        super::remark(format_args!("event {}: {}", failure.event, failure.reason));
+        super::complain(format_args!("event {}: {}", failure.event, failure.reason));
     }
     if run.failed.is_empty() {
         Ok(())
@@ -63,7 +67,7 @@ fn read(path: &str) -> Result<String, Failure> {
     let done = if path == "-" {
         io::stdin().read_to_string(&mut text).map(|_| ())
     } else {
-        fs::read_to_string(path).map(|all| text = all)
+        read_text(Path::new(path)).map(|all| text = all)
     };
     done.map_err(|e| Failure::usage(format!("cannot read `{path}`: {e}")))?;
     Ok(text)

@@ -24,10 +24,7 @@ use serde_json::Value;
 use solace_cloud::Walk;
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex},
 };
 
 /// A mistake, made to an otherwise right client.
@@ -87,10 +84,10 @@ enum Mistake {
     RootOnly,
     /// Numbers equal records, and does not go back when a page is read again (Anypoint).
     CountsOn,
+    /// Does not get beyond a record that is nested deeply: what is behind it on its page is passed over.
+    StopsAtDepth,
     /// Takes every login (Anypoint) or reading (Solace Cloud) with its own name for its own.
     TrustsTheName,
-    /// Takes a page for the last if a record of it is nested more deeply than parsers go.
-    EndsAtDepth,
     /// Delivers text in place of a record that its parser refuses.
     TextForObjects,
     /// Leaves out half a surrogate pair.
@@ -133,9 +130,9 @@ impl Source for Wrong {
             largest: self.memory.largest.lock().unwrap().clone(),
             memory: self.memory.clone(),
             counts: HashMap::new(),
+            deep: false,
             size: 0,
             seen: 0,
-            deep: AtomicBool::new(false),
             walk: Walk::new(self.memory.tile.clone(), view.now),
         };
         plan.scans = plan.scans.into_iter().map(|inner| Box::new(scan(inner)) as _).collect();
@@ -188,12 +185,12 @@ struct WrongScan {
     largest: String,
     /// How often each record has been seen (Anypoint).
     counts: HashMap<Vec<u8>, u32>,
+    /// Whether the page has had a record that is nested deeply.
+    deep: bool,
     /// How many records the request asked for.
     size: u64,
     /// How many records the pages before this one had.
     seen: u64,
-    /// Whether the page has a record that is nested more deeply than parsers go.
-    deep: AtomicBool,
     walk: Walk,
 }
 
@@ -257,6 +254,10 @@ impl Scan for WrongScan {
                 let mut largest = self.memory.largest.lock().unwrap();
                 *largest = std::mem::take(&mut *largest).max(record.id.clone());
             }
+            Mistake::StopsAtDepth => {
+                self.deep |= raw.windows(100).any(|part| part == [b'['; 100]);
+                record.wanted = record.wanted && !self.deep;
+            }
             Mistake::IgnoresContent => record.identity = Identity::of(&[record.id.as_bytes()]),
             Mistake::SkipsTies => self.walk.saw(raw),
             Mistake::TrustsTheName
@@ -281,6 +282,7 @@ impl Scan for WrongScan {
     }
 
     fn page(&mut self, end: &PageEnd<'_>) -> Result<Next, ReadError> {
+        self.deep = false;
         let next = self.wrong_page(end);
         self.seen += end.records;
         Ok(match next? {
@@ -294,7 +296,6 @@ impl Scan for WrongScan {
     }
 
     fn trimmed(&self, raw: &[u8]) -> Option<Vec<u8>> {
-        self.deep.fetch_or(poison::is_deep(raw), Ordering::SeqCst);
         poison::spoiled(self.mistake, raw).or_else(|| self.inner.trimmed(raw))
     }
 
@@ -334,16 +335,16 @@ impl WrongScan {
             mark: self.mark,
             largest: self.largest.clone(),
             counts: HashMap::new(),
+            deep: false,
             size: 0,
             seen: 0,
-            deep: AtomicBool::new(false),
             walk: self.walk.clone(),
         })
     }
 
     /// Tells the right client that there is nothing more, but for a record.
     fn last_page(&mut self, record: Option<String>) -> Result<Next, ReadError> {
-        let envelope = br#"{"data":[],"list":[],"events":[],"total":0}"#;
+        let envelope = br#"{"data":[],"list":[],"total":0}"#;
         let _ = self.inner.request();
         if let Some(record) = record {
             let _ = self.inner.record(record.as_bytes(), &OwnRequests::default());
@@ -362,9 +363,7 @@ impl WrongScan {
             let envelope = api7::with_total(end.envelope, end.records);
             return self.inner.page(&PageEnd { envelope: envelope.as_bytes(), ..*end });
         }
-        let deep = self.deep.swap(false, Ordering::SeqCst);
         let stops = match self.mistake {
-            Mistake::EndsAtDepth => deep,
             Mistake::StopsOnAShortPage => end.records < self.size,
             Mistake::StopsOnAnEmptyPage => end.records == 0,
             Mistake::TrustsTheTotal => total(end.envelope).is_some_and(|total| self.seen + end.records >= total),
@@ -374,7 +373,7 @@ impl WrongScan {
             }
             _ => false,
         };
-        if !stops || self.inner.whole() || (self.size == 0 && self.mistake != Mistake::EndsAtDepth) {
+        if !stops || self.inner.whole() || self.size == 0 {
             return self.inner.page(end);
         }
         if self.inner.elements() == ["list"] {

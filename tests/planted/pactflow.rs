@@ -7,6 +7,7 @@ use headwater_simulator::Provider;
 fn mistakes_in_reading_pactflow_are_caught() {
     check(Provider::PactFlow, Mistake::Watermark, |verdict| !verdict.lost.is_empty());
     check(Provider::PactFlow, Mistake::TrustsThePrefix, |verdict| !verdict.lost.is_empty());
+    check(Provider::PactFlow, Mistake::StopsAtDepth, |verdict| !verdict.lost.is_empty());
     check(Provider::PactFlow, Mistake::NoOverlap, |verdict| !verdict.lost.is_empty());
     check(Provider::PactFlow, Mistake::NoRescan, |verdict| !verdict.lost.is_empty());
     check(Provider::PactFlow, Mistake::NeverConsumes, |verdict| {

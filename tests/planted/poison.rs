@@ -20,11 +20,6 @@ pub(super) fn spoiled(mistake: Mistake, raw: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// Whether a record is nested more deeply than parsers go.
-pub(super) fn is_deep(raw: &[u8]) -> bool {
-    raw.windows(128).any(|part| part.iter().all(|byte| *byte == b'['))
-}
-
 #[test]
 fn records_that_are_hard_to_read_catch_mistakes_in_each_source() {
     for provider in Provider::ALL {
@@ -32,7 +27,7 @@ fn records_that_are_hard_to_read_catch_mistakes_in_each_source() {
         let right = verdict_in(*provider, Mistake::None, scenario.clone());
         assert!(right.is_good() && right.expected > 0 && right.set_aside > 0, "{provider}: {right}");
         for (mistake, harm) in [
-            (Mistake::EndsAtDepth, Harm::Lost),
+            (Mistake::StopsAtDepth, Harm::Lost),
             (Mistake::TextForObjects, Harm::Repeated),
             (Mistake::DropsHalves, Harm::Repeated),
         ] {

@@ -1,8 +1,9 @@
 //! Addresses: what is wrong with one that is no URL, and what goes over the network in clear.
 
 use crate::{Diagnostic, Diagnostics, Node, Scalar};
+use headwater_contracts::is_this_machine;
 use std::net::Ipv6Addr;
-use url::{Host, Url};
+use url::Url;
 
 /// What is wrong with a text that should be a URL, and what to write instead.
 pub(crate) fn problem(scalar: &Scalar, fallback: &str) -> (String, String) {
@@ -65,7 +66,7 @@ fn walk(node: &Node, path: &str, subject: &str, diagnostics: &mut Diagnostics) {
 
 fn in_clear(key: &str, scalar: &Scalar) -> Option<String> {
     let url = Url::parse(scalar.text.trim()).ok().filter(|url| url.scheme() == "http")?;
-    if url.host().is_none_or(|host| is_local(&host)) {
+    if url.host_str().is_none_or(is_this_machine) {
         return None;
     }
     if !key.ends_with("proxy") {
@@ -74,17 +75,6 @@ fn in_clear(key: &str, scalar: &Scalar) -> Option<String> {
     let credential = !url.username().is_empty() || url.password().is_some();
     // What goes through the tunnel has an encryption of its own.
     credential.then(|| "the proxy's credential can be read on its way: `http` is not encrypted".to_owned())
-}
-
-fn is_local(host: &Host<&str>) -> bool {
-    match host {
-        Host::Domain(name) => {
-            let name = name.trim_end_matches('.').to_ascii_lowercase();
-            name == "localhost" || name.ends_with(".localhost")
-        }
-        Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => address.is_loopback() || address.to_ipv4_mapped().is_some_and(|v4| v4.is_loopback()),
-    }
 }
 
 #[cfg(test)]

@@ -137,16 +137,26 @@ impl Workshop<'_> {
             self.decoder.decode_all(&parts.common, Subject::new(&name, &entry.span), diagnostics);
         let sink = (plugin.build)(&self.decoder, &parts.own, subject, options.is_some(), diagnostics)?;
         let sink = sink.map_err(|error| report(&error, entry, &name, diagnostics)).ok()?;
+        for remark in sink.remarks().iter().filter_map(|remark| located(remark, entry, &name)) {
+            diagnostics.push(remark.warning());
+        }
         let (name, span) = (entry.key.clone(), entry.span.clone());
         Some(SinkSpec { name, kind, options: options?, inputs: Vec::new(), sink, span })
     }
 }
 
-/// Shows what a plugin found wrong at the option it names, or at the component.
+/// Reports what a plugin found wrong.
 fn report(error: &ConfigError, entry: &Entry, subject: &str, diagnostics: &mut Diagnostics) {
+    if let Some(problem) = located(error, entry, subject) {
+        diagnostics.push(problem);
+    }
+}
+
+/// What is to be said of an option, at the option, or at the component. `None` where it follows from a variable that is not set.
+pub(crate) fn located(error: &ConfigError, entry: &Entry, subject: &str) -> Option<Diagnostic> {
     let (node, found) = entry.value.find(&error.field);
     if node.scalar().is_some_and(|scalar| scalar.unset) {
-        return;
+        return None;
     }
     let at_component = node.id == entry.value.id;
     let span: &Span = if at_component { &entry.span } else { &node.span };
@@ -158,10 +168,10 @@ fn report(error: &ConfigError, entry: &Entry, subject: &str, diagnostics: &mut D
     let problem = value_problem(span, &place, &hidden(&error.problem, &entry.value));
     let is_url = ["endpoint", "url"].iter().any(|key| error.field.ends_with(key));
     let meant = node.scalar().filter(|_| found && is_url).and_then(address::meant);
-    diagnostics.push(match meant {
+    Some(match meant {
         Some(meant) => problem.hint(format!("write `{meant}`")),
         None => problem,
-    });
+    })
 }
 
 /// `text` without values of environment variables. Values of one or two characters occur in any text by chance.

@@ -1,7 +1,9 @@
 //! Sources that read topics: `type: kafka`.
 
 use crate::{
-    ConsumerSpec, Diagnostic, Diagnostics, Entry, KafkaSource, Node, component::Workshop, settings::is_kafka_name,
+    ConsumerSpec, Diagnostic, Diagnostics, Entry, KafkaSource, Node,
+    component::{Workshop, located},
+    settings::is_kafka_name,
 };
 use headwater_contracts::{ConfigError, KafkaUse, Period};
 
@@ -34,6 +36,8 @@ impl Workshop<'_> {
             diagnostics.push(Diagnostic::at(span, format!("`{field}` of {name}: {problem}")));
             return None;
         }
+        let remark = options.cluster().remark().and_then(|remark| located(&remark, entry, &name));
+        remark.into_iter().for_each(|remark| diagnostics.push(remark.warning()));
         Some(ConsumerSpec { name: entry.key.clone(), options, span: entry.span.clone() })
     }
 }

@@ -5,7 +5,9 @@ use crate::{
     conceal,
     decode_error::{DecodeError, Problem, WrongType},
     deserializer::De,
+    environment::set_and_empty,
     example,
+    interpolate::empty_names,
     registry::generator,
     secret::{self, Remark},
     suggest,
@@ -158,7 +160,7 @@ impl<'a> Decoder<'a> {
             };
             // `decode` always blames a node; a root that cannot be taken out ends the search.
             let blame = error.blame.clone()?;
-            if tried.insert(blame.id) && fit(&mut fitted, blame.id, &schema) {
+            if tried.insert(blame.id) && self.fit(&mut fitted, blame.id, &schema) {
                 continue;
             }
             let node = &fitted;
@@ -189,25 +191,29 @@ impl<'a> Decoder<'a> {
             }
         }
     }
-}
 
-/// Puts something in that the option takes, where what is wrong stands in for a variable that is not set. Whether it did.
-fn fit(root: &mut Node, id: NodeId, schema: &Value) -> bool {
-    let Some(path) = root.path_to(id) else { return false };
-    let Some(part) = example::find(schema, &path) else { return false };
-    let text = if example::is_url(schema, part) {
-        format!("https://{SIMULATED}.example")
-    } else {
-        example::show(schema, part)
-    };
-    let Some(node) = node_by_id_mut(root, id) else { return false };
-    match &mut node.content {
-        Content::Scalar(scalar) if scalar.stand_in => {
-            scalar.text = text;
-            scalar.plain = true;
-            true
+    /// Puts something in that the option takes, where what is wrong stands in for a variable that is not set, or is empty. Whether
+    /// it did.
+    fn fit(&self, root: &mut Node, id: NodeId, schema: &Value) -> bool {
+        let Some(path) = root.path_to(id) else { return false };
+        let Some(part) = example::find(schema, &path) else { return false };
+        let text = if example::is_url(schema, part) {
+            format!("https://{SIMULATED}.example")
+        } else {
+            example::show(schema, part)
+        };
+        let Some(node) = node_by_id_mut(root, id) else { return false };
+        match &mut node.content {
+            Content::Scalar(scalar) if scalar.stand_in => {
+                for name in empty_names(scalar, &self.options) {
+                    self.options.environment.missing(&set_and_empty(&name));
+                }
+                scalar.text = text;
+                scalar.plain = true;
+                true
+            }
+            _ => false,
         }
-        _ => false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Problems for the person who wrote the file: what, where, and what to do. Collected, sorted, shown all at once.
 
 use crate::{Span, mask};
-use headwater_contracts::mask::MASK;
+use headwater_contracts::{mask::MASK, visible, visible_lines};
 use std::fmt::{self, Write as _};
 
 /// Whether the configuration can be used all the same.
@@ -88,7 +88,10 @@ impl Diagnostic {
     }
 
     fn render(&self, out: &mut String, paint: Paint, secrets: &[String]) {
-        let safe = |text: &str| secrets.iter().fold(text.to_owned(), |text, secret| hidden(&text, secret));
+        let safe = |text: &str| {
+            let hidden = secrets.iter().fold(text.to_owned(), |text, secret| hidden(&text, secret));
+            visible(&hidden).into_owned()
+        };
         let _ = writeln!(out, "{}: {}", paint.word(self.severity), safe(&self.message));
         let hint = self.hint.as_ref().map(|hint| format!("{}: {}", paint.hint("hint"), safe(hint)));
         match &self.span {
@@ -96,10 +99,10 @@ impl Diagnostic {
             None => hint.iter().for_each(|hint| below(out, hint, paint)),
         }
         for (text, span) in &self.notes {
-            excerpt(out, span, ":::", '-', Some(text), paint.of(self.severity), secrets);
+            excerpt(out, span, ":::", '-', Some(&safe(text)), paint.of(self.severity), secrets);
         }
         for text in &self.help {
-            below(out, text, paint);
+            below(out, &visible_lines(text), paint);
         }
     }
 }
@@ -108,12 +111,12 @@ impl Diagnostic {
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(span) = &self.span {
-            write!(f, "{}: ", span.location())?;
+            write!(f, "{}: ", visible(&span.location().to_string()))?;
         }
-        f.write_str(&self.message)?;
+        f.write_str(&visible(&self.message))?;
         for text in self.hint.iter().chain(&self.help) {
-            let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-            write!(f, "; {}", lines.by_ref().collect::<Vec<_>>().join(" "))?;
+            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+            write!(f, "; {}", visible(&lines.collect::<Vec<_>>().join(" ")))?;
         }
         Ok(())
     }
@@ -148,7 +151,7 @@ fn excerpt(
     let number = place.line.to_string();
     let gutter = " ".repeat(number.len());
     let line = mask::shown(&span.file, place.line, secrets);
-    let _ = writeln!(out, "{gutter}{} {place}", paint.frame(arrow));
+    let _ = writeln!(out, "{gutter}{} {}", paint.frame(arrow), visible(&place.to_string()));
     let _ = writeln!(out, "{} {}", paint.frame(&format!("{number} |")), line.text);
     let first = span.text().split('\n').next().unwrap_or("").trim_end();
     let start = line.column(place.column - 1);
@@ -238,6 +241,11 @@ impl Diagnostics {
         self.items.retain(keep);
     }
 
+    /// Changes each of them.
+    pub fn amend(&mut self, change: impl FnMut(&mut Diagnostic)) {
+        self.items.iter_mut().for_each(change);
+    }
+
     fn count(&self, severity: Severity) -> usize {
         self.items.iter().filter(|item| item.severity == severity).count()
     }
@@ -273,8 +281,8 @@ impl Diagnostics {
         };
         let place = match self.names.as_slice() {
             [] => String::new(),
-            [name] => format!(" in {name}"),
-            [first, rest @ ..] => format!(" in {first} and {} more", rest.len()),
+            [name] => format!(" in {}", visible(name)),
+            [first, rest @ ..] => format!(" in {} and {} more", visible(first), rest.len()),
         };
         let _ = writeln!(out, "{}: {count}{place}", paint.word(worst));
         out

@@ -4,6 +4,7 @@ use crate::{
     Content, Diagnostic, Diagnostics, Entry, LoadOptions, Node, SourceFile, Span, interpolate::interpolate, parse,
     suggest,
 };
+use headwater_contracts::files::read_file;
 use std::{
     io::ErrorKind,
     path::{Path, PathBuf},
@@ -104,7 +105,7 @@ fn folder(path: &Path) -> std::io::Result<Vec<PathBuf>> {
 
 /// Reads one file; `shown` is what its author called it.
 pub(crate) fn open(path: &Path, shown: &str) -> Result<Arc<SourceFile>, Diagnostic> {
-    let bytes = std::fs::read(path).map_err(|error| {
+    let bytes = read_file(path).map_err(|error| {
         let hint = match error.kind() {
             ErrorKind::NotFound if shown == "pipeline.yaml" => {
                 "there is no such file in this folder: name the configuration (`headwater run FILE`; `-c FILE` with other commands), or begin with the \
@@ -112,6 +113,7 @@ pub(crate) fn open(path: &Path, shown: &str) -> Result<Arc<SourceFile>, Diagnost
             }
             ErrorKind::NotFound => "there is no such file: check the path, and where it begins",
             ErrorKind::PermissionDenied => "let the user that headwater runs as read it",
+            ErrorKind::IsADirectory | ErrorKind::InvalidInput => "check the path",
             _ => "check the path and its permissions",
         };
         Diagnostic::new(format!("cannot read `{shown}`: {error}")).hint(hint)

@@ -7,6 +7,9 @@ pub trait Environment {
 
     /// Hears of what is not there, a variable or the file of a secret, and is gone on without: it will be needed to run.
     fn missing(&self, _what: &str) {}
+
+    /// Hears of a variable that is set and empty, where its value is put in as it is: what is wrong there may come from that.
+    fn empty(&self, _name: &str) {}
 }
 
 /// The environment of this process. A variable that is not UTF-8 counts as not set.
@@ -47,3 +50,8 @@ impl<'a> LoadOptions<'a> {
 pub const SIMULATED: &str = headwater_contracts::STAND_INS[0];
 /// What a secret begins with that is not to be read. The rest says where it is, so that two can be compared.
 pub const UNRESOLVED: &str = headwater_contracts::STAND_INS[1];
+
+/// What is missing, where a variable is set and empty.
+pub fn set_and_empty(name: &str) -> String {
+    format!("{name} (set, and empty)")
+}

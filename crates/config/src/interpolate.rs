@@ -55,10 +55,25 @@ fn walk(node: &mut Node, part: Part, options: &LoadOptions<'_>, diagnostics: &mu
                     (Part::Root, "tests") | (Part::Tests, _) => Part::Tests,
                     _ => Part::Other,
                 };
+                if refers(&entry.key) {
+                    let problem = format!("`{}` is a key, and variables are put into values only", entry.key);
+                    let hint = "write the key itself; a whole configuration is made from a template by another tool";
+                    diagnostics.push(Diagnostic::at(&entry.span, problem).hint(hint).warning());
+                }
                 walk(&mut entry.value, below, options, diagnostics);
             }
         }
     }
+}
+
+/// Whether a comment follows a plain text.
+fn is_cut(span: &Span) -> bool {
+    span.file.text().get(span.end..).is_some_and(|rest| rest.trim_start_matches([' ', '\t']).starts_with('#'))
+}
+
+/// Whether a text refers to a variable.
+fn refers(text: &str) -> bool {
+    text.contains("${") && pieces(text).iter().any(|piece| matches!(piece, Piece::Reference { .. }))
 }
 
 fn scalar_text(scalar: &mut Scalar, span: &Span, options: &LoadOptions<'_>, diagnostics: &mut Diagnostics) {
@@ -76,8 +91,13 @@ fn scalar_text(scalar: &mut Scalar, span: &Span, options: &LoadOptions<'_>, diag
             Piece::Broken { start, end } => (
                 start,
                 end,
-                Diagnostic::new("this is no reference to a variable")
-                    .hint("write `${NAME}`, `${NAME:-default}` or `${NAME:?message}`; `$$` for a dollar sign"),
+                Diagnostic::new("this is no reference to a variable").hint(
+                    if end == scalar.text.len() && scalar.plain && is_cut(span) {
+                        "put quotes around a text with ` #`, which begins a comment"
+                    } else {
+                        "write `${NAME}`, `${NAME:-default}` or `${NAME:?message}`; `$$` for a dollar sign"
+                    },
+                ),
             ),
             Piece::Nested { start, end } => (
                 start,
@@ -93,6 +113,11 @@ fn scalar_text(scalar: &mut Scalar, span: &Span, options: &LoadOptions<'_>, diag
                 match (value, otherwise) {
                     (Some(value), _) => {
                         from_environment = true;
+                        if value.is_empty() {
+                            options.environment.empty(name);
+                            // It may be meant to be. If it is not, something is looked at in its place, as for one that is not set.
+                            scalar.stand_in |= options.lenient;
+                        }
                         out.push_str(&value);
                         continue;
                     }
@@ -131,6 +156,17 @@ fn scalar_text(scalar: &mut Scalar, span: &Span, options: &LoadOptions<'_>, diag
         scalar.written = Some(std::mem::take(&mut scalar.text));
     }
     scalar.text = out;
+}
+
+/// The variables whose values `scalar` has as they are, and which are set and empty.
+pub(crate) fn empty_names(scalar: &Scalar, options: &LoadOptions<'_>) -> Vec<String> {
+    let written = scalar.written.as_deref().unwrap_or_default();
+    let is_empty = |name: &&str| options.environment.var(name).is_some_and(|value| value.is_empty());
+    let names = pieces(written).into_iter().filter_map(|piece| match piece {
+        Piece::Reference { name, otherwise: Otherwise::Error, .. } => Some(name),
+        _ => None,
+    });
+    names.filter(is_empty).map(str::to_owned).collect()
 }
 
 /// What to do if a variable is not set.
@@ -278,6 +314,8 @@ mod tests {
         check("k: a ${1}", "a.yaml:1:6");
         check("k: a ${X", "a.yaml:1:6");
         check("k: ${EMPTY:?name it}", "`EMPTY` is set, and empty: name it");
+        check("k: ${X:-a #b}", "which begins a comment");
+        check("k: { \"${N}\": 1 }", "variables are put into values only");
         for nested in ["${X:-${N}}", "${X:-${N:-b}}", "${X:-a${N}b}", "${N:-${X}}", "${X:-${"] {
             check(
                 &format!("k: \"a {nested}\""),

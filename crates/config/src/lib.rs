@@ -9,6 +9,7 @@
 //! where each byte of a program was written, and [`read`] lets the compiler add its problems to the others.
 
 mod address;
+mod advice;
 mod component;
 mod conceal;
 mod consumer;
@@ -44,7 +45,7 @@ mod wiring;
 
 pub use decode::{Decoder, Subject};
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
-pub use environment::{Environment, LoadOptions, ProcessEnvironment, SIMULATED, UNRESOLVED};
+pub use environment::{Environment, LoadOptions, ProcessEnvironment, SIMULATED, UNRESOLVED, set_and_empty};
 pub use graph::{Graph, GraphEdge, GraphNode, Role};
 pub use load::{Loaded, load, read, read_texts};
 pub use node::{Content, Entry, Node, NodeId, Resolved, Scalar};

@@ -85,8 +85,10 @@ fn pipeline(
             address::warn(&entry.value, &format!("{section} `{}`", entry.key), diagnostics);
         }
     }
-    if let Some(telemetry) = &document.telemetry {
-        address::warn(&telemetry.value, "`telemetry`", diagnostics);
+    for (name, section) in [("`telemetry`", &document.telemetry), ("`state`", &document.state)] {
+        if let Some(section) = section {
+            address::warn(&section.value, name, diagnostics);
+        }
     }
     if document.whole {
         nothing_to_do(document, diagnostics);

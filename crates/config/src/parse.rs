@@ -1,7 +1,10 @@
 //! YAML text to a tree with positions.
 
 use crate::{
-    Diagnostic, Diagnostics, Entry, Node, NodeId, Scalar, SourceFile, Span, node::Content, offsets::OffsetMap,
+    Diagnostic, Diagnostics, Entry, Node, NodeId, Scalar, SourceFile, Span,
+    advice::{advice, is_odd_blank},
+    node::Content,
+    offsets::OffsetMap,
 };
 use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
@@ -51,8 +54,14 @@ impl Builder<'_> {
                     let start = self.byte(error.marker().index());
                     let end = file.text().get(start..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
                     let span = Span::new(&file, start, start + end);
+                    let flow = self
+                        .stack
+                        .iter()
+                        .find(|open| matches!(open.span.text(), "{" | "["))
+                        .map(|open| open.span.start);
+                    let (span, hint) = advice(span, flow, error.info());
                     let problem = Diagnostic::at(&span, format!("broken YAML: {}", error.info()));
-                    self.diagnostics.push(problem.hint(advice(&span, error.info())));
+                    self.diagnostics.push(problem.hint(hint));
                     return None;
                 }
             };
@@ -236,42 +245,6 @@ impl Builder<'_> {
     }
 }
 
-/// A blank that only looks like one.
-fn is_odd_blank(c: char) -> bool {
-    matches!(c, '\u{a0}' | '\u{2000}'..='\u{200b}' | '\u{202f}' | '\u{205f}' | '\u{2060}' | '\u{3000}' | '\u{feff}')
-}
-
-/// What to look at where the syntax breaks. The parser often notices a line or more behind the mistake.
-fn advice(span: &Span, info: &str) -> &'static str {
-    let line = span.location().line;
-    let around = [span.file.line(line), span.file.line(line.saturating_sub(1))];
-    let indent = |text: &str| text.chars().take_while(|c| c.is_whitespace() || is_odd_blank(*c)).collect::<String>();
-    let value = |text: &str| text.split_once(": ").map(|(_, value)| value.trim_start().to_owned()).unwrap_or_default();
-    let unquoted = |text: &str| {
-        let before = text.split("${").next().unwrap_or_default();
-        text.contains("${") && before.contains(['{', '[']) && before.matches(['"', '\'']).count().is_multiple_of(2)
-    };
-    if around.iter().any(|line| indent(line).contains('\t')) || info.contains("tab") {
-        "indent with blanks: YAML does not take tabs"
-    } else if around.iter().any(|line| indent(line).contains(is_odd_blank)) {
-        "a line here is indented with a no-break space: replace it by ordinary blanks"
-    } else if around.iter().any(|line| unquoted(line)) {
-        "put quotes around a text with `${..}` inside `{ }` or `[ ]`: `{ address: \"127.0.0.1:${PORT}\" }`"
-    } else if info.contains("unexpected character")
-        || around.iter().any(|line| value(line).starts_with(['@', '`', '%', '&', '*', '!', '|', '>']))
-    {
-        "put quotes around a text that begins with a character that YAML keeps for itself"
-    } else if info.contains("',' or") || info.contains("illegal placement") {
-        "something before this is not closed: look for a missing `,`, `}` or `]`"
-    } else if info.contains("mapping values are not allowed") {
-        "put quotes around a text that contains `: `, and begin the keys of one mapping in the same column"
-    } else if info.contains("quot") || info.contains("scalar") || info.contains("escape") {
-        "look for a quote that is not closed, or for a backslash inside `\".. \"`: `'..'` takes it as it is"
-    } else {
-        "begin the keys of one mapping in the same column: look at the indentation of this line and the one above"
-    }
-}
-
 fn size(node: &Node) -> usize {
     let below = node.entries().iter().map(|entry| size(&entry.value)).chain(node.items().iter().map(size));
     1 + below.sum::<usize>()
@@ -307,24 +280,6 @@ mod tests {
         let json = node.unwrap().to_json();
         assert_eq!(json["b"], serde_json::json!({ "one": 1, "two": 2 }));
         assert_eq!(json["c"], serde_json::json!({ "one": 1, "two": 3 }));
-    }
-
-    #[test]
-    fn broken_syntax_is_explained() {
-        let check = |text: &str, expected: &str| {
-            let (_, problems) = read(text);
-            assert!(problems.to_string().contains(expected), "{text:?}: {problems}");
-        };
-        check("api: { address: 127.0.0.1:${PORT} }\n", "quotes around a text with `${..}`");
-        check("a:\n\tb: 1\n", "tabs");
-        check("a:\n\u{a0}\u{a0}b: 1\n", "no-break space");
-        check("a: 1\n\u{a0}b: 1\n", "no-break space");
-        check("a: @b\n", "begins with a character");
-        check("a: { b: 1, c: @d }\n", "begins with a character");
-        check("a: b: c\n", "contains `: `");
-        check("a: [1\nb: 2", "is not closed");
-        check("a: \"b\n", "quote that is not closed");
-        check("a:\n    b: 1\n  c: 2\n", "same column");
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use crate::{
     LoadOptions, Node,
-    environment::{SIMULATED, UNRESOLVED},
+    environment::{SIMULATED, UNRESOLVED, set_and_empty},
 };
+use headwater_contracts::files::open_file;
 use std::{
     io::Read,
     path::{Path, PathBuf},
@@ -67,7 +68,7 @@ pub(crate) fn resolve(node: &Node, options: &LoadOptions<'_>) -> Result<String, 
     if !options.resolve_secrets {
         match reference {
             Reference::Env(name) => match options.environment.var(name) {
-                Some(value) if value.is_empty() => options.environment.missing(&format!("{name} (set, and empty)")),
+                Some(value) if value.is_empty() => options.environment.missing(&set_and_empty(name)),
                 Some(_) => {}
                 None => options.environment.missing(name),
             },
@@ -199,7 +200,7 @@ pub(crate) fn look(text: &str) -> Result<Vec<Remark>, String> {
 fn read(path: &Path, shown: &str) -> Result<String, String> {
     let problem = |why: String| format!("cannot read the secret file `{shown}`: {why}");
     let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(|e| problem(e.to_string()))?;
+    let file = open_file(path).map_err(|e| problem(e.to_string()))?;
     file.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|e| problem(e.to_string()))?;
     let text = text(bytes).map_err(|why| problem(why.into()))?;
     // As an editor of Windows writes it.

@@ -2,7 +2,7 @@
 
 use crate::{
     Api, Content, DeadLetter, Diagnostic, Diagnostics, Entry, KafkaState, State, Table, TableSpec,
-    component::{Workshop, kind},
+    component::{Workshop, kind, located},
     decode::Subject,
     document::Document,
     keys::{CsvKeys, DeadLetterKeys, FileStateKeys, MmdbKeys},
@@ -56,6 +56,8 @@ impl Workshop<'_> {
                 if !checked("state", entry, check(&state), diagnostics) {
                     return None;
                 }
+                let remark = state.cluster().remark().and_then(|remark| located(&remark, entry, "`state`"));
+                remark.into_iter().for_each(|remark| diagnostics.push(remark.warning()));
                 State::Kafka(Box::new(state))
             }
         })

@@ -1,6 +1,6 @@
 //! How to reach a Kafka cluster: the same for the sink, the source and the ledger.
 
-use crate::{ConfigError, Secret, Tls};
+use crate::{ConfigError, STAND_INS, Secret, Tls, is_this_machine};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -75,6 +75,32 @@ impl KafkaCluster {
         self.sasl.as_ref().map_or(Ok(()), Sasl::check)
     }
 
+    /// The first of its brokers that is not this machine.
+    pub fn outside(&self) -> Option<&str> {
+        let is_outside = |broker: &&str| {
+            let address = broker.split_once("://").map_or(*broker, |(_, address)| address);
+            !is_this_machine(address.rsplit_once(':').map_or(address, |(host, _)| host))
+        };
+        self.bootstrap_servers.split(',').map(str::trim).find(is_outside)
+    }
+
+    /// What is to be said of a connection in the clear to another machine.
+    pub fn remark(&self) -> Option<ConfigError> {
+        // What stands in for a variable that is not set could be anything.
+        let is_known = |broker: &&str| !STAND_INS.iter().any(|stand_in| broker.contains(stand_in));
+        let broker = self.outside().filter(is_known).filter(|_| self.tls.is_none())?;
+        let what = match self.sasl.as_ref().map(|sasl| sasl.mechanism) {
+            Some(Mechanism::Plain) => "records and the password",
+            Some(Mechanism::Oauthbearer) => "records and the token",
+            _ => "records",
+        };
+        let problem = format!(
+            "{what} can be read on their way to `{broker}`: without `tls` the connection is not encrypted; write `tls: {{}}` beside it, with \
+             brokers that listen for TLS, or name brokers on this machine"
+        );
+        Some(ConfigError::new("bootstrap_servers", problem))
+    }
+
     /// Whether two clusters are one and the same, as far as their names tell.
     pub fn is_same(&self, other: &Self) -> bool {
         let names = |cluster: &Self| {
@@ -111,5 +137,24 @@ impl Sasl {
             return missing("password", "is missing");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_in_the_clear_to_another_machine_is_remarked() {
+        let cluster =
+            |brokers: &str, tls| KafkaCluster { bootstrap_servers: brokers.into(), tls, ..KafkaCluster::default() };
+        let remark = cluster("localhost:9092, k.example:9092", None).remark().unwrap();
+        assert!(
+            remark.problem.contains("`k.example:9092`") && remark.problem.contains("; write `tls: {}`"),
+            "{remark}"
+        );
+        assert!(cluster("127.0.0.1:9092,[::1]:9092", None).remark().is_none());
+        assert!(cluster("k.example:9092", Some(Tls::default())).remark().is_none());
+        assert!(cluster("simulated:9092", None).remark().is_none());
     }
 }

@@ -69,7 +69,8 @@ pub struct PageEnd<'a> {
     pub envelope: &'a [u8],
     /// Number of elements.
     pub records: u64,
-    /// The server's clock when it answered (`Date`), or our best estimate where it sent none.
+    /// The server's clock when it answered (`Date`), or our best estimate where it sent none; as far ahead of it as
+    /// [`crate::StreamView::now`] was.
     pub server_time: Timestamp,
 }
 

@@ -1,8 +1,8 @@
 //! The contract of a sink.
 
-use crate::{ConfigError, Event, KafkaCluster, Outbox, Period};
+use crate::{ConfigError, Event, KafkaCluster, Outbox, Period, Timestamp};
 use async_trait::async_trait;
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use thiserror::Error;
 
 /// An event that the destination will never take.
@@ -21,6 +21,17 @@ pub struct Delivery {
     pub rejected: Vec<Rejected>,
 }
 
+/// Where a sink sends events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destination {
+    /// Its address or path, for people.
+    pub address: String,
+    /// Whether that is another machine.
+    pub is_outside: bool,
+    /// What each record bears there whose event a simulator has made up, whatever the transforms do; `None`: nothing.
+    pub simulated: Option<String>,
+}
+
 /// A batch that was not delivered.
 #[derive(Debug, Error)]
 pub enum SinkError {
@@ -32,6 +43,10 @@ pub enum SinkError {
         /// How long it asks to wait, if it does.
         after: Option<Duration>,
     },
+    /// The destination refuses the credential, or does not allow what is asked: tried again, and shown at once to whoever looks, since no
+    /// outage passes that way.
+    #[error("{0}")]
+    Denied(String),
     /// Trying again cannot help (a closed stdout, a path that is a directory). The run stops, and says why.
     #[error("{0}")]
     Fatal(String),
@@ -81,9 +96,19 @@ pub trait Sink: Send + 'static {
         Ok("nothing to ask".to_owned())
     }
 
-    /// The address outside this machine that events are sent to; `None`: they stay on it.
-    fn outside(&self) -> Option<String> {
+    /// Where events go, if they stay there: `None` of a screen, say.
+    fn destination(&self) -> Option<Destination> {
         None
+    }
+
+    /// The file that events are written to at an instant, where it is a file.
+    fn file_at(&self, _now: Timestamp) -> Option<PathBuf> {
+        None
+    }
+
+    /// What is odd about the options, each at one: a warning of `validate`, with what to do.
+    fn remarks(&self) -> Vec<ConfigError> {
+        Vec::new()
     }
 
     /// Called once, after the last batch. Flushes what `deliver` did not have to.

@@ -20,7 +20,8 @@ use serde_json::Value;
 pub struct StreamView<'a> {
     /// Name of the stream, one of [`Source::streams`].
     pub stream: &'a str,
-    /// The server's clock, as far as it is known (`Date` of the last answer, carried on by our own).
+    /// The server's clock, as far as it is known (`Date` of the last answer, carried on by our own). Ahead of it while it is behind what
+    /// the ledger speaks of, and the clocks disagree.
     pub now: Timestamp,
     /// Where the first run begins: `start_at`, resolved once and kept for ever.
     pub start: Timestamp,
@@ -109,6 +110,12 @@ pub trait Source: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Told before a run that answers one question and keeps nothing: from then on the source plans as few requests for it as
+    /// its API allows. `true` if it reads the newest records first, so that whoever asks for these may stop it.
+    fn look_up(&mut self, _lookup: Lookup) -> bool {
+        false
+    }
+
     /// A reader for a file of this stream's records; `state` is what the stream's last scan had committed. `None` if there
     /// is nothing to import.
     fn import(&self, _stream: &str, _state: Option<&Value>) -> Option<Box<dyn Import>> {
@@ -124,6 +131,17 @@ pub trait Source: Send + Sync + 'static {
     fn echo_window(&self) -> chrono::Duration {
         chrono::Duration::days(1)
     }
+}
+
+/// What a person asks a log for, once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lookup {
+    /// From when to when.
+    pub range: Span,
+    /// How many of the newest records are enough; `None` if all are asked for, or more may have to be read to find them.
+    pub newest: Option<usize>,
+    /// When it is asked.
+    pub at: Timestamp,
 }
 
 /// An element of a page, as far as the runtime must know it.

@@ -1,12 +1,9 @@
 //! TLS towards a server, as it is configured.
 
-use crate::{ConfigError, mask};
+use crate::{ConfigError, files::read_file, mask};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 /// TLS towards a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -65,7 +62,7 @@ impl Tls {
 }
 
 fn read(option: &str, file: &Path) -> Result<Pem, ConfigError> {
-    fs::read(file).map_err(|error| {
+    read_file(file).map_err(|error| {
         ConfigError::new(format!("tls.{option}"), format!("cannot read `{}`: {error}", file.display()))
     })
 }

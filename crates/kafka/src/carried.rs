@@ -49,6 +49,9 @@ pub struct Carried {
 }
 
 impl Carried {
+    /// The header of an event that a simulator made up, whatever else there is.
+    pub const SIMULATED: &str = "headwater_simulated";
+
     /// The headers of an event that goes on as its provider's bytes, but for `audit_provider`.
     pub fn headers(event: &Event) -> Vec<(&'static str, String)> {
         let origin = &event.origin;
@@ -61,7 +64,7 @@ impl Carried {
             ("headwater_observed_time", Some(written(event.observed))),
             ("headwater_own_query", event.own_query.then(|| "true".to_owned())),
             ("headwater_own_query_policy", policy.map(|policy| policy.as_str().to_owned())),
-            ("headwater_simulated", origin.simulated.then(|| "true".to_owned())),
+            (Self::SIMULATED, origin.simulated.then(|| "true".to_owned())),
             ("headwater_suspicious", event.suspicious.as_ref().map(ToString::to_string)),
             ("headwater_late", event.late.map(|late| late.num_milliseconds().to_string())),
         ];
@@ -89,7 +92,7 @@ impl Carried {
                     let said = all.into_iter().find(|policy| policy.as_str() == value);
                     carried.own_query_policy = said.unwrap_or_default();
                 }
-                "headwater_simulated" => carried.simulated = value == "true",
+                Self::SIMULATED => carried.simulated = value == "true",
                 "headwater_suspicious" => carried.suspicious = text(),
                 "headwater_late" => {
                     carried.late = value.parse().ok().and_then(chrono::TimeDelta::try_milliseconds);

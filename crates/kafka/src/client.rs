@@ -1,9 +1,9 @@
 //! From a cluster's options to librdkafka's.
 
 use crate::{Context, Producer};
-use headwater_contracts::{ConfigError, KafkaCluster, KafkaUse, Mechanism, Sasl, Tls};
+use headwater_contracts::{ConfigError, KafkaCluster, KafkaUse, Mechanism, Sasl, Tls, files::open_file};
 use rdkafka::{ClientConfig, ClientContext, config::FromClientConfigAndContext, error::KafkaError};
-use std::{fs::File, path::PathBuf};
+use std::path::PathBuf;
 
 /// Options of a client for `cluster`. Reaches nobody.
 pub fn client(cluster: &KafkaCluster) -> Result<ClientConfig, ConfigError> {
@@ -49,7 +49,7 @@ pub fn check(cluster: &KafkaCluster, used_as: KafkaUse) -> Result<(), ConfigErro
 /// Fails if a certificate or key of the options cannot be read: librdkafka's own words do not say which.
 fn readable(cluster: &KafkaCluster) -> Result<(), ConfigError> {
     for (field, file) in cluster.tls.iter().flat_map(files) {
-        if let Err(error) = File::open(file) {
+        if let Err(error) = open_file(file) {
             let problem = format!("cannot open `{}`: {error}", file.display());
             return Err(ConfigError::new(format!("tls.{field}"), problem));
         }
@@ -60,6 +60,15 @@ fn readable(cluster: &KafkaCluster) -> Result<(), ConfigError> {
 /// An idempotent producer; `options` go over the cluster's, but for how records are packed, which is for the user to say. Fails on what
 /// librdkafka does not know or cannot read.
 pub fn producer(cluster: &KafkaCluster, options: &[(&str, &str)]) -> Result<Producer, ConfigError> {
+    producer_with(cluster, options, Context::new(cluster))
+}
+
+/// The same, for one who wants to know what `context` hears.
+pub fn producer_with(
+    cluster: &KafkaCluster,
+    options: &[(&str, &str)],
+    context: Context,
+) -> Result<Producer, ConfigError> {
     let mut config = writing(client(cluster)?);
     for (name, value) in options {
         let said = |name: &str| cluster.librdkafka_options.contains_key(name);
@@ -67,7 +76,7 @@ pub fn producer(cluster: &KafkaCluster, options: &[(&str, &str)]) -> Result<Prod
             config.set(*name, *value);
         }
     }
-    create(cluster, &config, Context::new(cluster))
+    create(cluster, &config, context)
 }
 
 /// How records are packed.

@@ -1,6 +1,6 @@
 //! What librdkafka calls back: its log, and the need of a token.
 
-use crate::token;
+use crate::{is_denied, token};
 use headwater_contracts::{KafkaCluster, Sasl};
 use rdkafka::{
     ClientContext, Statistics,
@@ -8,18 +8,36 @@ use rdkafka::{
     config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode},
 };
-use std::error::Error;
+use std::{
+    error::Error,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
-/// The callbacks of a client of ours.
+/// The callbacks of a client of ours. Clones share what they have heard.
 #[derive(Debug, Clone)]
 pub struct Context {
     sasl: Option<Sasl>,
+    denial: Arc<Mutex<Option<String>>>,
 }
 
 impl Context {
     /// Those of a client of `cluster`.
     pub fn new(cluster: &KafkaCluster) -> Self {
-        Self { sasl: cluster.sasl.clone() }
+        Self { sasl: cluster.sasl.clone(), denial: Arc::default() }
+    }
+
+    /// Why the cluster does not let the client in, if it has said so; what is sent meanwhile only times out.
+    pub fn denial(&self) -> Option<String> {
+        self.heard().clone()
+    }
+
+    /// It does now.
+    pub fn let_in(&self) {
+        self.heard().take();
+    }
+
+    fn heard(&self) -> MutexGuard<'_, Option<String>> {
+        self.denial.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -50,7 +68,12 @@ impl ClientContext for Context {
             Some(RDKafkaErrorCode::PartitionEOF) => {}
             // Said by the operation that meets it, with what to do.
             Some(RDKafkaErrorCode::Fatal) => tracing::debug!(target: "kafka", "{error}: {reason}"),
-            _ => tracing::warn!(target: "kafka", "{error}: {reason}"),
+            _ => {
+                if is_denied(&error) {
+                    *self.heard() = Some(format!("{error}: {reason}"));
+                }
+                tracing::warn!(target: "kafka", "{error}: {reason}");
+            }
         }
     }
 

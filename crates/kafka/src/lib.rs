@@ -11,12 +11,12 @@ mod topic;
 mod transactions;
 
 pub use carried::Carried;
-pub use client::{BATCH_SIZE, check, client, create, producer};
+pub use client::{BATCH_SIZE, check, client, create, producer, producer_with};
 pub use context::Context;
 pub use group::{Assigned, Group, Membership, Seat, members};
-pub use reason::{Verdict, explain, refused, verdict};
+pub use reason::{Verdict, explain, is_denied, refused, verdict};
 pub use record::send;
-pub use topic::{Limits, Unseen, administrable, find, find_by, limits, meet, reach, topic_option};
+pub use topic::{BRIEFLY, Limits, Unseen, administrable, find, find_by, limits, meet, topic_option};
 pub use transactions::{Ended, Filling, TransactionError, Transactions, is_stale};
 
 /// A producer whose deliveries are futures.

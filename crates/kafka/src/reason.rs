@@ -31,6 +31,21 @@ pub fn verdict(error: &KafkaError) -> Verdict {
     }
 }
 
+/// Whether the cluster refuses who we are, or what we may do: no outage, that is.
+pub fn is_denied(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::Authentication
+                | Code::SaslAuthenticationFailed
+                | Code::TopicAuthorizationFailed
+                | Code::ClusterAuthorizationFailed
+                | Code::TransactionalIdAuthorizationFailed
+        )
+    )
+}
+
 /// What failed for a topic, and what to do.
 pub fn explain(topic: &str, brokers: &str, error: &KafkaError) -> String {
     use RDKafkaErrorCode as Code;

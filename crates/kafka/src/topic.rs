@@ -1,6 +1,6 @@
 //! What a cluster says of a topic.
 
-use crate::{Context, Producer, explain};
+use crate::{Context, Producer, explain, is_denied};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_executor::block_on;
 use headwater_contracts::{ConfigError, KafkaCluster, Mechanism, Outgoing};
@@ -17,7 +17,7 @@ use std::time::Duration;
 /// Longest wait for the cluster's answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for it where something has failed already.
-const BRIEFLY: Duration = Duration::from_secs(5);
+pub const BRIEFLY: Duration = Duration::from_secs(5);
 
 /// What a topic takes, and for how long it keeps it. Without a word of the cluster: everything, for ever.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,10 +34,15 @@ pub struct Limits {
     pub compacted: bool,
 }
 
-/// Why a topic cannot be written to: what failed, and what to do.
+/// Why a topic cannot be written to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Unseen(pub String);
+#[error("{reason}")]
+pub struct Unseen {
+    /// What failed, and what to do.
+    pub reason: String,
+    /// Whether the cluster refuses who we are, or what we may do.
+    pub denied: bool,
+}
 
 fn admin(cluster: &KafkaCluster) -> Result<AdminClient<Context>, ConfigError> {
     crate::create(cluster, &crate::client(cluster)?, Context::new(cluster))
@@ -45,7 +50,7 @@ fn admin(cluster: &KafkaCluster) -> Result<AdminClient<Context>, ConfigError> {
 
 impl From<ConfigError> for Unseen {
     fn from(error: ConfigError) -> Self {
-        Self(format!("`{}`: {error}", error.field))
+        Self { reason: format!("`{}`: {error}", error.field), denied: false }
     }
 }
 
@@ -54,14 +59,17 @@ pub fn find(cluster: &KafkaCluster, topic: &str) -> Result<(), Unseen> {
     if !administrable(cluster) {
         return Ok(());
     }
-    let obstacle = obstacle(admin(cluster)?.inner(), topic, &cluster.bootstrap_servers);
-    obstacle.map_or(Ok(()), |obstacle| Err(Unseen(obstacle)))
+    seen(admin(cluster)?.inner(), cluster, topic)
 }
 
 /// The same, by a client that is there. Blocking.
 pub fn find_by(producer: &Producer, cluster: &KafkaCluster, topic: &str) -> Result<(), Unseen> {
-    let obstacle = obstacle(producer.client(), topic, &cluster.bootstrap_servers);
-    obstacle.map_or(Ok(()), |obstacle| Err(Unseen(obstacle)))
+    seen(producer.client(), cluster, topic)
+}
+
+fn seen<C: ClientContext>(client: &Client<C>, cluster: &KafkaCluster, topic: &str) -> Result<(), Unseen> {
+    let reason = |error: &KafkaError| explain(topic, &cluster.bootstrap_servers, error);
+    look(client, topic).map_or(Ok(()), |error| Err(Unseen { reason: reason(&error), denied: is_denied(&error) }))
 }
 
 /// What a topic takes; `Err` says why that is not told, and what to do. Blocking.
@@ -73,28 +81,32 @@ pub fn limits(cluster: &KafkaCluster, topic: &str) -> Result<Limits, String> {
     describe(&admin, topic).map(|config| Limits::of(&config))
 }
 
-/// Connects to a cluster, and is let in. Blocking.
-pub fn meet(cluster: &KafkaCluster) -> Result<(), Unseen> {
-    if !administrable(cluster) {
-        return Ok(());
-    }
-    let met = admin(cluster)?.inner().fetch_metadata(None, BRIEFLY);
+/// Connects to a cluster, and is let in: how many brokers it has. Blocking.
+pub fn meet(cluster: &KafkaCluster, wait: Duration) -> Result<usize, Unseen> {
+    // Not an admin client, which fetches no bearer tokens.
+    let met = crate::producer(cluster, &[])?.client().fetch_metadata(None, wait);
+    let brokers = &cluster.bootstrap_servers;
     let advice =
-        |error| format!("no answer from {}: {error}; are address, TLS and SASL right?", cluster.bootstrap_servers);
-    met.map(drop).map_err(|error| Unseen(advice(error)))
+        |error| format!("no answer from {brokers}: {error}; is the cluster up, and are address, TLS and SASL right?");
+    met.map(|metadata| metadata.brokers().len())
+        .map_err(|error| Unseen { denied: is_denied(&error), reason: advice(error) })
 }
 
 /// What keeps a topic from being written to, as far as a client's look shows. Blocking.
 pub(crate) fn obstacle<C: ClientContext>(client: &Client<C>, topic: &str, brokers: &str) -> Option<String> {
+    look(client, topic).map(|error| explain(topic, brokers, &error))
+}
+
+fn look<C: ClientContext>(client: &Client<C>, topic: &str) -> Option<KafkaError> {
     let told = match client.fetch_metadata(Some(topic), BRIEFLY) {
         Ok(told) => told,
-        Err(error) => return Some(explain(topic, brokers, &error)),
+        Err(error) => return Some(error),
     };
     let error = told.topics().iter().find(|found| found.name() == topic)?.error()?;
     let code = RDKafkaErrorCode::from(error);
     // A topic that was just made has leaders in a moment.
     let passes = matches!(code, RDKafkaErrorCode::LeaderNotAvailable);
-    (!passes).then(|| explain(topic, brokers, &KafkaError::MetadataFetch(code)))
+    (!passes).then_some(KafkaError::MetadataFetch(code))
 }
 
 /// An option of a topic, as its cluster has it. Blocking.
@@ -107,15 +119,6 @@ pub fn topic_option(cluster: &KafkaCluster, topic: &str, name: &str) -> Result<S
         said.ok_or_else(|| format!("it does not say its `{name}`"))
     });
     said.map_err(|reason| obstacle(admin.inner(), topic, &cluster.bootstrap_servers).unwrap_or(reason))
-}
-
-/// How many brokers a cluster has that answers, and lets us in. Blocking.
-pub fn reach(cluster: &KafkaCluster, wait: Duration) -> Result<usize, String> {
-    let producer = crate::producer(cluster, &[]).map_err(|error| format!("`{}`: {error}", error.field))?;
-    let metadata = producer.client().fetch_metadata(None, wait);
-    let brokers = &cluster.bootstrap_servers;
-    let advice = |error: KafkaError| format!("{error}; is the cluster up, and are {brokers}, TLS and SASL right?");
-    metadata.map(|metadata| metadata.brokers().len()).map_err(advice)
 }
 
 /// The settings of a topic; `Err` also where there is none to be seen.

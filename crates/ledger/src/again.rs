@@ -88,11 +88,14 @@ impl<L: Ledger + ?Sized> Ledger for Again<L> {
         let kept = self.kept.load(stream, start)?;
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         let begins = Span::new(start, kept.start);
-        found.entry(stream.clone()).or_insert_with(|| Found { covered: kept.coverage, begins, ..Found::default() });
+        let found =
+            found.entry(stream.clone()).or_insert_with(|| Found { covered: kept.coverage, begins, ..Found::default() });
         let run = self.run.load(stream, start)?;
+        let extends = self.purpose == Purpose::Extend;
         // Reading what is old takes long, and keeps to the budget of the day.
-        let calls = if self.purpose == Purpose::Extend { kept.calls } else { run.calls };
-        Ok(StreamRecord { own_requests: kept.own_requests, calls, ..run })
+        let calls = if extends { kept.calls } else { run.calls };
+        let complete = extends && run.coverage.gaps(found.begins).is_empty();
+        Ok(StreamRecord { own_requests: kept.own_requests, calls, complete, ..run })
     }
 
     fn known(&self, stream: &StreamKey, identities: &[Filed]) -> Result<Vec<bool>, LedgerError> {
@@ -116,14 +119,6 @@ impl<L: Ledger + ?Sized> Ledger for Again<L> {
 
     fn streams(&self) -> Result<Vec<(StreamKey, StreamRecord, u64)>, LedgerError> {
         self.kept.streams()
-    }
-
-    fn is_complete(&self, stream: &StreamKey) -> Result<bool, LedgerError> {
-        let Some(Found { begins, .. }) = self.extended(stream) else { return Ok(false) };
-        let (Some(from), true) = (Timestamp::from_timestamp_millis(begins.from), begins.from < begins.to) else {
-            return Ok(true);
-        };
-        Ok(self.run.load(stream, from)?.coverage.gaps(begins).is_empty())
     }
 
     fn outbox(&self, sink: &str) -> Option<Arc<dyn Outbox>> {
@@ -201,15 +196,15 @@ mod tests {
         let again = Again::new(kept.clone(), Purpose::Extend, at(1000));
         let record = again.load(&key, at(40)).unwrap();
         assert_eq!((record.start, record.coverage), (at(40), Coverage::default()));
-        assert!(!again.is_complete(&key).unwrap());
+        assert!(!again.load(&key, at(40)).unwrap().complete);
         let events = [filed(50), filed(70), filed(110), filed(150)];
         assert_eq!(again.known(&key, &events).unwrap(), [false, true, true, true]);
         let step =
             |settled, from, to| Commit { settled, covered: Some(Span::new(at(from), at(to))), ..Commit::default() };
         again.commit(&key, &step(vec![filed(50)], 40, 60)).unwrap();
-        assert!(!again.is_complete(&key).unwrap());
+        assert!(!again.load(&key, at(40)).unwrap().complete);
         again.commit(&key, &step(vec![], 60, 150)).unwrap();
-        assert!(again.is_complete(&key).unwrap());
+        assert!(again.load(&key, at(40)).unwrap().complete);
         let after = kept.load(&key, at(0)).unwrap();
         let ranges: Vec<_> =
             after.coverage.ranges().iter().map(|range| (range.span.from, range.span.to, range.events)).collect();

@@ -73,6 +73,8 @@ pub struct StreamRecord {
     pub calls: Vec<Timestamp>,
     /// The account since the stream's first run.
     pub tally: Tally,
+    /// Whether all that is to be read of it has been read. A reading that goes up to the present never is complete.
+    pub complete: bool,
 }
 
 /// One atomic step of a stream.
@@ -205,12 +207,6 @@ pub trait Ledger: Commits {
     fn owns(&self, stream: &StreamKey) -> bool {
         let _ = stream;
         true
-    }
-
-    /// Whether all that is to be read of a stream has been read. A reading that goes up to the present never says so.
-    fn is_complete(&self, stream: &StreamKey) -> Result<bool, LedgerError> {
-        let _ = stream;
-        Ok(false)
     }
 
     /// Where a sink leaves records that are to change together with the ledger; `None`: it has no such place.

@@ -99,6 +99,7 @@ impl Row {
             own_requests,
             calls,
             tally: self.tally.into(),
+            complete: false,
         }
     }
 }

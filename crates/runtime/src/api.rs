@@ -4,6 +4,7 @@ mod door;
 
 use crate::{
     clock::SystemClock,
+    rejections::Refusing,
     status::{Board, Phase},
 };
 use axum::{Json, Router, http::StatusCode, routing::get};
@@ -55,7 +56,10 @@ fn describe() {
         ("headwater_events_delivered_total", "Events that every sink they reached has taken."),
         ("headwater_events_dropped_total", "Events dropped, by rule."),
         ("headwater_events_late_total", "Events that appeared in a range that had been covered."),
-        ("headwater_events_read_total", "Records that the provider has shown, repetitions included."),
+        (
+            "headwater_events_read_total",
+            "Records that the provider has shown, repetitions included, also those that are not settled yet.",
+        ),
         ("headwater_events_suppressed_total", "Records that were known already."),
         ("headwater_gaps_total", "Ranges lost before they could be read."),
         ("headwater_logins_total", "Access tokens asked for."),
@@ -68,6 +72,7 @@ fn describe() {
     }
     for (name, meaning) in [
         ("headwater_build_info", "Always 1; the version is a label."),
+        ("headwater_refused_ratio", "Part of its last events that a component refused, 0 to 1."),
         ("headwater_kafka_lag_records", "Records of the partition that have not been read."),
         ("headwater_retention_left_seconds", "Time until the provider deletes what has not been read."),
         ("headwater_sink_up", "Whether the sink's last attempt to deliver succeeded: 1 or 0."),
@@ -107,7 +112,8 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 ///   none has been given up, and the clocks of all that are read agree with this machine's, else 503; the body names each stream,
 ///   what it is at, and what is wrong with its clock. Also 503 while a stream does nothing for ten minutes although something is
 ///   due, while a sink has not been able to deliver for a minute, and while the cluster of a group that we belong to does not
-///   answer (`obstacle`).
+///   answer (`obstacle`). Where a provider or a destination refuses the credential it is 503 at once: that is no outage.
+///   Components that refuse much of what they are given are named (`refusing`), and change nothing.
 /// - `/metrics`: Prometheus text, version 0.0.4.
 pub async fn serve(listener: TcpListener, board: Board, metrics: Option<Metrics>) -> std::io::Result<()> {
     let ready_board = board.clone();
@@ -142,15 +148,16 @@ fn ready(board: &Board, now: Timestamp) -> (StatusCode, Json<Value>) {
         && lines.iter().all(|line| match line.phase {
             Phase::Done => true,
             Phase::Failed { .. } => false,
-            _ if line.clock_trouble.is_some() => false,
+            _ if line.clock_trouble.is_some() || line.denied => false,
             _ => line.requests > line.failures && line.stands_still(now).is_none(),
         });
     let sinks = board.sinks();
-    let is_ready = is_ready && sinks.iter().all(|sink| sink.is_stuck(now).is_none());
+    let is_ready = is_ready && sinks.iter().all(|sink| sink.is_stuck(now).is_none() && !sink.denied);
     let sinks: Vec<Value> = sinks
         .iter()
         .map(|sink| {
             let state = match (sink.is_stuck(now), &sink.reason, sink.since) {
+                _ if sink.denied => "denied",
                 (Some(_), ..) => "stuck",
                 (None, Some(_), _) => "retrying",
                 (None, None, Some(_)) => "delivering",
@@ -173,11 +180,22 @@ fn ready(board: &Board, now: Timestamp) -> (StatusCode, Json<Value>) {
             json!({
                 "source": line.source, "stream": line.stream, "phase": phase, "detail": detail, "gaps": line.gaps,
                 "progress": line.progress, "stands_still": line.stands_still(now).is_some(), "clock": line.clock_trouble,
+                "denied": line.denied, "read": line.read, "delivered": line.tally.delivered, "open": line.open(),
             })
         })
         .collect();
+    let refusing: Vec<Value> = board
+        .refusing()
+        .into_iter()
+        .map(|Refusing { component, given, refused, reason }| {
+            json!({ "component": component, "given": given, "refused": refused, "reason": reason })
+        })
+        .collect();
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({ "ready": is_ready, "obstacle": obstacle, "streams": streams, "sinks": sinks })))
+    let body = json!({
+        "ready": is_ready, "obstacle": obstacle, "streams": streams, "sinks": sinks, "refusing": refusing,
+    });
+    (status, Json(body))
 }
 
 #[cfg(test)]
@@ -211,5 +229,26 @@ mod tests {
         assert_eq!(at(16), (false, "idle".into(), true.into()));
         line.phase(Phase::Done);
         assert_eq!(at(99), (true, "idle".into(), false.into()));
+    }
+
+    #[test]
+    fn a_credential_that_is_refused_is_no_outage_and_shows_at_once() {
+        let start = Timestamp::UNIX_EPOCH;
+        let board = Board::default();
+        let line = board.line("s", "x");
+        let sink = board.sink("siem");
+        board.begin();
+        let at_once = || {
+            let (status, Json(body)) = ready(&board, start);
+            (status == StatusCode::OK, body["streams"][0]["denied"].clone(), body["sinks"][0]["state"].clone())
+        };
+        // It has worked before, with another configuration.
+        line.update(|line| (line.requests, line.failures, line.progress) = (9, 1, Some(start)));
+        assert_eq!(at_once(), (true, false.into(), "idle".into()));
+        line.update(|line| line.denied = true);
+        assert_eq!(at_once(), (false, true.into(), "idle".into()));
+        line.update(|line| line.denied = false);
+        sink.update(|sink| (sink.since, sink.denied, sink.reason) = (Some(start), true, Some("401".into())));
+        assert_eq!(at_once(), (false, false.into(), "denied".into()));
     }
 }

@@ -118,6 +118,7 @@ impl Partition {
                         line.phase = Phase::Reading { scan: format!("records up to offset {next}"), progress: None };
                     });
                     let work = self.work(events, unreadable, dropped, next);
+                    line.has_read(&self.context.key, work.tally.read);
                     let closed = tokio::select! {
                         pushed = lane.push(work) => pushed.is_err(),
                         () = self.context.failure.happened() => return Err(Halt::Stop),

@@ -11,6 +11,7 @@ mod time;
 
 pub(crate) use import::ImportJob;
 pub(crate) use retention::retention_left;
+use time::Times;
 pub use time::{Clocks, ahead};
 
 use crate::{
@@ -127,22 +128,9 @@ struct Reading {
     incomplete: Option<String>,
     /// Where the stream's first run began.
     start: Option<Timestamp>,
-    /// Where it begins or begins anew, which the ledger is told once the time is known.
-    untold: Option<time::Anew>,
-    /// Whether `start_at` has been compared with it.
-    compared: bool,
     /// The state that the plan was made from.
     state: Option<Value>,
-    /// How often the server's clock had stepped when the plan was made.
-    steps: u64,
-    /// Whether the plan was made from what the ledger holds, so that what comes of it may be kept there.
-    markable: bool,
-    /// What could not be kept.
-    aside: Option<time::Aside>,
-    /// How far the time that is planned by is ahead of the server's clock; it is, while that is behind the ledger.
-    lead: chrono::TimeDelta,
-    /// When the latest event that this run has read happened.
-    newest: Option<Timestamp>,
+    times: Times,
     /// Gaps of the plan that are not reported yet.
     gaps: Vec<headwater_contracts::Gap>,
     /// When the last warning was logged.
@@ -170,14 +158,8 @@ impl Reading {
             complaints: 0,
             incomplete: None,
             start: None,
-            untold: None,
-            compared: false,
             state: None,
-            steps: 0,
-            markable: true,
-            aside: None,
-            lead: chrono::TimeDelta::zero(),
-            newest: None,
+            times: Times::default(),
             gaps: Vec::new(),
             told_of_retention: None,
             has_caught_up: false,
@@ -240,16 +222,16 @@ impl Driver {
         let mut reading = Reading::new(self.retry);
         loop {
             let record = self.record(&mut reading).await?;
-            if self.with_ledger(Ledger::is_complete).await? {
+            if record.complete {
                 return Ok(());
             }
             reading.catch_up(&record);
             self.watch_retention(&mut reading);
-            let plan = self.plan(&record, reading.first, self.server_now() + reading.lead);
+            let plan = self.plan(&record, reading.first, self.server_now() + reading.times.lead);
             // Where nothing is due, no answer may ever show the server's clock.
             let is_told = self.standing().agreed || plan.scans.is_empty() && self.server.trouble().is_none();
-            if is_told && !reading.compared {
-                reading.compared = true;
+            if is_told && !reading.times.compared {
+                reading.times.compared = true;
                 self.compare_start(self.start_at.resolve(self.server_now()), record.start);
             }
             reading.gaps = plan.gaps;
@@ -261,7 +243,7 @@ impl Driver {
             if plan.scans.is_empty() {
                 let until = plan
                     .wake
-                    .map_or_else(|| self.server_now() + chrono::Duration::minutes(1), |wake| wake - reading.lead);
+                    .map_or_else(|| self.server_now() + chrono::Duration::minutes(1), |wake| wake - reading.times.lead);
                 self.report_gaps(&mut reading);
                 if self.ending.once {
                     return self.unmarked(&reading);
@@ -384,12 +366,12 @@ impl Driver {
         if !self.may_mark(reading) {
             // Asked for by a clock that has turned out to be another, it was no look at the present.
             reading.first &= self.is_outdated(reading);
-            reading.markable = false;
-            reading.set_aside(covered, state);
+            reading.times.markable = false;
+            reading.set_aside(self.clock.monotonic(), covered, state);
             return Ok(());
         }
         reading.first = false;
-        reading.aside = None;
+        reading.times.aside = None;
         let now = self.server_now();
         let forget_requests_before = now - self.source.echo_window().max(self.source.budget_window());
         reading.sent.forget_before(forget_requests_before);
@@ -426,6 +408,7 @@ impl Driver {
         self.line.update(|line| {
             line.failures += 1;
             line.problem = Some(error.to_string());
+            line.denied |= matches!(error, ReadError::Denied(_));
         });
         self.watch_retention(reading);
         if let Some(limit) = self.ending.give_up_after {
@@ -455,7 +438,7 @@ impl Driver {
     /// A page has been read, or all of them.
     fn got_somewhere(&self) {
         let now = self.clock.now();
-        self.line.update(|line| (line.problem, line.progress) = (None, Some(now)));
+        self.line.update(|line| (line.problem, line.denied, line.progress) = (None, false, Some(now)));
         let labels = [("source", self.key.source.clone()), ("stream", self.key.stream.clone())];
         metrics::gauge!("headwater_stream_progress_timestamp_seconds", &labels).set(now.timestamp() as f64);
     }

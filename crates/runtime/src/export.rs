@@ -19,7 +19,7 @@ pub(crate) use table::Layout;
 
 use crate::reader::{Bounds, Oversized, read_record};
 use flate2::read::MultiGzDecoder;
-use headwater_contracts::{ExportFormat, Import, OwnRequests};
+use headwater_contracts::{ExportFormat, Import, OwnRequests, files::open_file};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
@@ -113,16 +113,16 @@ impl Export {
             .format
             .or_else(|| format_of(path))
             .ok_or("its name does not tell its format; set `format: ndjson`, `format: json` or `format: csv`")?;
-        let file = File::open(path).map_err(|error| match error.kind() {
+        let file = open_file(path).map_err(|error| match error.kind() {
+            io::ErrorKind::IsADirectory => {
+                "this is a folder; name the files in it, such as `exports/*.ndjson`".to_owned()
+            }
             io::ErrorKind::NotFound => {
                 "there is no such file; correct `path`, or remove this source if what it was for is done".to_owned()
             }
             _ => format!("cannot be opened: {error}"),
         })?;
         let metadata = file.metadata().map_err(|error| format!("cannot be read: {error}"))?;
-        if metadata.is_dir() {
-            return Err("this is a folder; name the files in it, such as `exports/*.ndjson`".to_owned());
-        }
         let read = Arc::new(AtomicU64::new(0));
         let mut bytes = unpacked(Counted { file, read: read.clone() }).map_err(|error| unreadable(&error))?;
         let beginning = bytes.fill_buf().map_err(|error| unreadable(&error))?;

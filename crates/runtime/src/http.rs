@@ -281,6 +281,11 @@ impl Answer {
         Ok(Some(piece))
     }
 
+    /// What is to be said of a body that has been coming for long.
+    pub fn remark(&mut self) -> Option<String> {
+        self.pace.remark()
+    }
+
     /// The beginning of an error body; what cannot be read of it, or does not come in some seconds, is left out.
     pub async fn error_body(&mut self, clock: &dyn Clock) -> Vec<u8> {
         let body = futures::stream::unfold(self, |answer| async {

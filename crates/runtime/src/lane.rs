@@ -129,14 +129,23 @@ pub(crate) struct Rest {
     pub(crate) permit: OwnedSemaphorePermit,
 }
 
-/// By index of the sink, its answer: the events it refused, and why.
-pub(crate) type Acks = Vec<(usize, oneshot::Receiver<Vec<(Event, String)>>)>;
+/// What a sink was given of a batch.
+pub(crate) struct Given {
+    /// The sink's index.
+    pub(crate) sink: usize,
+    /// How many events.
+    pub(crate) events: u64,
+    /// The events it refused, and why.
+    pub(crate) answer: oneshot::Receiver<Vec<(Event, String)>>,
+}
 
 /// A batch on its way to the sinks.
 pub(crate) struct Dispatched {
     pub(crate) accounts: Vec<Account>,
     pub(crate) letters: Vec<DeadLetter>,
-    pub(crate) acks: Acks,
+    /// By stage, how many events it has been given.
+    pub(crate) given: Vec<u64>,
+    pub(crate) acks: Vec<Given>,
     pub(crate) rest: Rest,
 }
 
@@ -210,21 +219,23 @@ fn transform(
 }
 
 async fn dispatch(context: LaneContext, mut works: mpsc::Receiver<(Routed, Rest)>, next: mpsc::Sender<Dispatched>) {
-    while let Some((routed, rest)) = works.recv().await {
+    while let Some((mut routed, rest)) = works.recv().await {
         if let Some(reason) = routed.fatal {
             return context.failure.set(reason);
         }
         let mut acks = Vec::new();
-        for (index, (events, sink)) in routed.sinks.into_iter().zip(&context.sinks).enumerate() {
+        for (index, (events, sink)) in std::mem::take(&mut routed.sinks).into_iter().zip(&context.sinks).enumerate() {
             if !events.is_empty() {
                 let (ack, answer) = oneshot::channel();
+                let given = Given { sink: index, events: events.len() as u64, answer };
                 if sink.send(Job { events, ack }).await.is_err() {
                     return;
                 }
-                acks.push((index, answer));
+                acks.push(given);
             }
         }
-        let dispatched = Dispatched { accounts: routed.accounts, letters: routed.letters, acks, rest };
+        let Routed { accounts, letters, given, .. } = routed;
+        let dispatched = Dispatched { accounts, letters, given, acks, rest };
         if next.send(dispatched).await.is_err() {
             return;
         }

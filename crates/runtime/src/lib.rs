@@ -38,7 +38,7 @@ pub use dead_letter::{DeadLetter, DeadLetters};
 pub use driver::{Clocks, Ending, ahead};
 pub use http::{Answer, ExchangeError, HttpClient};
 pub use reader::{Bounds, OVERSIZED, Oversized, clear_parts, read_record};
-pub use rejections::Rejected;
+pub use rejections::{Refusing, Rejected};
 pub use run::{RunError, RunOptions, Summary, run};
 pub use splitter::{ELEMENT_MAX, ENVELOPE_MAX, Element, Page, SplitError, Splitter};
 pub use status::{Board, Phase, StreamStatus};

@@ -6,7 +6,7 @@
 
 use crate::{
     dead_letter::DeadLetter,
-    lane::{Dispatched, LaneContext},
+    lane::{Dispatched, Given, LaneContext},
     sink_driver::{self, Job},
     topology::{Account, as_event},
     trace::Span,
@@ -15,7 +15,7 @@ use crate::{
 use headwater_contracts::{Identity, Tally, mask};
 use headwater_ledger::{Commit, LedgerError, Refusal, StreamKey};
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     io,
     sync::{Arc, PoisonError},
     time::Duration,
@@ -105,8 +105,8 @@ pub(crate) struct Undecided {
 impl Undecided {
     /// The transforms have passed: what they refused becomes dead letters.
     pub(crate) async fn settle(self) {
-        let Self { context, letters, gathered } = self;
-        if keep(&context, letters).await {
+        let Self { context, letters, mut gathered } = self;
+        if keep(&context, letters, &mut gathered.kept).await {
             context.trial.release(&context.key);
             write(&context, gathered).await;
         }
@@ -119,7 +119,12 @@ struct Step {
     commit: Commit,
     /// The events in it that are dead letters.
     dead: HashSet<Identity>,
+    /// By component, the dead letters of it that have been kept.
+    kept: Kept,
 }
+
+/// How many dead letters, by component.
+type Kept = BTreeMap<String, u64>;
 
 impl Step {
     /// An event that was taken for delivered is none that was.
@@ -147,21 +152,20 @@ async fn acknowledge(
     gathered: &mut Step,
     refused: &mut Refused,
 ) -> Option<(bool, Option<oneshot::Sender<u64>>)> {
-    let Dispatched { mut accounts, mut letters, acks, rest } = batch;
-    for (sink, ack) in acks {
-        for (event, reason) in ack.await.ok()? {
+    let Dispatched { mut accounts, mut letters, given, acks, rest } = batch;
+    let names = &context.wiring.sink_names;
+    let mut all = vec![(context.source.as_str(), rest.filed.len() as u64)];
+    all.extend(context.wiring.stage_names().zip(given));
+    for Given { sink, events, answer } in acks {
+        all.push((&names[sink], events));
+        for (event, reason) in answer.await.ok()? {
             if let Some(account) = accounts.get_mut(event.index as usize) {
                 account.dead = true;
             }
-            letters.push(DeadLetter {
-                event,
-                component: context.wiring.sink_names[sink].clone(),
-                reason,
-                oversized: None,
-            });
+            letters.push(DeadLetter { event, component: names[sink].clone(), reason, oversized: None });
         }
     }
-    context.rejections.note(&letters, &context.letters_place);
+    context.rejections.note(&all, &letters, &context.letters_place);
     let mut tally = rest.tally;
     accounts.iter().filter_map(Account::outcome).for_each(|outcome| tally.settle(&outcome));
     if refused.waits(context, &letters, gathered.commit.tally.delivered + tally.delivered > 0) {
@@ -172,7 +176,7 @@ async fn acknowledge(
     } else {
         letters.splice(..0, std::mem::take(&mut refused.letters));
         context.trial.set_aside(letters.iter().filter(|letter| context.trial.is_open_for(&letter.component)).count());
-        if !keep(context, letters).await {
+        if !keep(context, letters, &mut gathered.kept).await {
             return None;
         }
     }
@@ -189,9 +193,9 @@ async fn acknowledge(
     Some((rest.commit, rest.done))
 }
 
-/// Keeps dead letters, durably: in their store, waiting out a full disk, or in the sink that takes them. `false` if the
-/// run must stop.
-async fn keep(context: &LaneContext, mut letters: Vec<DeadLetter>) -> bool {
+/// Keeps dead letters, durably: in their store, waiting out a full disk, or in the sink that takes them, and adds them to `kept`.
+/// `false` if the run must stop.
+async fn keep(context: &LaneContext, mut letters: Vec<DeadLetter>, kept: &mut Kept) -> bool {
     if letters.is_empty() {
         return true;
     }
@@ -205,7 +209,10 @@ async fn keep(context: &LaneContext, mut letters: Vec<DeadLetter>) -> bool {
         None => keep_in_store(context, Arc::new(letters)).await,
     };
     if refused.is_none() {
-        context.rejections.kept(components);
+        for component in components {
+            context.rejections.kept(&component);
+            *kept.entry(component).or_default() += 1;
+        }
     }
     if let Some(reason) = &refused {
         context
@@ -222,6 +229,8 @@ async fn keep_in_sink(context: &LaneContext, sink: usize, letters: Vec<DeadLette
         return Some(format!("the sink `{name}` that takes them refused one itself: {}", own.reason));
     }
     let (ack, answer) = oneshot::channel();
+    // The lane stands still until they are there.
+    let _waiting = context.hurry.raise();
     let events = letters.into_iter().map(as_event).collect();
     let sent = context.sinks[sink].send(Job { events, ack }).await;
     match answer.await {
@@ -267,7 +276,7 @@ async fn write(context: &LaneContext, mut step: Step) -> bool {
                 for refusal in &refusals {
                     step.bury(refusal.event.identity);
                 }
-                if !keep_refused(context, refusals).await {
+                if !keep_refused(context, refusals, &mut step.kept).await {
                     return false;
                 }
             }
@@ -291,14 +300,17 @@ async fn write(context: &LaneContext, mut step: Step) -> bool {
             }
         }
     }
-    count(&context.key, &step.commit.tally);
-    context.line.update(|line| line.tally.add(&step.commit.tally));
+    if let Some(tally) = context.trial.count(&context.key, &step.commit.tally) {
+        count(&context.key, &tally);
+        context.line.update(|line| line.tally.add(&tally));
+    }
+    context.rejections.settled(&step.kept);
     context.in_flight.remove(step.commit.settled.iter().map(|filed| &filed.identity));
     true
 }
 
 /// Keeps what the ledger's cluster has refused. `false` if the run must stop.
-async fn keep_refused(context: &LaneContext, refusals: Vec<Refusal>) -> bool {
+async fn keep_refused(context: &LaneContext, refusals: Vec<Refusal>, kept: &mut Kept) -> bool {
     for Refusal { sink, reason, .. } in &refusals {
         if context.wiring.blocks_on_reject(sink) {
             context.failure.set(sink_driver::blocked(sink, reason));
@@ -307,15 +319,14 @@ async fn keep_refused(context: &LaneContext, refusals: Vec<Refusal>) -> bool {
     }
     let letter = |Refusal { event, sink, reason }| DeadLetter { event, component: sink, reason, oversized: None };
     let letters: Vec<DeadLetter> = refusals.into_iter().map(letter).collect();
-    context.rejections.note(&letters, &context.letters_place);
-    keep(context, letters).await
+    context.rejections.note(&[], &letters, &context.letters_place);
+    keep(context, letters, kept).await
 }
 
 fn count(key: &StreamKey, tally: &Tally) {
     let add = |name: &'static str, by: u64| {
         metrics::counter!(name, "source" => key.source.clone(), "stream" => key.stream.clone()).increment(by);
     };
-    add("headwater_events_read_total", tally.read);
     add("headwater_events_delivered_total", tally.delivered);
     add("headwater_events_suppressed_total", tally.suppressed);
     add("headwater_events_dead_lettered_total", tally.dead_lettered);
@@ -427,7 +438,7 @@ mod tests {
         let settled: Vec<Filed> = [1, 2, 3].map(|number| filed(&event(number))).into();
         let tally = Tally { read: 3, delivered: 3, ..Tally::default() };
         let commit = Commit { settled: settled.clone(), tally, ..Commit::default() };
-        assert!(write(&context, Step { commit, dead: HashSet::new() }).await);
+        assert!(write(&context, Step { commit, ..Step::default() }).await);
 
         let kept = kept.0.lock().unwrap();
         assert!(matches!(&kept[..], [letter] if letter.event.id == "2" && letter.component == "kafka"), "{kept:?}");
@@ -435,5 +446,7 @@ mod tests {
         let committed = ledger.committed.lock().unwrap();
         assert!(matches!(&committed[..], [commit] if commit.settled == settled && commit.tally == expected));
         assert_eq!(board.snapshot()[0].tally, expected, "nothing counts before it is committed");
+        let rejected = context.rejections.all();
+        assert_eq!((rejected[0].kept, rejected[0].settled), (1, 1));
     }
 }

@@ -76,13 +76,16 @@ impl SinkDriver {
         self.line.update(|line| line.since = Some(began));
         loop {
             let mut trace = Span::delivery(&self.name, events.len());
-            let (reason, after) = match self.sink.deliver(events).await {
+            let (reason, after, denied) = match self.sink.deliver(events).await {
                 Ok(delivery) => {
                     self.works(true);
-                    self.line.update(|line| (line.since, line.attempts, line.reason) = (None, 0, None));
+                    self.line.update(|line| {
+                        (line.since, line.attempts, line.denied, line.reason) = (None, 0, false, None);
+                    });
                     return Some(delivery.rejected);
                 }
-                Err(SinkError::Retry { reason, after }) => (reason, after),
+                Err(SinkError::Retry { reason, after }) => (reason, after, false),
+                Err(SinkError::Denied(reason)) => (reason, None, true),
                 Err(SinkError::Fatal(reason)) => {
                     trace.failed(&reason);
                     self.failure.set(format!("sink `{}`: {reason}", self.name));
@@ -93,7 +96,9 @@ impl SinkDriver {
             drop(trace);
             let wait = backoff.next(after);
             self.works(false);
-            self.line.update(|line| (line.attempts, line.reason) = (backoff.attempts(), Some(reason.clone())));
+            self.line.update(|line| {
+                (line.attempts, line.denied, line.reason) = (backoff.attempts(), denied, Some(reason.clone()));
+            });
             metrics::counter!("headwater_sink_retries_total", "sink" => self.name.clone()).increment(1);
             if self.give_up_after.is_some_and(|limit| backoff.attempts() >= limit) {
                 let attempts = backoff.attempts();

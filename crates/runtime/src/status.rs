@@ -1,7 +1,8 @@
 //! What each stream is doing, for people: the terminal, `/health`, the closing table.
 
-use crate::rejections::{Rejected, Rejections};
+use crate::rejections::{Refusing, Rejected, Rejections};
 use headwater_contracts::{Tally, Timestamp, mask, visible};
+use headwater_ledger::StreamKey;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How long a stream may do nothing although it should, and how long a sink may fail to deliver, before `/ready` says so.
@@ -54,7 +55,9 @@ pub struct StreamStatus {
     pub ours: bool,
     /// What it is at.
     pub phase: Phase,
-    /// The account of this run.
+    /// Records that it has read in this run, repetitions included.
+    pub read: u64,
+    /// The account of those that are settled: delivered, dropped, kept as dead letters or suppressed, and committed.
     pub tally: Tally,
     /// Requests sent in this run.
     pub requests: u64,
@@ -62,6 +65,8 @@ pub struct StreamStatus {
     pub failures: u64,
     /// Why the last question got no page; `None` if it got one, or none has been answered.
     pub problem: Option<String>,
+    /// Whether the provider has refused the credential since the last page: that does not pass by itself.
+    pub denied: bool,
     /// When it last got somewhere: began, read a page, or was caught up.
     pub progress: Option<Timestamp>,
     /// How far the server's clock is ahead of this machine's, by its last answer; to the second.
@@ -75,6 +80,11 @@ pub struct StreamStatus {
 }
 
 impl StreamStatus {
+    /// Records that have been read and are not settled: they are on their way, or are read again by the next run.
+    pub fn open(&self) -> u64 {
+        self.read.saturating_sub(self.tally.read)
+    }
+
     /// Since when the stream stands still although something is due, if it has for longer than ten minutes.
     pub fn stands_still(&self, now: Timestamp) -> Option<Timestamp> {
         let due = match &self.phase {
@@ -97,6 +107,8 @@ pub struct SinkStatus {
     pub since: Option<Timestamp>,
     /// Attempts of it that were in vain.
     pub attempts: u32,
+    /// Whether the last one was because the destination refuses the credential: that does not pass by itself.
+    pub denied: bool,
     /// Why the last one was.
     pub reason: Option<String>,
 }
@@ -155,6 +167,13 @@ impl Board {
             (first.reason, first.id) = (fit(&first.reason), fit(&first.id));
         }
         rejected
+    }
+
+    /// The components that refuse much of what they are given, fit to be shown.
+    pub fn refusing(&self) -> Vec<Refusing> {
+        let mut refusing = self.rejections().refusing();
+        refusing.iter_mut().for_each(|component| component.reason = fit(&component.reason));
+        refusing
     }
 
     /// Logs how many events each component has refused since the last time, if it has.
@@ -220,7 +239,9 @@ impl Board {
     pub(crate) fn line(&self, source: &str, stream: &str) -> Line {
         let lines = &mut self.lock().lines;
         if let Some(index) = lines.iter().position(|line| line.source == source && line.stream == stream) {
-            lines[index].ours = true;
+            let line = &mut lines[index];
+            // What was not settled is read again, with the credential that is configured now.
+            (line.ours, line.read, line.denied) = (true, line.tally.read, false);
             return Line { board: self.clone(), index };
         }
         lines.push(StreamStatus {
@@ -252,6 +273,13 @@ impl Line {
     pub(crate) fn phase(&self, phase: Phase) {
         self.update(|line| line.phase = phase);
     }
+
+    /// Counts records of a stream that have been read, whatever becomes of them.
+    pub(crate) fn has_read(&self, key: &StreamKey, records: u64) {
+        self.update(|line| line.read += records);
+        metrics::counter!("headwater_events_read_total", "source" => key.source.clone(), "stream" => key.stream.clone())
+            .increment(records);
+    }
 }
 
 /// One sink of the board.
@@ -270,6 +298,20 @@ impl SinkLine {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_been_read_and_is_not_settled_is_open_until_the_next_run_reads_it_again() {
+        let board = Board::default();
+        let open = || board.snapshot()[0].open();
+        let line = board.line("source", "a");
+        line.update(|line| (line.read, line.denied) = (5, true));
+        assert_eq!(open(), 5);
+        line.update(|line| line.tally.read = 3);
+        assert_eq!(open(), 2);
+        board.rest();
+        board.line("source", "a");
+        assert_eq!((open(), board.snapshot()[0].denied), (0, false));
+    }
 
     #[test]
     fn what_is_no_longer_read_here_is_not_ours_and_no_alarm() {

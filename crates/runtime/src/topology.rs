@@ -145,7 +145,9 @@ pub(crate) struct Routed {
     pub(crate) sinks: Vec<Vec<Event>>,
     /// Per event of the batch, what is known of its fate so far.
     pub(crate) accounts: Vec<Account>,
-    /// To be kept before the batch may be committed. Empty if a sink takes them.
+    /// By stage, how many events it has been given.
+    pub(crate) given: Vec<u64>,
+    /// To be kept before the batch may be committed.
     pub(crate) letters: Vec<DeadLetter>,
     /// Why the run must stop, if it must.
     pub(crate) fatal: Option<String>,
@@ -227,6 +229,11 @@ impl Wiring {
         Trial::of(judged.map(|stage| (stage.name.clone(), stage.trial.clone())))
     }
 
+    /// The stages' names, in their order.
+    pub(crate) fn stage_names(&self) -> impl Iterator<Item = &str> {
+        self.stages.iter().map(|stage| &*stage.name)
+    }
+
     /// Whether this sink stops the run rather than have an event rejected.
     pub(crate) fn blocks_on_reject(&self, sink: &str) -> bool {
         self.blocking.iter().any(|name| name == sink)
@@ -251,6 +258,7 @@ impl Wiring {
             routed: Routed {
                 sinks: self.sink_names.iter().map(|_| Vec::new()).collect(),
                 accounts: vec![Account::default(); size],
+                given: vec![0; self.stages.len()],
                 letters: Vec::new(),
                 fatal: None,
             },
@@ -265,6 +273,7 @@ impl Wiring {
             for (index, stage) in self.stages.iter().enumerate() {
                 let events = std::mem::take(&mut flow.pending[index]);
                 if !events.is_empty() {
+                    flow.routed.given[index] += events.len() as u64;
                     flow.stage = index;
                     stage.transform.run(events, &mut flow);
                 }
@@ -357,10 +366,7 @@ impl Flow<'_> {
         if let Some(account) = self.account(&letter.event) {
             account.dead = true;
         }
-        match self.wiring.letters_to {
-            Some(sink) => self.routed.sinks[sink].push(as_event(letter)),
-            None => self.routed.letters.push(letter),
-        }
+        self.routed.letters.push(letter);
     }
 }
 

@@ -5,7 +5,7 @@
 //! stop the run instead, and the next start reads the events again. A step that has delivered something is never held:
 //! it would be delivered again.
 
-use headwater_contracts::{Coverage, Outbox, OwnRequest, Timestamp};
+use headwater_contracts::{Coverage, Outbox, OwnRequest, Tally, Timestamp};
 use headwater_ledger::{Commit, Commits, Filed, Ledger, LedgerError, StreamKey, StreamRecord};
 use std::{
     collections::{HashMap, HashSet},
@@ -61,6 +61,8 @@ struct Inner {
     /// Refusals that have become dead letters all the same.
     set_aside: AtomicU64,
     shelves: Mutex<HashMap<StreamKey, Shelf>>,
+    /// What has been settled in steps that waited, and has not been counted.
+    uncounted: Mutex<HashMap<StreamKey, Tally>>,
 }
 
 /// Steps of one stream that wait.
@@ -98,6 +100,19 @@ impl Trial {
     /// Whether steps of the stream wait that may enter.
     pub(crate) fn owes(&self, key: &StreamKey) -> bool {
         self.shelves().get(key).is_some_and(|shelf| !shelf.closed && !shelf.steps.is_empty())
+    }
+
+    /// What is to be counted now that a step has been taken: nothing while it waits, and later all that has waited.
+    pub(crate) fn count(&self, key: &StreamKey, tally: &Tally) -> Option<Tally> {
+        let waits = self.shelves().get(key).is_some_and(|shelf| shelf.closed);
+        let mut uncounted = self.0.uncounted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = uncounted.remove(key).unwrap_or_default();
+        all.add(tally);
+        if waits {
+            uncounted.insert(key.clone(), all);
+            return None;
+        }
+        Some(all)
     }
 
     /// Counts refusals that become dead letters before the trial is over.
@@ -207,10 +222,6 @@ impl Ledger for Held {
         self.ledger.owns(stream)
     }
 
-    fn is_complete(&self, stream: &StreamKey) -> Result<bool, LedgerError> {
-        self.ledger.is_complete(stream)
-    }
-
     fn outbox(&self, sink: &str) -> Option<Arc<dyn Outbox>> {
         self.ledger.outbox(sink)
     }
@@ -260,6 +271,8 @@ mod tests {
         trial.hold(&key);
         let step = Commit { settled: vec![filed(5)], state: Some(1.into()), ..Commit::default() };
         ledger.commit(&key, &step).unwrap();
+        let read = |read| Tally { read, ..Tally::default() };
+        assert_eq!(trial.count(&key, &read(1)), None, "what waits is not settled");
         ledger.commit(&key, &Commit { covered: Some(Span { from: 0, to: 10 }), ..Commit::default() }).unwrap();
         let seen = |ledger: &dyn Ledger| {
             let record = ledger.load(&key, start).unwrap();
@@ -272,6 +285,7 @@ mod tests {
         trial.release(&key);
         assert!(trial.owes(&key) && !trial.is_open_for("t"));
         ledger.commit(&key, &Commit::default()).unwrap();
+        assert_eq!(trial.count(&key, &read(2)), Some(read(3)));
         assert_eq!(seen(&*inner), (Some(1.into()), 1, true));
         assert_eq!(inner.load(&key, start).unwrap().coverage.ranges()[0].events, 1);
         assert!(!trial.owes(&key));

@@ -409,6 +409,7 @@ impl Scenario {
             Provider::Anypoint => scenario.history(7, 1000).anypoint(|a| {
                 a.identical_per_mille = 20;
                 a.burst_per_mille = 1;
+                (a.guesses_per_mille, a.removals_per_mille) = (60, 200);
                 a.short_pages = true;
                 a.adopts_ids = true;
             }),

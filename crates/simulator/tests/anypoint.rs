@@ -284,6 +284,43 @@ async fn item_11_records_appear_days_late_and_ahead_of_the_clock() {
     assert!(all.iter().any(|record| record["timestamp"].as_i64() > Some(now)), "ahead of the clock");
 }
 
+#[tokio::test]
+async fn guesses_are_failed_logins_of_one_person_within_minutes() {
+    /// The most failed logins of one person within ten minutes.
+    async fn most(guesses_per_mille: u16) -> usize {
+        let scenario = Scenario::new().history(7, 300).anypoint(|a| a.guesses_per_mille = guesses_per_mille);
+        let mut failed = Platform::new(scenario).await.all(ROOT, "").await;
+        failed.retain(|record| record["action"] == "Login" && record["failed"] == true);
+        assert!(failed.iter().all(|record| record["objects"][0]["objectId"] == record["userId"]), "their own accounts");
+        let within = |first: &Value| {
+            let since = |later: &Value| later["timestamp"].as_i64().unwrap() - first["timestamp"].as_i64().unwrap();
+            let near = failed.iter().filter(|later| (0..600_000).contains(&since(later)));
+            near.filter(|later| later["userId"] == first["userId"]).count()
+        };
+        failed.iter().map(within).max().unwrap()
+    }
+    assert!(most(0).await < 4);
+    assert!(most(200).await >= 8);
+}
+
+#[tokio::test]
+async fn policies_are_removed_too_if_they_shall_be() {
+    /// Of policies, what was done and how often.
+    async fn done(removals_per_mille: u16) -> BTreeMap<String, u32> {
+        let scenario = Scenario::new().history(7, 300).anypoint(|a| a.removals_per_mille = removals_per_mille);
+        let mut done = BTreeMap::<String, u32>::new();
+        for record in Platform::new(scenario).await.all(ROOT, "").await {
+            if record["objects"][0]["objectType"] == "policy" {
+                *done.entry(record["action"].as_str().unwrap().to_owned()).or_default() += 1;
+            }
+        }
+        done
+    }
+    assert_eq!(done(0).await.keys().collect::<Vec<_>>(), ["create"]);
+    let done = done(300).await;
+    assert!(done["delete"] > 2 && done["delete"] < done["create"], "{done:?}");
+}
+
 const VERSIONS: &str = "getVersionedObjectsInLogs=true";
 
 #[tokio::test]

@@ -20,7 +20,12 @@ use std::{
 pub struct TestClock {
     true_ms: Arc<AtomicI64>,
     wrong: Arc<Mutex<Wrong>>,
+    /// Milliseconds that have passed here for less than one of the machine's; negative where nobody counts them.
+    owed_ms: Arc<AtomicI64>,
 }
+
+/// Most milliseconds that pass in one of the machine's, where they are counted.
+const PACE: i64 = 10_000;
 
 /// How wrong it is, and will be.
 #[derive(Debug, Default)]
@@ -35,12 +40,19 @@ struct Wrong {
 impl TestClock {
     /// A clock that shows `start`.
     pub fn at(start: Timestamp) -> Self {
-        Self { true_ms: Arc::new(AtomicI64::new(start.timestamp_millis())), wrong: Arc::default() }
+        let true_ms = Arc::new(AtomicI64::new(start.timestamp_millis()));
+        Self { true_ms, wrong: Arc::default(), owed_ms: Arc::new(AtomicI64::new(i64::MIN)) }
     }
 
     /// Lets `duration` pass.
     pub fn advance(&self, duration: TimeDelta) {
         self.true_ms.fetch_add(duration.num_milliseconds(), Ordering::SeqCst);
+    }
+
+    /// From now on time passes no faster than [`PACE`]: several that sleep on it must not let hours pass while another waits for an
+    /// answer.
+    pub fn keep_pace(&self) {
+        self.owed_ms.store(0, Ordering::SeqCst);
     }
 
     fn wrong(&self) -> MutexGuard<'_, Wrong> {
@@ -66,7 +78,7 @@ impl TestClock {
     /// The same time, shown rightly whatever this one shows.
     #[must_use]
     pub fn right(&self) -> Self {
-        Self { true_ms: self.true_ms.clone(), wrong: Arc::default() }
+        Self { wrong: Arc::default(), ..self.clone() }
     }
 }
 
@@ -97,7 +109,11 @@ impl Clock for TestClock {
         // Rounded up: a sleeper must not wake before its time.
         let ms = i64::try_from(duration.as_micros().div_ceil(1000)).unwrap_or(i64::MAX / 2);
         let until = self.true_ms.load(Ordering::SeqCst).saturating_add(ms);
-        self.true_ms.fetch_max(until, Ordering::SeqCst);
+        let passed = until - self.true_ms.fetch_max(until, Ordering::SeqCst);
         tokio::task::yield_now().await;
+        if self.owed_ms.load(Ordering::SeqCst) >= 0 && self.owed_ms.fetch_add(passed.max(0), Ordering::SeqCst) >= PACE {
+            let owed = self.owed_ms.swap(0, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis((owed / PACE).unsigned_abs())).await;
+        }
     }
 }

@@ -128,10 +128,11 @@ impl Rig {
     pub async fn run_for(&self, built: BuiltSource, duration: chrono::TimeDelta) -> Result<(), RunError> {
         let (sender, stop) = watch::channel(false);
         let clock = self.clock.right();
+        clock.keep_pace();
         let end = clock.now() + duration;
         let over = async {
             while clock.now() < end {
-                tokio::task::yield_now().await;
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
             }
             let _ = sender.send(true);
             std::future::pending::<Infallible>().await

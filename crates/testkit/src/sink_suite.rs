@@ -260,6 +260,9 @@ async fn outage(mut far: impl Destination, outage: Outage) -> Check {
         match deliver(&mut *sink, &sent[10..20]).await? {
             Err(SinkError::Retry { reason, .. }) if !reason.trim().is_empty() => {}
             Err(SinkError::Retry { .. }) => return Err("the reason to retry is empty".to_owned()),
+            Err(SinkError::Denied(reason)) => {
+                return Err(format!("an outage is no refusal of a credential, got `{reason}`"));
+            }
             Err(SinkError::Fatal(reason)) => return Err(format!("an outage is not fatal, got `{reason}`")),
             Ok(answer) => return Err(format!("attempt {attempt} answered {answer:?} while the far side was down")),
         }

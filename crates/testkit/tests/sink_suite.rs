@@ -16,6 +16,7 @@ enum Bug {
     RepeatsSilently,
     SwallowsRejection,
     RejectsTheWholeBatch,
+    RejectsNeighbours,
     NamesTheWrongEvent,
     CorruptsUnicode,
     CutsLongEvents,
@@ -143,6 +144,12 @@ impl Sink for Fake {
                     arrivals.clear();
                     rejected.extend((0..events.len()).map(name));
                 }
+                Bug::RejectsNeighbours => {
+                    // As a broker does that refuses a whole request.
+                    let around = index.saturating_sub(1)..events.len().min(index + 2);
+                    arrivals.drain(around.start..around.end - 1);
+                    rejected.extend(around.map(name));
+                }
                 _ => rejected.push(name(index)),
             }
         }
@@ -216,6 +223,7 @@ async fn every_planted_bug_is_caught_by_its_check() {
         (Bug::RepeatsSilently, "everything arrives", "repeated"),
         (Bug::SwallowsRejection, "rejection", "expected the rejected events [3], got []"),
         (Bug::RejectsTheWholeBatch, "rejection", "expected the rejected events [3]"),
+        (Bug::RejectsNeighbours, "rejection", "expected the rejected events [3], got [2, 3, 4]"),
         (Bug::NamesTheWrongEvent, "rejection", "expected the rejected events [3]"),
         (Bug::CorruptsUnicode, "awkward events", "changed"),
         (Bug::CutsLongEvents, "awkward events", "changed"),

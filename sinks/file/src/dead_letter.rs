@@ -160,9 +160,14 @@ impl DeadLetterFile {
     fn with_limit(dir: &Path, max_bytes: u64) -> io::Result<Self> {
         let format = Format { records: Records::Lines, compression: Compression::None, header: Vec::new() };
         let mut log = Log::new(format, Rotate { max_bytes: Some(max_bytes), every: None }).refusing_links();
-        let path = dir.join(FILE);
+        let path = Self::place(dir);
         log.length(&path, chrono::Utc::now())?;
         Ok(Self { path, log })
+    }
+
+    /// The file that letters in `dir` are added to.
+    pub fn place(dir: &Path) -> PathBuf {
+        dir.join(FILE)
     }
 
     /// Adds letters. They are on disk when this returns; if it fails, none of them is kept and all may be added again.

@@ -5,7 +5,10 @@ use crate::{
     template::set_aside,
 };
 use chrono::TimeDelta;
-use headwater_contracts::Timestamp;
+use headwater_contracts::{
+    Timestamp,
+    files::{must_be_file, must_be_folder},
+};
 use std::{
     borrow::Cow,
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
@@ -117,7 +120,9 @@ impl Log {
 impl Open {
     fn at(path: &Path, format: &Format, refuses_links: bool, now: Timestamp) -> io::Result<Self> {
         let parent = directory(path);
-        create_directories(parent).map_err(|e| context(e, "create the directory of", path))?;
+        must_be_folder(parent)
+            .and_then(|()| create_directories(parent))
+            .map_err(|e| context(e, "create the directory of", path))?;
         // Another process may create, rotate or remove the file between any two steps: then look again.
         for _ in 0..10 {
             let (file, created) = match open_or_create(path, refuses_links) {
@@ -177,15 +182,8 @@ fn open_or_create(path: &Path, refuses_links: bool) -> io::Result<(File, bool)> 
     if refuses_links && fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
         return Err(io::Error::new(ErrorKind::InvalidInput, "it is a symbolic link: put the file itself there"));
     }
-    match fs::metadata(path) {
-        Ok(found) if found.is_dir() => return Err(ErrorKind::IsADirectory.into()),
-        // Opening a pipe would wait for its reader.
-        Ok(found) if !found.is_file() => {
-            return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
-        }
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    // Opening a pipe would wait for its reader.
+    must_be_file(path)?;
     let mut options = OpenOptions::new();
     options.read(true).append(true).mode(0o600);
     if refuses_links {

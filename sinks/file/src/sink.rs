@@ -10,14 +10,15 @@ use crate::{
 };
 use async_trait::async_trait;
 use headwater_contracts::{
-    ByteSize, ConfigError, Delivery, Encode, Event, Period, Sink, SinkConfig, SinkError, Timestamp,
+    ByteSize, ConfigError, Delivery, Destination, Encode, Event, Period, Sink, SinkConfig, SinkError, Timestamp,
+    files::must_be_file,
 };
 use headwater_sink_kit::{Background, Formulas, csv_record, pieces};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::{
     io::{self, ErrorKind},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -156,15 +157,22 @@ impl Sink for FileSink {
     /// Writes nothing: a file that is there may be another's, and one that is not would be left behind.
     async fn probe(&mut self, _: Period) -> Result<String, String> {
         let path = self.path.at((self.now)());
-        if path.is_dir() {
-            return Err(format!("`{}` is a folder", path.display()));
-        }
+        must_be_file(&path).map_err(|error| format!("`{}`: {error}", path.display()))?;
         writable(path.parent().unwrap_or(Path::new("")))?;
         if path.exists() {
             let opened = std::fs::OpenOptions::new().append(true).open(&path);
             opened.map_err(|error| format!("cannot write to `{}`: {error}", path.display()))?;
         }
         Ok(format!("`{}` can be written", path.display()))
+    }
+
+    fn destination(&self) -> Option<Destination> {
+        let address = format!("`{}`", self.path.at((self.now)()).display());
+        Some(Destination { address, is_outside: false, simulated: None })
+    }
+
+    fn file_at(&self, now: Timestamp) -> Option<PathBuf> {
+        Some(self.path.at(now))
     }
 
     /// Waits for the end of a batch whose delivery was given up; everything else is on disk already.

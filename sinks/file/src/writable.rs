@@ -1,5 +1,6 @@
 //! Whether a folder can be written to.
 
+use headwater_contracts::files::must_be_folder;
 use std::{
     fs::{self, File},
     path::Path,
@@ -11,11 +12,9 @@ static LOOKS: AtomicU64 = AtomicU64::new(0);
 
 /// Fails if no file can be made in `folder`; where it is not there yet, in the one that it would be made in. Leaves nothing behind.
 pub fn writable(folder: &Path) -> Result<(), String> {
+    must_be_folder(folder).map_err(|error| format!("`{}`: {error}", folder.display()))?;
     let there = folder.ancestors().find(|path| path.as_os_str().is_empty() || path.exists()).unwrap_or(folder);
     let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
-    if !there.is_dir() {
-        return Err(format!("`{}` is no folder", there.display()));
-    }
     let look = LOOKS.fetch_add(1, Ordering::Relaxed);
     let probe = there.join(format!(".headwater-check-{}-{look}", std::process::id()));
     let made = File::create_new(&probe);
@@ -34,7 +33,7 @@ mod tests {
         assert_eq!(writable(&dir.path().join("a/b")), Ok(()));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
         fs::write(dir.path().join("file"), "").unwrap();
-        assert!(writable(&dir.path().join("file/b")).unwrap_err().contains("no folder"));
+        assert!(writable(&dir.path().join("file/b")).unwrap_err().contains("not a folder"));
         assert!(writable(Path::new("/proc/1/no")).is_err());
     }
 }

@@ -8,13 +8,13 @@ use crate::{
     sink::KafkaSink,
 };
 use headwater_contracts::{
-    ByteSize, ConfigError, KafkaCluster, KafkaUse, Period, Sasl, Sink, SinkConfig, Tls, is_this_machine,
+    ByteSize, ConfigError, Destination, KafkaCluster, KafkaUse, Period, Sasl, Sink, SinkConfig, Tls, is_this_machine,
 };
+use headwater_kafka::Carried;
 use headwater_sink_kit::Template;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use url::Url;
 
 /// Writes events to Kafka topics.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -186,23 +186,23 @@ impl KafkaConfig {
             None => Codec::Json,
         };
         let encoder = Encoder { topic, key, headers, cloud_events: self.cloud_events, codec, max };
-        let outside = outside(&cluster.bootstrap_servers, self.schema_registry.as_ref().map(|registry| &registry.url));
+        let destination = destination(&cluster, self.schema_registry.as_ref().map(|registry| &registry.url));
         let compression = self.compression.unwrap_or_default();
         let mut sink = KafkaSink::new(cluster, encoder, compression, self.delivery, self.timeout);
-        sink.outside = outside;
+        sink.destination = Some(destination);
         Ok(sink)
     }
 }
 
-/// The first broker, or the registry, that is not this machine.
-fn outside(brokers: &str, registry: Option<&Url>) -> Option<String> {
-    let is_outside = |server: &&str| {
-        let address = server.split_once("://").map_or(*server, |(_, address)| address);
-        !is_this_machine(address.rsplit_once(':').map_or(address, |(host, _)| host))
-    };
-    let broker = brokers.split(',').map(str::trim).find(is_outside).map(str::to_owned);
+/// The first broker, or the registry, that is not this machine; else all brokers.
+fn destination(cluster: &KafkaCluster, registry: Option<&url::Url>) -> Destination {
     let registry = registry.filter(|url| !url.host_str().is_some_and(is_this_machine));
-    broker.or_else(|| registry.map(ToString::to_string))
+    let outside = cluster.outside().map(str::to_owned).or_else(|| registry.map(ToString::to_string));
+    Destination {
+        is_outside: outside.is_some(),
+        address: outside.unwrap_or_else(|| cluster.bootstrap_servers.clone()),
+        simulated: Some(format!("the header `{}`", Carried::SIMULATED)),
+    }
 }
 
 impl SinkConfig for KafkaConfig {

@@ -109,6 +109,8 @@ impl Encoder {
             for (name, value) in Carried::headers(event.event()) {
                 add(name, value.into());
             }
+        } else if event.event().origin.simulated {
+            add(Carried::SIMULATED, "true".into());
         }
         for (name, template) in &self.headers {
             // One that the event has no value for says nothing.

@@ -1,7 +1,8 @@
 //! A schema, of either kind, and the wire format of its records.
 
 use crate::{avro::AvroSchema, protobuf::ProtobufSchema};
-use std::{fs, path::Path};
+use headwater_contracts::files::read_text;
+use std::path::Path;
 use vrl::value::{ObjectMap, Value};
 
 /// The field, at the top of a schema, that takes the whole event as JSON.
@@ -62,7 +63,7 @@ impl Schema {
 
     /// One of the user's. `Err` says what is wrong with the file, and where.
     pub(crate) fn read(format: Format, path: &Path, message: Option<&str>) -> Result<Self, String> {
-        let text = fs::read_to_string(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+        let text = read_text(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
         let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
         Self::parse(format, &name, &text, message).map_err(|problem| format!("`{}` {problem}", path.display()))
     }

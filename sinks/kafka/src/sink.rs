@@ -11,9 +11,12 @@ use crate::{
 use async_trait::async_trait;
 use chrono::{TimeDelta, Utc};
 use headwater_contracts::{
-    ConfigError, Delivery, Event, Identity, KafkaCluster, Outbox, Outgoing, Period, Rejected, Sink, SinkError, Staged,
+    ConfigError, Delivery, Destination, Event, Identity, KafkaCluster, Outbox, Outgoing, Period, Rejected, Sink,
+    SinkError, Staged,
 };
-use headwater_kafka::{BATCH_SIZE, Producer, Verdict, explain, refused, send, verdict};
+use headwater_kafka::{
+    BATCH_SIZE, BRIEFLY, Context, Producer, Verdict, explain, is_denied, producer_with, refused, send, verdict,
+};
 use rdkafka::{error::KafkaError, producer::DeliveryFuture, types::RDKafkaErrorCode};
 use std::{collections::VecDeque, sync::Arc};
 
@@ -27,11 +30,14 @@ pub struct KafkaSink {
     compression: Compression,
     mode: Mode,
     timeout: Period,
-    /// A broker, or the schema registry, that is not this machine.
-    pub(crate) outside: Option<String>,
+    pub(crate) destination: Option<Destination>,
     outbox: Option<Arc<dyn Outbox>>,
     /// And most bytes in its batches.
     producer: Option<(Producer, usize)>,
+    /// What the producer hears.
+    context: Context,
+    /// Whether the cluster has refused what we may do, in this attempt.
+    denied: bool,
     batch: Batch,
     topics: Topics,
 }
@@ -73,8 +79,22 @@ impl KafkaSink {
         mode: Mode,
         timeout: Period,
     ) -> Self {
-        let (outbox, producer, batch, topics) = Default::default();
-        Self { cluster, encoder, compression, mode, timeout, outside: None, outbox, producer, batch, topics }
+        let (outbox, producer, denied, batch, topics) = Default::default();
+        let context = Context::new(&cluster);
+        Self {
+            cluster,
+            encoder,
+            compression,
+            mode,
+            timeout,
+            destination: None,
+            outbox,
+            producer,
+            context,
+            denied,
+            batch,
+            topics,
+        }
     }
 
     /// Asks the schema registry for what [`KafkaSink::encode`] will need of it for these events. Answers are kept, so that most calls ask nothing.
@@ -103,7 +123,7 @@ impl KafkaSink {
     async fn look(&self, oldest: TimeDelta) -> Result<Vec<String>, String> {
         let Some(topic) = self.encoder.topic.fixed().map(str::to_owned) else {
             let cluster = self.cluster.clone();
-            let met = tokio::task::spawn_blocking(move || headwater_kafka::meet(&cluster)).await;
+            let met = tokio::task::spawn_blocking(move || headwater_kafka::meet(&cluster, BRIEFLY)).await;
             met.map_err(|panic| panic.to_string())?.map_err(|error| error.to_string())?;
             return Ok(vec![
                 "the topic differs from event to event: whether it exists shows with the first".to_owned(),
@@ -155,7 +175,7 @@ impl KafkaSink {
             ("compression.type", self.compression.name()),
             ("linger.ms", "5"),
         ];
-        let made = headwater_kafka::producer(&cluster, &options);
+        let made = producer_with(&cluster, &options, self.context.clone());
         let made = made.map_err(|error| SinkError::Fatal(format!("`{}`: {error}", error.field)))?;
         Ok(self.producer.insert((made, batch)).0.clone())
     }
@@ -291,6 +311,7 @@ impl KafkaSink {
             return None;
         }
         let reason = explain(&record.topic, brokers, error);
+        self.denied |= is_denied(error);
         self.batch.fates[at] = Fate::Open(record, doubt);
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::InvalidDifferentRecord) {
             // A neighbour is at fault: it goes on without that one.
@@ -367,11 +388,38 @@ impl Sink for KafkaSink {
             .join("; "))
     }
 
-    fn outside(&self) -> Option<String> {
-        self.outside.clone()
+    fn destination(&self) -> Option<Destination> {
+        self.destination.clone()
+    }
+
+    fn remarks(&self) -> Vec<ConfigError> {
+        self.cluster.remark().into_iter().collect()
     }
 
     async fn deliver(&mut self, events: &[Event]) -> Result<Delivery, SinkError> {
+        self.denied = false;
+        match (self.attempt(events).await, self.context.denial()) {
+            (Err(SinkError::Retry { reason, .. }), Some(denial)) => {
+                Err(SinkError::Denied(format!("{denial}: {reason}")))
+            }
+            (Err(SinkError::Retry { reason, .. }), None) if self.denied => Err(SinkError::Denied(reason)),
+            (Ok(delivery), _) => {
+                self.context.let_in();
+                Ok(delivery)
+            }
+            (other, _) => other,
+        }
+    }
+
+    async fn close(&mut self) -> Result<(), SinkError> {
+        self.topics.warn_of_retention(Utc::now());
+        Ok(())
+    }
+}
+
+impl KafkaSink {
+    /// Delivers what is open.
+    async fn attempt(&mut self, events: &[Event]) -> Result<Delivery, SinkError> {
         self.prepare(events).await?;
         self.take_up(events).await?;
         match self.outbox.clone() {
@@ -385,10 +433,5 @@ impl Sink for KafkaSink {
             Fate::Open(..) | Fate::Suspect(..) | Fate::Delivered => None,
         });
         Ok(Delivery { rejected: rejected.collect() })
-    }
-
-    async fn close(&mut self) -> Result<(), SinkError> {
-        self.topics.warn_of_retention(Utc::now());
-        Ok(())
     }
 }

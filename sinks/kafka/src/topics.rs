@@ -1,7 +1,7 @@
 //! What is known of the topics that are written to.
 
 use headwater_contracts::{KafkaCluster, Outgoing, SinkError, Timestamp};
-use headwater_kafka::{Limits, Producer};
+use headwater_kafka::{Limits, Producer, Unseen};
 use std::{
     collections::{HashMap, HashSet},
     thread,
@@ -52,7 +52,9 @@ impl Topics {
                 });
                 let found = found.await;
                 let found = found.map_err(|panic| SinkError::Fatal(panic.to_string()))?;
-                found.map_err(|error| SinkError::Retry { reason: error.to_string(), after: None })?;
+                found.map_err(|Unseen { reason, denied }| {
+                    if denied { SinkError::Denied(reason) } else { SinkError::Retry { reason, after: None } }
+                })?;
                 self.ask(cluster, topic);
             }
             last = Some(topic);

@@ -173,6 +173,16 @@ async fn a_record_that_the_broker_refuses_is_rejected_with_its_reason() {
     assert!(delivery.rejected[0].reason.contains("refuses it"), "{}", delivery.rejected[0].reason);
 }
 
+#[tokio::test]
+async fn a_right_that_is_missing_is_a_refusal_and_no_outage() {
+    let mut cluster = Cluster::new();
+    let mut sink = cluster.sink();
+    let refusal = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+    cluster.tell(move |cluster| cluster.request_errors(RDKafkaApiKey::Produce, &[refusal]));
+    let answer = sink.deliver(&[event("a", "b", true)]).await;
+    assert!(matches!(&answer, Err(SinkError::Denied(reason)) if reason.contains("may not write")), "{answer:?}");
+}
+
 /// The mock refuses whole batches, as brokers do: the first, and then the third of those that travel alone.
 #[tokio::test]
 async fn one_bad_record_of_a_batch_is_rejected_alone() {

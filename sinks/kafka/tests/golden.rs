@@ -48,6 +48,20 @@ fn records_are_the_golden_ones() {
 }
 
 #[test]
+fn a_simulated_event_says_so_in_a_header_whatever_its_value_is() {
+    let real = event("id", "text", false);
+    let made_up = Event { origin: Arc::new(Origin { simulated: true, ..(*real.origin).clone() }), ..real.clone() };
+    for more in [json!({}), json!({ "encoding": "raw" }), json!({ "cloud_events": "structured" })] {
+        let sink = config(more.clone()).sink().unwrap();
+        let marks = |event: &Event| {
+            let record = sink.encode(event).unwrap();
+            record.headers.iter().filter(|(name, value)| name == "headwater_simulated" && text(value) == "true").count()
+        };
+        assert_eq!((marks(&real), marks(&made_up)), (0, 1), "{more}");
+    }
+}
+
+#[test]
 fn a_structured_cloud_event_holds_the_event_as_its_data() {
     let event = normalized("solace_cloud", &golden("solace-service-delete-failure.ocsf.json"));
     let sink = config(json!({ "cloud_events": "structured" })).sink().unwrap();

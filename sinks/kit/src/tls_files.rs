@@ -1,7 +1,6 @@
 //! Certificates and keys that are replaced while we run.
 
-use headwater_contracts::{Pem, Tls};
-use std::fs;
+use headwater_contracts::{Pem, Tls, files::read_file};
 
 /// What the files of TLS options held when they were last looked at.
 #[derive(Debug)]
@@ -31,12 +30,13 @@ impl TlsFiles {
 }
 
 fn read(tls: &Tls) -> Vec<Option<Pem>> {
-    [&tls.ca_file, &tls.cert_file, &tls.key_file].into_iter().map(|file| fs::read(file.as_ref()?).ok()).collect()
+    [&tls.ca_file, &tls.cert_file, &tls.key_file].into_iter().map(|file| read_file(file.as_ref()?).ok()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_file_that_is_replaced_has_changed_once() {

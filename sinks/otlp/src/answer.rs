@@ -6,7 +6,8 @@
 //! |---|---|---|
 //! | try again, after the wait it names | `UNAVAILABLE`, `DEADLINE_EXCEEDED`, `ABORTED`, `OUT_OF_RANGE`, `CANCELLED`, `DATA_LOSS`; `RESOURCE_EXHAUSTED` with `RetryInfo` | 429, 502, 503, 504; 408 and other 5xx without an OTLP status |
 //! | the request is malformed or too large: halve it | `INVALID_ARGUMENT`, `RESOURCE_EXHAUSTED` without `RetryInfo` | 400, 413, 422 |
-//! | a person's matter: credential, address, protocol | `UNAUTHENTICATED`, `PERMISSION_DENIED`, `UNIMPLEMENTED` | 3xx, 401, 403, 404, 405, 407, 415, 501, and whatever is not from an OTLP receiver |
+//! | a person's matter: the credential | `UNAUTHENTICATED`, `PERMISSION_DENIED` | 401, 403, 407 |
+//! | a person's matter: address, protocol | `UNIMPLEMENTED` | 1xx, 3xx, 404, 405, 415, 501, and whatever is not from an OTLP receiver |
 //! | refused for good | every other code | every other status |
 //!
 //! OTLP receivers say why in a `Status`, and gRPC servers a `grpc-status`. What has none is from something on the way: a proxy, a load balancer.
@@ -16,7 +17,7 @@ use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, 
 use prost::Message;
 use reqwest::{
     StatusCode,
-    header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER},
+    header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER},
 };
 use std::{
     error::Error,
@@ -38,6 +39,8 @@ pub(crate) enum Answer {
     Again { reason: String, after: Option<Duration> },
     /// No request can succeed until a person has changed something.
     Unfit { reason: String },
+    /// The same, and it is the credential, or what it may do.
+    Denied { reason: String },
 }
 
 /// The answer to a request that reached the receiver.
@@ -66,6 +69,7 @@ pub(crate) fn of_status(status: &Status) -> Answer {
     if let Some(http) = status.message().strip_prefix(NO_GRPC_STATUS) {
         return match http.trim().parse() {
             Ok(408_u16 | 429 | 500 | 502..) => Answer::Again { reason, after },
+            Ok(401 | 403 | 407) => Answer::Denied { reason },
             _ => Answer::Unfit { reason },
         };
     }
@@ -78,7 +82,8 @@ pub(crate) fn of_status(status: &Status) -> Answer {
         | Code::DataLoss => Answer::Again { reason, after },
         Code::ResourceExhausted if info.is_some() => Answer::Again { reason, after },
         Code::ResourceExhausted | Code::InvalidArgument => Answer::Refused { reason, divisible: true },
-        Code::Unauthenticated | Code::PermissionDenied | Code::Unimplemented => Answer::Unfit { reason },
+        Code::Unauthenticated | Code::PermissionDenied => Answer::Denied { reason },
+        Code::Unimplemented => Answer::Unfit { reason },
         _ => Answer::Refused { reason, divisible: false },
     }
 }
@@ -109,7 +114,10 @@ pub(crate) fn of_http(status: StatusCode, headers: &HeaderMap, body: &[u8], now:
     let reason = if said.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}: {said}") };
     match status.as_u16() {
         429 | 502 | 503 | 504 => Answer::Again { reason, after: retry_after(headers, now) },
-        300..=399 | 401 | 403 | 404 | 405 | 407 | 415 | 501 => Answer::Unfit { reason },
+        300..=399 => Answer::Unfit { reason: format!("{reason}{}", leads(headers)) },
+        401 | 403 | 407 => Answer::Denied { reason },
+        // What hands over to another protocol has taken nothing.
+        ..200 | 404 | 405 | 415 | 501 => Answer::Unfit { reason },
         408 | 500.. if !is_receivers => Answer::Again { reason, after: retry_after(headers, now) },
         // It is for a proxy to say, too, and halves are smaller.
         413 => Answer::Refused { reason, divisible: true },
@@ -118,6 +126,21 @@ pub(crate) fn of_http(status: StatusCode, headers: &HeaderMap, body: &[u8], now:
         400 | 422 => Answer::Refused { reason, divisible: true },
         _ => Answer::Refused { reason, divisible: false },
     }
+}
+
+/// Where a redirect leads, without what may be a credential.
+fn leads(headers: &HeaderMap) -> String {
+    let location = headers.get(LOCATION).and_then(|value| value.to_str().ok());
+    let to = location.map_or_else(String::new, |to| {
+        let to = to.split(['?', '#']).next().unwrap_or_default();
+        // A name and password before the host.
+        let to = match to.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.split_once('@')?.1))) {
+            Some((scheme, rest)) => format!("{scheme}://{rest}"),
+            None => to.to_owned(),
+        };
+        format!(" to `{}`", beginning(&to))
+    });
+    format!(": a redirect{to}, which is not followed, so that `headers` go to the configured place only")
 }
 
 /// OTLP/JSON, which some answer whatever they are asked in. 64-bit numbers are strings there, or numbers.
@@ -215,6 +238,52 @@ mod tests {
         assert!(matches!(of_proxy(Code::Unknown, 520), Answer::Again { .. }));
         assert!(matches!(of_proxy(Code::Internal, 400), Answer::Unfit { .. }));
         assert!(matches!(of_proxy(Code::Unknown, 501), Answer::Unfit { .. }));
+    }
+
+    /// What is done about an answer, in a word.
+    fn rule(answer: &Answer) -> &'static str {
+        match answer {
+            Answer::Taken | Answer::Partly { .. } => "taken",
+            Answer::Refused { divisible: true, .. } => "halved",
+            Answer::Refused { divisible: false, .. } => "refused",
+            Answer::Again { .. } => "again",
+            Answer::Unfit { .. } => "unfit",
+            Answer::Denied { .. } => "denied",
+        }
+    }
+
+    #[test]
+    fn each_status_has_its_rule_whoever_gives_it() {
+        let stated = tonic_types::Status { code: 3, message: "m".to_owned(), details: vec![] }.encode_to_vec();
+        for status in 100..600 {
+            let of_receiver = match status {
+                401 | 403 | 407 => "denied",
+                100..200 | 300..400 | 404 | 405 | 415 | 501 => "unfit",
+                429 | 502..=504 => "again",
+                400 | 413 | 422 => "halved",
+                // A `Status` is no answer to a request that has been taken.
+                200..300 => continue,
+                _ => "refused",
+            };
+            let of_proxy = match of_receiver {
+                "refused" | "halved" if status == 408 || status >= 500 => "again",
+                "refused" | "halved" if status != 413 => "unfit",
+                other => other,
+            };
+            assert_eq!(rule(&http(status, &[PROTOBUF], &stated)), of_receiver, "{status}");
+            assert_eq!(rule(&http(status, &[("content-type", "text/html")], b"<html>")), of_proxy, "{status}");
+            assert_eq!(rule(&http(status, &[], b"")), of_proxy, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_says_where_it_leads_and_no_credential() {
+        let Answer::Unfit { reason } = http(308, &[("location", "https://u:p@other.example/v1/logs?token=t#x")], b"")
+        else {
+            panic!("a redirect is a person's matter");
+        };
+        assert!(reason.contains("308") && reason.contains("to `https://other.example/v1/logs`"), "{reason}");
+        assert!(!reason.contains("u:p") && !reason.contains("token"), "{reason}");
     }
 
     #[test]

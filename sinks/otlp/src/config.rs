@@ -4,9 +4,10 @@ use crate::{
     Body, Mapping, OtlpSink,
     grpc::Grpc,
     http::Http,
+    record::SIMULATED,
     sink::{Client, Clients},
 };
-use headwater_contracts::{ByteSize, ConfigError, Period, Secret, Sink, SinkConfig, Tls, is_this_machine};
+use headwater_contracts::{ByteSize, ConfigError, Destination, Period, Secret, Sink, SinkConfig, Tls, is_this_machine};
 use headwater_sink_kit::Trust;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use schemars::JsonSchema;
@@ -112,9 +113,13 @@ impl OtlpConfig {
         let client = Clients::new(connect, &self.tls)?;
         let endpoint = &self.endpoint;
         let mapping = Mapping { body: self.body, original: self.log_record_original };
-        let outside = endpoint.host_str().filter(|host| !is_this_machine(host)).map(|_| endpoint.to_string());
+        let destination = Destination {
+            address: endpoint.to_string(),
+            is_outside: endpoint.host_str().is_some_and(|host| !is_this_machine(host)),
+            simulated: Some(format!("the attribute `{SIMULATED}`")),
+        };
         let max = usize::try_from(self.max_request_bytes.0).unwrap_or(usize::MAX);
-        Ok(OtlpSink::new(client, mapping, max, outside))
+        Ok(OtlpSink::new(client, mapping, max, destination))
     }
 
     fn check_endpoint(&self) -> Result<(), ConfigError> {

@@ -13,6 +13,9 @@ use serde::Deserialize;
 use std::borrow::Cow;
 use vrl::value::Value;
 
+/// The attribute of an event that a simulator made up.
+pub(crate) const SIMULATED: &str = "audit.simulated";
+
 /// What the body of a record is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -100,6 +103,9 @@ impl Mapping {
     fn attributes(self, facts: &Facts<'_>, event: &Event) -> Vec<KeyValue> {
         let mut list = Attributes(Vec::with_capacity(24));
         list.text("audit.provider", Some(facts.provider().into()));
+        if event.origin.simulated {
+            list.0.push(pair(SIMULATED, AnyValue { value: Some(any_value::Value::BoolValue(true)) }));
+        }
         list.text("log.record.uid", Some(facts.event_id().into()));
         if self.original {
             list.text("log.record.original", original(facts, event));

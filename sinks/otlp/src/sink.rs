@@ -9,7 +9,7 @@ use crate::{
     request::{request, size},
 };
 use async_trait::async_trait;
-use headwater_contracts::{ConfigError, Delivery, Event, Period, Sink, SinkError, Tls};
+use headwater_contracts::{ConfigError, Delivery, Destination, Event, Period, Sink, SinkError, Tls};
 use headwater_sink_kit::TlsFiles;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use std::ops::Range;
@@ -46,12 +46,14 @@ impl Clients {
 
     async fn export(&mut self, request: ExportLogsServiceRequest) -> Answer {
         let answer = self.now.export(request).await;
-        if matches!(answer, Answer::Again { .. } | Answer::Unfit { .. }) && self.files.have_changed() {
+        if matches!(answer, Answer::Again { .. } | Answer::Unfit { .. } | Answer::Denied { .. })
+            && self.files.have_changed()
+        {
             match (self.make)() {
                 Ok(client) => {
                     tracing::info!("the certificates of `tls` have changed, and are used from now on");
                     self.now = client;
-                    if let Answer::Unfit { reason } = answer {
+                    if let Answer::Unfit { reason } | Answer::Denied { reason } = answer {
                         return Answer::Again { reason, after: None };
                     }
                 }
@@ -67,8 +69,7 @@ pub struct OtlpSink {
     client: Clients,
     mapping: Mapping,
     max_request_bytes: usize,
-    /// The receiver, if it is not this machine.
-    outside: Option<String>,
+    destination: Destination,
     progress: Progress,
     /// Most records in the next request. OTLP does not say which records of a request were refused: after such an
     /// answer requests begin with a single record, and double with each that is taken whole.
@@ -86,12 +87,12 @@ struct Open {
 }
 
 impl OtlpSink {
-    pub(crate) fn new(client: Clients, mapping: Mapping, max_request_bytes: usize, outside: Option<String>) -> Self {
+    pub(crate) fn new(client: Clients, mapping: Mapping, max_request_bytes: usize, destination: Destination) -> Self {
         Self {
             client,
             mapping,
             max_request_bytes,
-            outside,
+            destination,
             progress: Progress::default(),
             max_records: usize::MAX,
             has_worked: false,
@@ -160,8 +161,9 @@ impl OtlpSink {
             Answer::Refused { divisible: true, .. } if sent.len() > 1 => return Ok(Resend::InHalves),
             Answer::Refused { reason, .. } => indices.for_each(|index| self.progress.rejected(index, reason.clone())),
             Answer::Again { reason, after } => return Err(SinkError::Retry { reason, after }),
+            Answer::Denied { reason } if self.has_worked => return Err(SinkError::Denied(reason)),
             Answer::Unfit { reason } if self.has_worked => return Err(SinkError::Retry { reason, after: None }),
-            Answer::Unfit { reason } => {
+            Answer::Unfit { reason } | Answer::Denied { reason } => {
                 return Err(SinkError::Fatal(format!(
                     "{reason}: check `endpoint`, `protocol`, `headers` and `compression`"
                 )));
@@ -206,13 +208,13 @@ impl Sink for OtlpSink {
             // It knows us, and finds fault with a request that says nothing.
             Answer::Refused { divisible: true, reason } => Ok(format!("answered an empty request: {reason}")),
             Answer::Refused { reason, .. } | Answer::Again { reason, .. } => Err(reason),
-            Answer::Unfit { reason } => {
+            Answer::Unfit { reason } | Answer::Denied { reason } => {
                 Err(format!("{reason}: check `endpoint`, `protocol`, `headers` and `compression`"))
             }
         }
     }
 
-    fn outside(&self) -> Option<String> {
-        self.outside.clone()
+    fn destination(&self) -> Option<Destination> {
+        Some(self.destination.clone())
     }
 }

@@ -330,7 +330,7 @@ async fn through(
                     break;
                 }
                 Err(SinkError::Retry { .. }) => retries += 1,
-                Err(SinkError::Fatal(reason)) => panic!("{reason}"),
+                Err(SinkError::Denied(reason) | SinkError::Fatal(reason)) => panic!("{reason}"),
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

@@ -10,7 +10,7 @@ use crate::{
     priority::{Code, Coded},
     shortened::Shortened,
     sink::{SyslogSink, Way},
-    structured_data::{ElementConfig, KnownElement, StructuredData},
+    structured_data::{ElementConfig, KnownElement, StructuredData, simulated},
     tls,
 };
 use headwater_contracts::{ByteSize, ConfigError, Period, Sink, SinkConfig, Tls};
@@ -200,13 +200,19 @@ impl SyslogConfig {
             hostname,
             app_name: template("app_name", &self.app_name, "{{ %headwater.provider }}")?,
             msgid: template("msgid", &self.msgid, "ocsf-{{ type_uid }}")?,
-            structured_data: StructuredData::parse(elements, self.enterprise_id.unwrap_or(EXAMPLE_ENTERPRISE))?,
+            structured_data: StructuredData::parse(elements, self.enterprise())?,
             body: self.body,
             bom: self.bom,
             max_length: usize::try_from(max_length).unwrap_or(usize::MAX),
             framing: self.is_stream().then(|| self.framing.unwrap_or_default()),
             shortened: Shortened::default(),
         })
+    }
+}
+
+impl SyslogConfig {
+    fn enterprise(&self) -> u32 {
+        self.enterprise_id.unwrap_or(EXAMPLE_ENTERPRISE)
     }
 }
 
@@ -221,6 +227,7 @@ impl SinkConfig for SyslogConfig {
         };
         Ok(Box::new(SyslogSink {
             encoder: Arc::new(self.encoder()?),
+            simulated: simulated(self.enterprise()),
             name,
             way,
             connect_timeout: wait("connect_timeout", self.connect_timeout, Period::seconds(10))?,

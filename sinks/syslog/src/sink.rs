@@ -8,7 +8,9 @@ use crate::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use headwater_contracts::{Delivery, Encode, Event, Period, Rejected, Sink, SinkError, is_this_machine};
+use headwater_contracts::{
+    ConfigError, Delivery, Destination, Encode, Event, Period, Rejected, STAND_INS, Sink, SinkError, is_this_machine,
+};
 use headwater_sink_kit::pieces;
 use std::{
     io::{self, ErrorKind},
@@ -25,6 +27,8 @@ pub(crate) struct SyslogSink {
     pub(crate) encoder: Arc<Encoder>,
     /// Who is written to, as messages call it.
     pub(crate) name: String,
+    /// The SD-ID of what a simulator made up.
+    pub(crate) simulated: String,
     pub(crate) way: Way,
     pub(crate) connect_timeout: Duration,
     pub(crate) write_timeout: Duration,
@@ -87,13 +91,33 @@ impl Sink for SyslogSink {
         }
     }
 
-    fn outside(&self) -> Option<String> {
-        let (Way::Stream(Receiver::Tcp(address) | Receiver::Tls(address, ..), _)
-        | Way::Datagrams(Mailbox::Udp(address), _)) = &self.way
-        else {
-            return None;
+    fn remarks(&self) -> Vec<ConfigError> {
+        let (address, problem) = match &self.way {
+            Way::Stream(Receiver::Tcp(address), _) => (address, "`tcp` is not encrypted"),
+            Way::Datagrams(Mailbox::Udp(address), _) => {
+                (address, "`udp` cannot be encrypted, and loses messages without a word")
+            }
+            _ => return Vec::new(),
         };
-        (!is_this_machine(&address.host)).then(|| address.to_string())
+        // What stands in for a variable that is not set could be anything.
+        if is_this_machine(&address.host) || STAND_INS.iter().any(|stand_in| address.host.contains(stand_in)) {
+            return Vec::new();
+        }
+        let problem = format!(
+            "events can be read, and changed, on their way to `{address}`: {problem}; write `mode: tls`, with a receiver that listens for it \
+             (over TCP, by default at port 6514), or an address on this machine"
+        );
+        vec![ConfigError::new("mode", problem)]
+    }
+
+    fn destination(&self) -> Option<Destination> {
+        let (address, is_outside) = match &self.way {
+            Way::Stream(Receiver::Tcp(address) | Receiver::Tls(address, ..), _)
+            | Way::Datagrams(Mailbox::Udp(address), _) => (address.to_string(), !is_this_machine(&address.host)),
+            _ => (self.name.clone(), false),
+        };
+        let simulated = Some(format!("the structured data `[{}]`", self.simulated));
+        Some(Destination { address, is_outside, simulated })
     }
 
     /// Sees a stream to its end. What could not be finished was never acknowledged.

@@ -39,7 +39,16 @@ pub struct OwnElement {
 }
 
 /// The elements of every message, ready to be filled.
-pub(crate) struct StructuredData(Vec<Element>);
+pub(crate) struct StructuredData {
+    elements: Vec<Element>,
+    /// The element of what a simulator made up.
+    simulated: String,
+}
+
+/// Its SD-ID.
+pub(crate) fn simulated(enterprise_id: u32) -> String {
+    format!("simulated@{enterprise_id}")
+}
 
 enum Element {
     Origin,
@@ -74,13 +83,16 @@ impl StructuredData {
             }
             parsed.push(element);
         }
-        Ok(Self(parsed))
+        Ok(Self { elements: parsed, simulated: format!("[{}]", simulated(enterprise_id)) })
     }
 
-    /// Appends all elements, or, not `whole`, only those of the user's own; `-` if there is none.
+    /// Appends all elements, or, not `whole`, only those of the user's own, and the mark of what is simulated; `-` if there is none.
     pub(crate) fn write(&self, facts: &Facts<'_>, whole: bool, out: &mut String) {
         let start = out.len();
-        for element in &self.0 {
+        if facts.event().origin.simulated {
+            out.push_str(&self.simulated);
+        }
+        for element in &self.elements {
             match element {
                 Element::Origin if whole => {
                     let _ = write!(out, "[origin software=\"headwater\" swVersion=\"{}\"]", env!("CARGO_PKG_VERSION"));

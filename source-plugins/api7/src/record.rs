@@ -2,7 +2,7 @@
 
 use crate::unit::{self, Unit};
 use headwater_contracts::{Identity, Timestamp, Unreadable};
-use headwater_source_kit::{Raw, Scalar, object, part};
+use headwater_source_kit::{Raw, Scalar, no_id, object, part};
 use serde::Deserialize;
 
 /// What the plugin reads of a record; everything else passes through untouched.
@@ -44,8 +44,8 @@ impl<'a> Entry<'a> {
     /// Reads one element. Only an element that is no object or has no `id` is unreadable.
     pub(crate) fn read(raw: &'a [u8]) -> Result<Self, Unreadable> {
         let entry: Self = object(raw)?;
-        if entry.id().is_empty() {
-            return Err(Unreadable { reason: "a record of the audit log has no `id`".to_owned() });
+        if let Some(unreadable) = no_id("id", &entry.id) {
+            return Err(unreadable);
         }
         Ok(entry)
     }

@@ -31,6 +31,6 @@ pub use pace::Pace;
 pub use query::same_query;
 pub use raw::Raw;
 pub use rescans::Rescans;
-pub use scalar::Scalar;
+pub use scalar::{Scalar, no_id};
 pub use strays::{Page as StrayPage, Strays};
 pub use visited::Visited;

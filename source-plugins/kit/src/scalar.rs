@@ -1,5 +1,6 @@
 //! Reading a member of a record without trusting its type.
 
+use headwater_contracts::Unreadable;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::{borrow::Cow, fmt};
 
@@ -28,6 +29,20 @@ impl Scalar<'_> {
     pub fn whole(&self) -> Option<i64> {
         if let Self::Whole(number) = self { Some(*number) } else { None }
     }
+}
+
+/// Why a record cannot be told apart whose member `key` should be its id; `None` if it can.
+pub fn no_id(key: &str, id: &Scalar<'_>) -> Option<Unreadable> {
+    let what = match id {
+        Scalar::Text(text) if !text.is_empty() => return None,
+        Scalar::Text(_) => format!("an empty `{key}`"),
+        Scalar::Absent => format!("no `{key}`"),
+        Scalar::Whole(number) => format!("a number for `{key}`, {number}, where a text is expected"),
+        Scalar::Other => format!("a `{key}` that is not a text"),
+    };
+    Some(Unreadable {
+        reason: format!("a record of the audit log has {what}: nothing tells it from others; tell the vendor"),
+    })
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Scalar<'a> {
@@ -78,6 +93,16 @@ impl<'de> Visitor<'de> for ScalarVisitor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_that_is_none_is_named() {
+        let reason = |id: Scalar<'_>| no_id("uuid", &id).map(|unreadable| unreadable.reason).unwrap_or_default();
+        assert_eq!(no_id("uuid", &Scalar::Text("a".into())), None);
+        assert!(reason(Scalar::Text("".into())).contains("has an empty `uuid`:"));
+        assert!(reason(Scalar::Absent).contains("has no `uuid`:"));
+        assert!(reason(Scalar::Whole(1)).contains("has a number for `uuid`, 1, where a text is expected:"));
+        assert!(reason(Scalar::Other).contains("has a `uuid` that is not a text:"));
+    }
 
     #[test]
     fn any_json_value_reads_and_plain_text_is_borrowed() {

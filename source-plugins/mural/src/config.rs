@@ -196,7 +196,7 @@ impl SourceConfig for MuralConfig {
             .own_actor_id
             .filter(|_| !self.own_ips.is_empty())
             .map(|actor_id| Recognizer { actor_id, ips: self.own_ips });
-        // The documented limit is one of a day; a question takes four calls a day of log, and ends. What somebody has set
+        // The documented limit is one of a day; a question takes a few calls, and ends. What somebody has set
         // for reasons of their own holds for questions too.
         let usual = self.min_call_interval == default_interval();
         let question_interval = if usual { Period::seconds(1) } else { self.min_call_interval };

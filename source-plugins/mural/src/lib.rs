@@ -22,10 +22,12 @@
 //! How it reads: time is cut into partitions of six hours. A sweep reads one partition to the end of its token chain.
 //! A partition is swept early and often while events still appear, once more when it has settled (only that sweep
 //! claims coverage), and daily for some time after, for stragglers. Identities in the ledger make repetition exact.
+//! A question of a person is one sweep of all that it asks about, with the largest pages.
 
 mod config;
 mod echo;
 mod import;
+mod lookup;
 mod record;
 mod schedule;
 mod source;

@@ -20,12 +20,15 @@ pub(crate) enum Duty {
     Straggler,
     /// Events are still appearing.
     Early,
+    /// A person asks.
+    Lookup,
 }
 
 /// What of all that is due comes first, the lowest: the last day, which people wait for, before what has settled, however much
 /// of it there is.
 pub(crate) fn rank(duty: Duty, start: Timestamp, now: Timestamp) -> u8 {
     match duty {
+        Duty::Lookup => 0,
         Duty::Early if now - (start + PARTITION) < TimeDelta::hours(24) => 0,
         Duty::Closing => 1,
         Duty::Straggler => 2,

@@ -4,13 +4,16 @@ use crate::{
     config::{ACTIONS_PER_CHAIN, CallBudget, DateFormat, Mode},
     echo::Recognizer,
     import::Exported,
+    lookup,
     schedule::{self, Due, Duty},
     state::{State, Swept},
     sweep::{Job, Sweep},
     window::{PARTITION, partition_of, whole_second},
 };
 use chrono::TimeDelta;
-use headwater_contracts::{Cadence, ConfigError, Gap, Identity, Import, Plan, Source, Span, StreamView, Timestamp};
+use headwater_contracts::{
+    Cadence, ConfigError, Gap, Identity, Import, Lookup, Plan, Source, Span, StreamView, Timestamp,
+};
 use serde_json::Value;
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -62,11 +65,13 @@ const SLIVER: TimeDelta = TimeDelta::hours(1);
 /// The audit log of one Mural company.
 pub(crate) struct Mural {
     settings: Arc<Settings>,
+    /// The question that this run answers, if it does not follow the log.
+    lookup: Option<Lookup>,
 }
 
 impl Mural {
     pub(crate) fn new(settings: Settings) -> Self {
-        Self { settings: Arc::new(settings) }
+        Self { settings: Arc::new(settings), lookup: None }
     }
 
     /// When a sweep of this duty may begin: now (`None`), or when enough calls have left the budget's period.
@@ -75,7 +80,7 @@ impl Mural {
         let all = usize::try_from(budget.calls).unwrap_or(usize::MAX);
         // Early sweeps leave a tenth to the sweeps for stragglers, which find what nothing else would.
         let ceiling = match duty {
-            Duty::Closing => return None,
+            Duty::Closing | Duty::Lookup => return None,
             Duty::Straggler => all,
             Duty::Early => all - all / 10,
         };
@@ -117,6 +122,9 @@ impl Source for Mural {
     /// One sweep at a time, the most important one: each commits the whole state of the stream, so the next is planned
     /// from what this one leaves.
     fn plan(&self, view: &StreamView<'_>) -> Plan {
+        if let Some(lookup) = &self.lookup {
+            return lookup::plan(lookup, &self.settings, view);
+        }
         let mut state = State::read(view.state);
         let oldest = whole_second(view.now - self.settings.reach());
         let begin = view.start.max(oldest);
@@ -197,12 +205,22 @@ impl Source for Mural {
                     planned: view.now,
                     duty,
                     held,
+                    newest: None,
                 };
                 plan.scans.push(Box::new(Sweep::new(Arc::clone(&self.settings), job, state)));
             }
             None => plan.wake = Some(wake.map_or(next_poll, |wake| wake.min(next_poll))),
         }
         plan
+    }
+
+    fn look_up(&mut self, lookup: Lookup) -> bool {
+        if let Some(settings) = Arc::get_mut(&mut self.settings) {
+            settings.cadence.page_size = Some(lookup::page_size(&lookup));
+        }
+        self.lookup = Some(lookup);
+        // One chain after the other reads the same time again.
+        self.settings.chains().len() == 1
     }
 
     fn import(&self, _stream: &str, _state: Option<&Value>) -> Option<Box<dyn Import>> {

@@ -48,6 +48,8 @@ pub(crate) struct Job {
     pub(crate) duty: Duty,
     /// What the call budget holds back meanwhile.
     pub(crate) held: Option<&'static str>,
+    /// How many of the newest records are enough.
+    pub(crate) newest: Option<usize>,
 }
 
 impl Job {
@@ -89,6 +91,8 @@ pub(crate) struct Sweep {
     /// Records that the window asked for cannot contain.
     strays: Strays,
     oldest: Option<Timestamp>,
+    /// Records of the range with a readable date, of the chain at hand.
+    met: usize,
     complete: bool,
 }
 
@@ -120,6 +124,7 @@ impl Sweep {
             full: 0,
             strays: Strays::default(),
             oldest: None,
+            met: 0,
             complete: false,
         }
     }
@@ -139,7 +144,7 @@ impl Sweep {
     }
 
     fn restart_chain(&mut self) {
-        self.token = None;
+        (self.token, self.met) = (None, 0);
         self.used.clear();
         self.empties.restart();
         self.server_errors = 0;
@@ -164,7 +169,12 @@ impl Sweep {
             let job = Job { low, high, ..self.job };
             Box::new(Self::piece(Arc::clone(&self.settings), job, self.state.clone(), Arc::clone(&self.pieces)))
         };
-        Ok(Next::Split(vec![half(self.job.low, middle), half(middle, self.job.high)]))
+        let mut halves = vec![half(self.job.low, middle), half(middle, self.job.high)];
+        if self.job.duty == Duty::Lookup {
+            // Whoever asks may need the newest only.
+            halves.reverse();
+        }
+        Ok(Next::Split(halves))
     }
 
     fn range(&self) -> String {
@@ -236,6 +246,7 @@ impl Sweep {
             (Duty::Closing, Mode::Early) => "closing sweep",
             (Duty::Straggler, _) => "sweep for stragglers",
             (Duty::Early, _) => "early sweep",
+            (Duty::Lookup, _) => "all at once",
         }
     }
 }
@@ -287,6 +298,7 @@ impl Scan for Sweep {
         // Neighbours belong to the sweeps of their own partitions. What has no readable date belongs to whoever meets it
         // first.
         let wanted = time.is_none_or(|time| self.job.low <= time && time < self.job.high);
+        self.met += usize::from(wanted && time.is_some());
         let echo = match &self.settings.recognizer {
             Some(own) if wanted => own.judge(&entry, sent),
             _ => Echo::Foreign,
@@ -333,6 +345,12 @@ impl Scan for Sweep {
         {
             self.rewind();
             return Err(ReadError::Malformed(why));
+        }
+        if let Some(oldest) = self.oldest.filter(|_| self.job.newest.is_some_and(|newest| newest <= self.met)) {
+            // Of the instant where it stops there may be more.
+            self.job.low = (oldest + TimeDelta::milliseconds(1)).clamp(self.job.low, self.job.high);
+            self.complete = true;
+            return Ok(Next::Complete);
         }
         match next {
             Some(token) if !self.used.insert(&token) => {

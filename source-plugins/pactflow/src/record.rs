@@ -1,7 +1,7 @@
 //! One element of `events`: its id, its time, and who asked for what.
 
 use headwater_contracts::{Identity, Timestamp, Unreadable};
-use headwater_source_kit::{Raw, Scalar, object, part};
+use headwater_source_kit::{Raw, Scalar, no_id, object, part};
 use serde::Deserialize;
 
 /// What the plugin reads of a record; everything else passes through untouched.
@@ -48,8 +48,8 @@ impl<'a> Entry<'a> {
     /// Reads one element. Only an element that is no object or has no `uuid` is unreadable.
     pub(crate) fn read(raw: &'a [u8]) -> Result<Self, Unreadable> {
         let fields: Fields<'a> = object(raw)?;
-        if fields.uuid.text().is_none_or(str::is_empty) {
-            return Err(Unreadable { reason: "a record of the audit log has no `uuid`".to_owned() });
+        if let Some(unreadable) = no_id("uuid", &fields.uuid) {
+            return Err(unreadable);
         }
         // A payload of another shape describes no request that could be ours; that is all it is read for.
         let payload = part(fields.payload);

@@ -2,6 +2,8 @@
 
 use chrono::DateTime;
 use headwater_contracts::{Identity, Timestamp, Unreadable};
+use headwater_source_kit::{Scalar, no_id};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// A record, as far as reading needs to know it.
@@ -18,8 +20,9 @@ impl Entry {
     /// Reads one element. Only an element that is no object or has no `id` is unreadable.
     pub(crate) fn read(raw: &[u8]) -> Result<Self, Unreadable> {
         let fields: Map<String, Value> = headwater_source_kit::object(raw)?;
-        if fields.get("id").and_then(Value::as_str).is_none_or(str::is_empty) {
-            return Err(Unreadable { reason: "a record of the audit log has no `id`".to_owned() });
+        let id = Scalar::deserialize(fields.get("id").unwrap_or(&Value::Null)).unwrap_or_default();
+        if let Some(unreadable) = no_id("id", &id) {
+            return Err(unreadable);
         }
         let time = |key: &str| fields.get(key).and_then(Value::as_str).and_then(instant);
         Ok(Self { start: time("startTime"), end: time("endTime"), fields })

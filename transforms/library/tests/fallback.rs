@@ -50,3 +50,50 @@ fn only_events_that_no_row_matches_are_counted() {
     // Listed, though its activity is Other.
     assert_eq!(counted("mural", &json!({ "action": "ACCESS_DENIED", "actor": actor })), Vec::<String>::new());
 }
+
+/// What MuleSoft's article on the log names as events worth a look.
+const OF_THE_ARTICLE: [&str; 21] = [
+    "user created",
+    "user deleted",
+    "environment created",
+    "business group created",
+    "role assigned to a group",
+    "application deployed to Production",
+    "API published",
+    "API deprecated",
+    "API version approved",
+    "application stopped",
+    "repeated failed logins",
+    "API policy removed",
+    "policy modified",
+    "user team created",
+    "vCores added to an environment",
+    "API added to a public portal",
+    "contract revoked",
+    "contract activated",
+    "application created",
+    "API definition changed",
+    "asset pushed to Exchange",
+];
+
+#[test]
+fn every_event_of_the_article_has_a_golden_case_and_a_row() {
+    let goldens: Vec<_> = common::goldens().into_iter().filter(|golden| golden.entry["shows"].is_string()).collect();
+    for event in OF_THE_ARTICLE {
+        assert!(goldens.iter().any(|golden| golden.entry["shows"] == event), "{event}");
+    }
+    let page = include_str!("../../../docs/anypoint-events.md");
+    for golden in goldens {
+        let case = golden.name.strip_prefix("anypoint/").unwrap();
+        let row = page.lines().find(|line| line.ends_with(&format!("| {} | `{case}` |", golden.entry["type_uid"])));
+        assert!(
+            row.is_some_and(|row| row.starts_with(&format!("| {} |", golden.entry["shows"].as_str().unwrap()))),
+            "{case}"
+        );
+        let (shows, words) = (golden.entry["shows"].as_str().unwrap(), golden.entry["words"].as_str().unwrap());
+        assert!(OF_THE_ARTICLE.contains(&shows), "{}: {shows}", golden.name);
+        assert!(words.starts_with("documented: ") || words.starts_with("not public: "), "{}: {words}", golden.name);
+        let raw = serde_json::from_str(&golden.raw).unwrap();
+        assert_eq!(counted(&golden.provider, &raw), Vec::<String>::new(), "{}", golden.name);
+    }
+}

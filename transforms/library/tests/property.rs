@@ -312,8 +312,9 @@ fn represented(provider: &str, path: &[String], leaf: &Json, out: &Json) -> bool
             let caption = match text(leaf).to_ascii_lowercase().as_str() {
                 "user" => "User",
                 "connected application" => "Service",
-                "policy" => "Policy",
-                "team" => "Group",
+                "policy" | "api policy" => "Policy",
+                "team" | "role" | "group" => "Group",
+                "organization" | "business group" | "bus. group" => "Organization",
                 _ => "",
             };
             let code = out["metadata"]["event_code"].as_str().unwrap_or_default();

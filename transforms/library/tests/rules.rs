@@ -436,6 +436,69 @@ fn anypoint_actions_get_the_class_of_their_object() {
 }
 
 #[test]
+fn an_anypoint_action_is_one_row_however_it_is_spelled() {
+    let normalizer = Normalizer::new();
+    let check = |kind: &str, spellings: &[(&str, &str)], type_uid: i64| {
+        for (action, subaction) in spellings {
+            for (kind, action) in
+                [(kind.to_owned(), (*action).to_owned()), (kind.to_lowercase(), action.to_lowercase())]
+            {
+                let out = anypoint(&normalizer, "api-platform-api", &kind, &action, json!({ "subaction": subaction }));
+                assert_eq!(out["type_uid"], type_uid, "{kind} {action} {subaction}: {out}");
+            }
+        }
+    };
+    check("User", &[("Edit", "Disable user"), ("Edit - Disable user", ""), ("Edit - disable user", "None")], 300_105);
+    check("Connected Application", &[("Login", "Token"), ("Login - Token", ""), ("Login - Token", "Token")], 300_201);
+    check("Team", &[("Edit", "Add Members"), ("Edit - Add members", "None")], 300_603);
+    check("Role", &[("Edit", "Remove user"), ("Edit - Remove user", "")], 300_604);
+    let revoked =
+        [("Edit - contract revoke", "Contract revoked"), ("Edit", "Contract revoked"), ("Edit - contract revoke", "")];
+    check("Contract", &revoked, 300_411);
+    check("Contract", &[("Edit - contract restore", "Contract restored"), ("Edit", "Contract restored")], 300_410);
+    check("Contract", &[("Edit - contract approval", "Contract approval"), ("Edit", "Contract approval")], 300_410);
+    check("Contract", &[("Edit - request tier change", "Request tier change")], 300_403);
+    check(
+        "Application",
+        &[("Edit - reset client secret", "Reset client secret"), ("Edit", "Reset client secret")],
+        300_403,
+    );
+    // Neither a part of a word nor another word is taken for one.
+    check("Contract", &[("Edit - contract revoked by mistake", ""), ("Edit", "Contract revoke undone")], 300_403);
+    check("Project", &[("Save branches", ""), ("Save", "branch")], 300_499);
+}
+
+#[test]
+fn documented_anypoint_actions_without_an_activity_keep_the_provider_s_word() {
+    let normalizer = Normalizer::new();
+    let check = |kind: &str, action: &str, type_uid: i64| {
+        let out = anypoint(&normalizer, "Any", kind, action, Json::Null);
+        assert_eq!(
+            (&out["type_uid"], &out["entity"]["name"]),
+            (&json!(type_uid), &json!("X")),
+            "{kind} {action}: {out}"
+        );
+        assert!(type_uid != 300_499 || out["activity_name"] == action, "{kind} {action}: {out}");
+    };
+    check("API version", "Deploy", 300_499);
+    check("Asset portal", "Publish", 300_499);
+    check("Asset Version Group", "Remove from public portal", 300_499);
+    check("External Authorization", "Approved", 300_499);
+    check("Connected Application", "Revoke Tokens", 300_499);
+    check("Run configuration", "Revoke", 300_499);
+    check("Project", "Share project", 300_499);
+    check("Project", "Unsync with Github", 300_499);
+    check("Asset", "Granted or revoked permissions", 300_403);
+    check("Client", "Regenerate", 300_403);
+    check("Project", "Merge Branch", 300_403);
+    check("Project", "Modify project settings", 300_403);
+    check("Project", "Rename project", 300_405);
+    check("Project", "Rename branch", 300_499);
+    check("Run configuration", "Continue", 300_413);
+    check("Files", "Delete files", 300_404);
+}
+
+#[test]
 fn anypoint_privileges_are_named_or_it_is_an_update() {
     let normalizer = Normalizer::new();
     let payload = |properties: Json| json!({ "subaction": "Add", "properties": properties });

@@ -2,6 +2,7 @@
 
 use crate::problem::{self, ProgramError};
 use crate::tables::{Tables, functions};
+use crate::unknown_facts::unknown_facts;
 use std::sync::Arc;
 use vrl::compiler::state::ExternalEnv;
 use vrl::compiler::{CompilationResult, CompileConfig, Function, compile_with_external};
@@ -74,7 +75,9 @@ impl Compiler {
     fn compile_with(&self, program: &str, config: CompileConfig) -> Result<Program, Vec<ProgramError>> {
         match compile_with_external(program, &self.functions, &ExternalEnv::default(), config) {
             Ok(CompilationResult { program: vrl, warnings, .. }) => {
-                Ok(Program { vrl: Arc::new(vrl), warnings: problem::all(warnings, program) })
+                let mut warnings = problem::all(warnings, program);
+                warnings.extend(unknown_facts(program, vrl.info()));
+                Ok(Program { vrl: Arc::new(vrl), warnings })
             }
             Err(problems) => Err(problem::all(problems, program)),
         }

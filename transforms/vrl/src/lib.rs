@@ -24,6 +24,7 @@ mod run_program;
 mod tables;
 mod target;
 mod unit_test;
+mod unknown_facts;
 
 pub use compiler::{Compiler, Condition, Program};
 pub use event_json::{Metas, event_with_metadata};

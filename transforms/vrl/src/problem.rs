@@ -1,5 +1,6 @@
 //! What the compiler has to say about a program, with byte ranges that the caller can re-base to the user's file.
 
+use headwater_contracts::{visible, visible_lines};
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
@@ -56,6 +57,11 @@ impl ProgramError {
             labels: Vec::new(),
             notes: vec![format!("hint: {hint}")],
         }
+    }
+
+    /// A warning of headwater's own.
+    pub(crate) fn warning(offset: Range<usize>, message: String) -> Self {
+        Self { offset, message, code: 0, severity: Severity::Warning, labels: Vec::new(), notes: Vec::new() }
     }
 
     fn of(diagnostic: Diagnostic, program: &str) -> Self {
@@ -174,8 +180,8 @@ fn render_one(out: &mut String, file: &str, program: &str, problem: &ProgramErro
     let code = if problem.code == 0 { String::new() } else { format!("[E{:03}]", problem.code) };
     let at = Position::of(program, problem.offset.start);
     // Writing to a string cannot fail.
-    let _ = writeln!(out, "{word}{code}: {}", problem.message);
-    let _ = writeln!(out, "  --> {file}:{}:{}", at.line, at.column);
+    let _ = writeln!(out, "{word}{code}: {}", visible(&problem.message));
+    let _ = writeln!(out, "  --> {}:{}:{}", visible(file), at.line, at.column);
     if problem.labels.is_empty() {
         underline(out, program, &problem.offset, "");
     }
@@ -183,19 +189,24 @@ fn render_one(out: &mut String, file: &str, program: &str, problem: &ProgramErro
         underline(out, program, &label.offset, &label.message);
     }
     for note in &problem.notes {
-        let _ = writeln!(out, "  = {note}");
+        let _ = writeln!(out, "  = {}", visible_lines(note));
     }
 }
 
 fn underline(out: &mut String, program: &str, range: &Range<usize>, message: &str) {
     let at = Position::of(program, range.start);
     let line = program.split('\n').nth(at.line - 1).unwrap_or_default().trim_end_matches('\r');
-    let width = program.get(range.clone()).and_then(|text| text.lines().next()).map_or(1, |text| text.chars().count());
+    let width = program
+        .get(range.clone())
+        .and_then(|text| text.lines().next())
+        .map_or(1, |text| visible_lines(text).chars().count());
     // A tab before the caret must be a tab below, or the caret stands elsewhere.
-    let indent: String = line.chars().take(at.column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+    let before: String = line.chars().take(at.column - 1).collect();
+    let indent: String = visible_lines(&before).chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
     let number = at.line.to_string();
-    let _ = writeln!(out, "{number} | {line}");
-    let _ = writeln!(out, "{} | {indent}{} {message}", " ".repeat(number.len()), "^".repeat(width.max(1)));
+    let _ = writeln!(out, "{number} | {}", visible_lines(line));
+    let (gutter, marks) = (" ".repeat(number.len()), "^".repeat(width.max(1)));
+    let _ = writeln!(out, "{gutter} | {indent}{marks} {}", visible(message));
 }
 
 #[cfg(test)]

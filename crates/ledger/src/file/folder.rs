@@ -3,12 +3,13 @@
 use super::failure::from_io;
 use super::store::JOURNAL;
 use crate::LedgerError;
+use headwater_contracts::files::{must_be_file, must_be_folder};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
 /// Says that a ledger was begun here, also when it is gone.
-const MARK: &str = "ledger.begun";
+pub(super) const MARK: &str = "ledger.begun";
 const MARK_TEXT: &str = "\
 headwater has begun a ledger in this folder: `ledger.redb`. Keep this file with it. While it is here, a ledger that is
 missing or empty is an error, and not a first run, which would deliver again everything since `start_at`.
@@ -18,6 +19,7 @@ const DEAD_LETTERS: &str = "dead-letter";
 
 /// Only the user headwater runs as has business here: identities and own requests tell what an organization audits.
 pub(super) fn create(dir: &Path) -> io::Result<()> {
+    must_be_folder(dir)?;
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -39,6 +41,7 @@ pub(super) fn create(dir: &Path) -> io::Result<()> {
 
 /// Opens or creates a file of the folder. A link in its place is an error: what it leads to is not ours to change.
 pub(super) fn open_file(path: &Path) -> io::Result<File> {
+    must_be_file(path)?;
     options().create(true).truncate(false).open(path).map_err(|error| {
         let is_link = fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
         if is_link {

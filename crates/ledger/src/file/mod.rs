@@ -54,6 +54,9 @@ struct Doubt {
 }
 
 impl FileLedger {
+    /// The files of a ledger, by their names in its folder.
+    pub const FILES: [&str; 3] = [store::LEDGER, store::JOURNAL, folder::MARK];
+
     /// Opens the ledger in the directory `dir`, or creates both, for this user only (`0700`, `0600`). This
     /// reads the whole file, and repairs it after a crash, which takes about half a second for ten million identities.
     ///

@@ -14,6 +14,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 const CACHE_BYTES: usize = 2 << 20;
 
 /// The file of own requests that the database has not taken over.
+pub(super) const LEDGER: &str = "ledger.redb";
 pub(super) const JOURNAL: &str = "requests.journal";
 
 /// redb's mark at the start of a finished file.
@@ -49,7 +50,7 @@ impl Store {
     /// Opens or creates the file `ledger.redb` in `dir` and locks it until dropped; and the journal beside it, which the same
     /// lock guards.
     pub(crate) fn open(dir: &Path) -> Result<(Self, Arc<dyn StorageBackend>), LedgerError> {
-        let path = dir.join("ledger.redb");
+        let path = dir.join(LEDGER);
         let fail = |error| from_io(error, &path, "open");
         folder::create(dir).map_err(fail)?;
         let file = folder::open_file(&path).map_err(fail)?;

@@ -67,7 +67,8 @@ impl Driver {
         {
             return Ok(Err(error));
         }
-        let server_time = self.server_now();
+        // By the clock that the scan was planned by: what it notes is compared with the time of the next plan.
+        let server_time = self.server_now() + reading.times.lead;
         if status != 200 {
             trace.failed(&status);
             let body = self.unless_halted(answer.error_body(self.clock.as_ref())).await?;
@@ -120,6 +121,10 @@ impl Driver {
                 Ok(None) => break None,
                 Err(error) => break Some(ReadError::Transient(error.to_string())),
             };
+            if let Some(remark) = answer.remark() {
+                let (source, stream, endpoint) = (&self.key.source, &self.key.stream, self.http.origin());
+                tracing::warn!(%source, %stream, %endpoint, "{remark}");
+            }
             if !whole {
                 beginning.take(&chunk);
                 if beginning.is_no_json(&answer.content_type) {

@@ -85,11 +85,12 @@ impl Driver {
     /// Sorts out duplicates and hands the rest to the lane in batches.
     pub(super) async fn hand_over(&self, reading: &mut Reading) -> Result<(), Halt> {
         let Held { records, mut state, .. } = std::mem::take(&mut reading.held);
+        self.line.has_read(&self.key, records.len() as u64);
         let marks = self.may_mark(reading);
         let times = records.iter().filter_map(|pending| pending.record.as_ref().ok()?.time);
-        reading.newest = times.chain(reading.newest).max();
+        reading.times.newest = times.chain(reading.times.newest).max();
         if let Some(state) = state.take_if(|_| !marks) {
-            reading.set_aside(None, Some(state));
+            reading.set_aside(self.clock.monotonic(), None, Some(state));
         }
         if records.is_empty() && state.is_some() {
             self.lane.push(Work { state, ..Work::default() }).await?;

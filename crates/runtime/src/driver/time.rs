@@ -22,13 +22,42 @@ pub enum Clocks {
 
 /// Longest wait before the stream is planned anew, whatever the plan says.
 const LONGEST_REST: Duration = Duration::from_hours(1);
+/// How long what cannot be kept is gone by. Events may bear the time of the clock that is behind: they lie before where it leads.
+const LONGEST_ASIDE: Duration = Duration::from_hours(1);
 /// How often the clocks are compared meanwhile.
 const GLANCE: Duration = Duration::from_secs(5);
 
+/// What a reading knows of the time, and what it keeps back because of it.
+pub(super) struct Times {
+    /// Where the stream begins or begins anew, which the ledger is told once the time is known.
+    untold: Option<Anew>,
+    /// Whether `start_at` has been compared with where the first run began.
+    pub(super) compared: bool,
+    /// How often the server's clock had stepped when the plan was made.
+    steps: u64,
+    /// Whether the plan was made from what the ledger holds, so that what comes of it may be kept there.
+    pub(super) markable: bool,
+    /// What could not be kept.
+    pub(super) aside: Option<Aside>,
+    /// How far the time that is planned by is ahead of the server's clock; it is, while that is behind the ledger.
+    pub(super) lead: TimeDelta,
+    /// When the latest event that this run has read happened.
+    pub(super) newest: Option<Timestamp>,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        let (untold, compared, steps, aside, lead, newest) = Default::default();
+        Self { untold, compared, steps, markable: true, aside, lead, newest }
+    }
+}
+
 /// What scans have brought that cannot be kept while the clocks disagree. The next scans are planned from it, so that reading goes
-/// on; once the clocks agree, or one steps, it is let go.
+/// on; once the clocks agree, or one steps, it is let go, and each hour, so that all since they last agreed is read again.
 pub(super) struct Aside {
     steps: u64,
+    /// Since when, by the clock that only goes on.
+    since: Duration,
     coverage: Coverage,
     state: Option<Value>,
 }
@@ -45,7 +74,7 @@ pub fn ahead(record: &StreamRecord, source: &dyn Source, skew: Option<Period>, n
 }
 
 /// Where a stream has to begin anew.
-pub(super) struct Anew {
+struct Anew {
     from: Timestamp,
     /// The time still to come that its record speaks of; `None` if it had not begun.
     ahead: Option<Timestamp>,
@@ -66,12 +95,12 @@ impl Driver {
     /// Whether what the scan at hand has brought may be kept: the clocks agree, and none has stepped since it was planned.
     pub(super) fn may_mark(&self, reading: &Reading) -> bool {
         let standing = self.standing();
-        standing.agreed && standing.steps == reading.steps && reading.markable
+        standing.agreed && standing.steps == reading.times.steps && reading.times.markable
     }
 
     /// Whether the clock that the scan at hand was planned by has turned out to be another.
     pub(super) fn is_outdated(&self, reading: &Reading) -> bool {
-        self.server.standing().steps != reading.steps
+        self.server.standing().steps != reading.times.steps
     }
 
     /// Where a first run begins, if that is known.
@@ -82,7 +111,7 @@ impl Driver {
         }
     }
 
-    /// The stream's record as the next plan may use it: nothing in it is of a time still to come, as [`Reading::lead`] has it.
+    /// The stream's record as the next plan may use it: nothing in it is of a time still to come, as [`Times::lead`] has it.
     pub(super) async fn record(&self, reading: &mut Reading) -> Result<StreamRecord, Halt> {
         let start = self.beginning();
         let mut record = self.with_ledger(move |ledger, key| ledger.load(key, start)).await?;
@@ -91,14 +120,15 @@ impl Driver {
             self.server.at_least(forgotten);
         }
         let (standing, now) = (self.standing(), self.server_now());
-        if standing.steps != reading.steps {
+        if standing.steps != reading.times.steps {
             // Of a scan that was planned by another clock.
             reading.held.state = None;
-            reading.lead = TimeDelta::zero();
-            reading.steps = standing.steps;
+            reading.times.lead = TimeDelta::zero();
+            reading.times.steps = standing.steps;
         }
-        reading.aside = reading.aside.take().filter(|aside| !standing.agreed && aside.steps == standing.steps);
-        let before = reading.untold.take();
+        reading.times.aside =
+            reading.times.aside.take().filter(|aside| !standing.agreed && aside.steps == standing.steps);
+        let before = reading.times.untold.take();
         let anew = self.anew(&record, now);
         // Before the first answer, what is read from where the ledger has forgotten on is known, whatever time it is.
         let known = |anew: &Anew| !standing.answered && record.forgotten.is_some() && anew.from <= now;
@@ -106,10 +136,11 @@ impl Driver {
         let ahead = unclear.and_then(|anew| anew.ahead);
         if ahead.is_some() && before.is_some() {
             // It was planned to begin anew.
-            (reading.aside, reading.held.state) = (None, None);
+            (reading.times.aside, reading.held.state) = (None, None);
         }
-        reading.markable = reading.aside.is_none() && ahead.is_none();
-        reading.lead = ahead.map_or_else(TimeDelta::zero, |ahead| lead(ahead, now, self.clock.now(), reading.lead));
+        reading.times.markable = reading.times.aside.is_none() && ahead.is_none();
+        reading.times.lead =
+            ahead.map_or_else(TimeDelta::zero, |ahead| lead(ahead, now, self.clock.now(), reading.times.lead));
         if let Some(anew) = anew.filter(|_| ahead.is_none()) {
             record.start = anew.from;
             if anew.ahead.is_some() {
@@ -119,10 +150,10 @@ impl Driver {
             if standing.agreed {
                 self.begin(&anew, now).await?;
             } else {
-                reading.untold = Some(anew);
+                reading.times.untold = Some(anew);
             }
         }
-        if let Some(aside) = &reading.aside {
+        if let Some(aside) = &reading.times.aside {
             record.coverage.clone_from(&aside.coverage);
             record.state.clone_from(&aside.state);
         }
@@ -157,7 +188,7 @@ impl Driver {
     /// Identities of events before this may be forgotten; `None` if none may. Events bear the provider's time, so that the latest is a
     /// witness of its own: should the clocks that agree be ahead, for one of them only stands in for the other, they forget no more.
     pub(super) fn horizon(&self, reading: &Reading, now: Timestamp) -> Option<Timestamp> {
-        let newest = reading.newest?;
+        let newest = reading.times.newest?;
         Some(self.source.horizon(now) - (now - newest).max(TimeDelta::zero()))
     }
 
@@ -183,7 +214,7 @@ impl Driver {
             return Err(Halt::GivenUp(trouble));
         }
         if self.may_mark(reading)
-            && let Some(anew) = reading.untold.take()
+            && let Some(anew) = reading.times.untold.take()
         {
             self.begin(&anew, self.server_now()).await?;
         }
@@ -211,7 +242,7 @@ impl Driver {
             Some(trouble) => {
                 Err(Halt::GivenUp(format!("what there was is delivered, and nothing is marked: {trouble}")))
             }
-            None if !standing.answered && reading.lead > TimeDelta::zero() => Err(Halt::GivenUp(format!(
+            None if !standing.answered && reading.times.lead > TimeDelta::zero() => Err(Halt::GivenUp(format!(
                 "this machine's clock shows {}, and the ledger has forgotten what was delivered before a later time: by this clock nothing is due. Set it (NTP)",
                 self.clock.now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
             ))),
@@ -222,6 +253,8 @@ impl Driver {
     /// Waits until the next look is due; not that long if a clock steps, for then it may be due already.
     pub(super) async fn rest(&self, until: Timestamp, reading: &mut Reading) -> Result<(), Halt> {
         self.commit_held().await?;
+        let now = self.clock.monotonic();
+        reading.times.aside = reading.times.aside.take().filter(|aside| now < aside.since + LONGEST_ASIDE);
         let key = |standing: Standing| (standing.near, standing.steps);
         let before = key(self.standing());
         let wait = (until - self.server_now()).to_std().unwrap_or_default();
@@ -250,10 +283,14 @@ fn lead(ahead: Timestamp, now: Timestamp, ours: Timestamp, before: TimeDelta) ->
 
 impl Reading {
     /// Sets aside what a scan has brought and cannot be kept.
-    pub(super) fn set_aside(&mut self, span: Option<Span>, state: Option<Value>) {
-        let (steps, coverage, before) = (self.steps, &self.coverage, &self.state);
-        let aside =
-            self.aside.get_or_insert_with(|| Aside { steps, coverage: coverage.clone(), state: before.clone() });
+    pub(super) fn set_aside(&mut self, since: Duration, span: Option<Span>, state: Option<Value>) {
+        let (steps, coverage, before) = (self.times.steps, &self.coverage, &self.state);
+        let aside = self.times.aside.get_or_insert_with(|| Aside {
+            steps,
+            since,
+            coverage: coverage.clone(),
+            state: before.clone(),
+        });
         if let Some(span) = span {
             aside.coverage.add(span, 0);
         }

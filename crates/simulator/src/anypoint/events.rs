@@ -48,6 +48,8 @@ pub(super) struct Events {
     split: HashSet<u128>,
     /// When everything was renamed, ms.
     renamed: Vec<i64>,
+    /// Of 1000 applications of a policy, those that are removals instead.
+    removals: u16,
 }
 
 fn read(sample: &str) -> Value {
@@ -79,7 +81,7 @@ fn odd() -> Vec<Value> {
 }
 
 impl Events {
-    pub(super) fn new(renamed: Vec<i64>) -> Self {
+    pub(super) fn new(renamed: Vec<i64>, removals: u16) -> Self {
         Self {
             usual: SAMPLES.iter().map(|sample| read(sample)).collect(),
             odd: odd(),
@@ -87,6 +89,7 @@ impl Events {
             variants: HashMap::new(),
             split: HashSet::new(),
             renamed,
+            removals,
         }
     }
 
@@ -113,6 +116,13 @@ impl Events {
             Body::Reading(_) => true,
             Body::Sample(number) => self.sample(*number)["action"] == "Login",
         }
+    }
+
+    /// A login that was refused.
+    pub(super) fn is_failed_login(&self, entry: &Entry) -> bool {
+        let Body::Sample(number) = &entry.body else { return false };
+        let sample = self.sample(*number);
+        sample["action"] == "Login" && sample["failed"] == true
     }
 
     /// The number of the organization whose log it is in.
@@ -185,10 +195,20 @@ impl Events {
             // Not unique: what one call does to several objects shares it.
             record["anypointTransactionId"] = format!("0a5d6f10-6abe-11ee-8c99-{:012x}", dice.below(1 << 40)).into();
         }
-        let edited = record["action"] == "edit";
+        let (edited, login) = (record["action"] == "edit", record["action"] == "Login");
+        // From dice of its own: the other choices stay what they were.
+        let [high, low] = halves(content);
+        if record["objects"][0]["objectType"] == "policy" && Dice::new(&[high, low, 0xde]).chance(self.removals) {
+            record["action"] = "delete".into();
+            record["payload"] = Value::Null;
+        }
+        let user = (record["userId"].clone(), record["userName"].clone());
         if let Some(object) = record["objects"].get_mut(0) {
             object["objectId"] = format!("{}", dice.below(90_000_000)).into();
             object["objectName"] = format!("{service}{suffix}").into();
+            if login {
+                (object["objectId"], object["objectName"]) = user;
+            }
             // Users belong to the organization; some edits are about their rights in one environment.
             if object["objectType"] == "User" && edited && dice.chance(400) {
                 object["environmentId"] = ENVIRONMENT.into();
@@ -248,7 +268,7 @@ mod tests {
 
     #[test]
     fn no_record_has_an_id_and_every_sample_reads() {
-        let events = Events::new(Vec::new());
+        let events = Events::new(Vec::new(), 0);
         let (_, all) = events.samples();
         for number in 0..u16::try_from(all).unwrap() {
             let record = events.value(&entry(Body::Sample(number)), 1);
@@ -259,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_renaming_shows_in_names_only_and_not_if_versions_are_asked_for() {
-        let events = Events::new(vec![1_700_000_100_000]);
+        let events = Events::new(vec![1_700_000_100_000], 0);
         let shown = |as_of| events.value(&entry(Body::Sample(0)), as_of);
         let (before, after) = (shown(1_700_000_050_000), shown(1_700_000_200_000));
         assert_ne!(before["objects"][0]["objectName"], after["objects"][0]["objectName"]);
@@ -269,7 +289,7 @@ mod tests {
 
     #[test]
     fn parts_of_a_payload_share_everything_but_the_part() {
-        let mut events = Events::new(Vec::new());
+        let mut events = Events::new(Vec::new(), 0);
         events.vary(78, Variant { of: 77, part: Some(1), organization: None });
         let whole = events.value(&entry(Body::Sample(0)), 1);
         let part = events.value(&Entry { key: 78, ..entry(Body::Sample(0)) }, 1);

@@ -27,6 +27,9 @@ pub const ORGANIZATIONS: [&str; 3] = [
     "9e7d1c44-3f5b-4a8e-8c61-0b7a2d9e4f13",
 ];
 
+/// Failed logins that follow the first of somebody who guesses a password, 20 seconds apart.
+const GUESSES: i64 = 7;
+
 /// What becomes of `limit` above 200.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -78,6 +81,10 @@ pub struct AnypointOptions {
     pub shared_per_mille: u16,
     /// Of 1000 events, those that come with one stamped up to two minutes ahead.
     pub ahead_per_mille: u16,
+    /// Of 1000 failed logins, those that are followed by more of the same person: somebody guesses a password.
+    pub guesses_per_mille: u16,
+    /// Of 1000 applications of a policy, those that are removals instead.
+    pub removals_per_mille: u16,
     /// Hours after the start at which everything is renamed.
     pub renamed_after_h: Vec<u32>,
     /// Records older than this many days are gone.
@@ -108,6 +115,8 @@ impl Default for AnypointOptions {
             split_per_mille: 0,
             shared_per_mille: 0,
             ahead_per_mille: 0,
+            guesses_per_mille: 0,
+            removals_per_mille: 0,
             renamed_after_h: Vec::new(),
             retention_days: 365,
             adopts_ids: false,
@@ -133,7 +142,7 @@ impl Anypoint {
     pub(crate) fn new(scenario: &Scenario, start: i64) -> Self {
         let options = scenario.anypoint.clone();
         let renamed = options.renamed_after_h.iter().map(|hours| start + seconds(hours * 3600)).collect();
-        let events = Events::new(renamed);
+        let events = Events::new(renamed, options.removals_per_mille);
         let facts = Facts {
             credential: format!("{}:{}", tokens::CLIENT, tokens::SECRET),
             unprivileged_credential: format!("{}:{}", tokens::OTHER_CLIENT, tokens::OTHER_SECRET),
@@ -283,6 +292,12 @@ impl Api for Anypoint {
         if dice.chance(options.ahead_per_mille) {
             let ahead = dice.millis(seconds(120));
             add(&mut self.events, &mut dice, None, entry.time + ahead, entry.visible_at);
+        }
+        if dice.chance(options.guesses_per_mille) && self.events.is_failed_login(entry) {
+            for guess in 1..=GUESSES {
+                let after = guess * seconds(20);
+                add(&mut self.events, &mut dice, Some(same), entry.time + after, entry.visible_at + after);
+            }
         }
         companions
     }

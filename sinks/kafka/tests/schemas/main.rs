@@ -90,6 +90,6 @@ async fn record(sink: &mut KafkaSink, event: &Event) -> Result<Vec<u8>, String> 
 fn reason(error: SinkError) -> String {
     match error {
         SinkError::Retry { reason, .. } => reason,
-        SinkError::Fatal(reason) => panic!("fatal: {reason}"),
+        SinkError::Denied(reason) | SinkError::Fatal(reason) => panic!("fatal: {reason}"),
     }
 }

@@ -199,7 +199,13 @@ async fn a_wrong_credential_stops_a_new_run_and_is_waited_out_by_one_that_worked
             }
             sink.deliver(&events(2)).await.unwrap();
             receiver.reply([fail(code, status)]);
-            assert!(matches!(sink.deliver(&events(3)).await, Err(SinkError::Retry { .. })));
+            let answer = sink.deliver(&events(3)).await;
+            let expected = if status == 404 {
+                matches!(answer, Err(SinkError::Retry { .. }))
+            } else {
+                matches!(answer, Err(SinkError::Denied(_)))
+            };
+            assert!(expected, "{protocol:?}, {status}: {answer:?}");
             sink.deliver(&events(3)).await.unwrap();
             assert_eq!(ids(&receiver), [numbers(0..2), numbers(0..3)].concat());
         }
@@ -245,4 +251,23 @@ async fn a_json_body_is_the_providers_bytes_and_what_is_no_json_is_text() {
     let body = |index: usize| receiver.records()[index].body.clone().unwrap().value;
     assert_eq!(body(0), Some(Value::StringValue(raw.to_owned())));
     assert_eq!(body(1), Some(Value::StringValue("\"no JSON\"".to_owned())));
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed_stops_a_new_run_and_refuses_no_event() {
+    for status in [300, 301, 302, 303, 304, 307, 308] {
+        let (receiver, mut sink) = start(Protocol::Http, json!({}));
+        receiver.reply([fail(Code::Unknown, status)]);
+        match sink.deliver(&events(2)).await {
+            Err(SinkError::Fatal(reason)) => {
+                assert!(reason.contains("redirect") && reason.contains("`endpoint`"), "{reason}")
+            }
+            other => panic!("{status}: {other:?}"),
+        }
+        sink.deliver(&events(2)).await.unwrap();
+        receiver.reply([fail(Code::Unknown, status)]);
+        assert!(matches!(sink.deliver(&events(3)).await, Err(SinkError::Retry { .. })), "{status}");
+        sink.deliver(&events(3)).await.unwrap();
+        assert_eq!(ids(&receiver), [numbers(0..2), numbers(0..3)].concat());
+    }
 }

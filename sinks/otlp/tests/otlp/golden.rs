@@ -37,6 +37,18 @@ fn golden_events_become_the_golden_records() {
 }
 
 #[test]
+fn a_simulated_event_says_so_in_an_attribute_whatever_its_body_is() {
+    let real = event("id", "text", false);
+    let mut origin = (*real.origin).clone();
+    origin.simulated = true;
+    let made_up = Event { origin: Arc::new(origin), ..real.clone() };
+    let marks = |event: &Event| {
+        Mapping::default().record(event).log.attributes.iter().filter(|pair| pair.key == "audit.simulated").count()
+    };
+    assert_eq!((marks(&real), marks(&made_up)), (0, 1));
+}
+
+#[test]
 fn records_are_grouped_by_provider_and_tenant() {
     let tenant = |uid: &str, tenant: &str, provider| {
         ocsf(serde_json::json!({"class_uid": 0, "metadata": {"uid": uid, "tenant_uid": tenant}}), provider)

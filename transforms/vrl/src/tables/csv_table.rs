@@ -1,7 +1,7 @@
 //! A CSV file in memory, with a hash index per set of columns that a program asks by.
 
 use super::{Between, Lookup, Question, nearest};
-use headwater_contracts::Timestamp;
+use headwater_contracts::{Timestamp, files::open_file};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -126,8 +126,7 @@ impl CsvTable {
         let mut reader = csv::ReaderBuilder::new()
             .delimiter(delimiter)
             .has_headers(headers)
-            .from_path(path)
-            .map_err(|error| error.to_string())?;
+            .from_reader(open_file(path).map_err(|error| error.to_string())?);
         let first = reader.headers().map_err(|error| error.to_string())?;
         let headers: Vec<KeyString> = if headers {
             first.iter().map(KeyString::from).collect()

@@ -1,6 +1,7 @@
 //! A MaxMind DB file: one record per network of IP addresses.
 
 use super::{Lookup, Question};
+use headwater_contracts::files::must_be_file;
 use maxminddb::Reader;
 use std::net::IpAddr;
 use std::path::Path;
@@ -10,6 +11,7 @@ pub(super) struct MmdbTable(Reader<Vec<u8>>);
 
 impl MmdbTable {
     pub(super) fn load(path: &Path) -> Result<Self, String> {
+        must_be_file(path).map_err(|error| error.to_string())?;
         Reader::open_readfile(path).map(Self).map_err(|error| error.to_string())
     }
 

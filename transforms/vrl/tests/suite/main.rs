@@ -9,3 +9,4 @@ mod stages;
 mod support;
 mod tables;
 mod unit_tests;
+mod unknown;
