@@ -455,7 +455,10 @@ mod tests {
             asked.push(request.body.unwrap()["endDate"].as_str().unwrap()[..16].to_owned());
             match refused.rejected(&rejection(400)) {
                 Ok(Next::Restart(why)) => assert!(why.contains("from now on no more than"), "{why}"),
-                other => break assert!(other.is_err()),
+                other => {
+                    assert!(other.is_err());
+                    break;
+                }
             }
         }
         assert_eq!(
