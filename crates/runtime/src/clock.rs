@@ -62,6 +62,7 @@ pub(crate) struct ServerClock {
 }
 
 /// What is known of the server's clock.
+#[allow(clippy::struct_excessive_bools, reason = "each is about something else")]
 struct Shown {
     /// What it showed, and our monotonic time then.
     date: Timestamp,
