@@ -29,7 +29,7 @@ pub(crate) fn format_asked_for(arguments: impl Iterator<Item = OsString>) -> Log
         Some(rest) => rest.strip_prefix('=').map(str::to_owned),
         None => None,
     };
-    let given = said.iter().enumerate().filter_map(behind).last();
+    let given = said.iter().enumerate().filter_map(behind).next_back();
     let asked = given.or_else(|| std::env::var("HEADWATER_LOG_FORMAT").ok());
     if asked.as_deref() == Some("json") { LogFormat::Json } else { LogFormat::Text }
 }

@@ -1,6 +1,6 @@
 //! What a configuration looks for in the environment of this process, and does not find.
 
-use headwater_config::{Diagnostic, Diagnostics, ProcessEnvironment, set_and_empty};
+use headwater_config::{Diagnostic, Diagnostics, ProcessEnvironment, Severity, set_and_empty};
 use std::{cell::RefCell, collections::BTreeSet};
 
 /// That of this process, which keeps what it has been asked for in vain.
@@ -39,7 +39,9 @@ impl Environment {
         let (mut names, empty) = (self.missing.into_inner(), self.empty.into_inner());
         let mut explains = false;
         diagnostics.retain(|problem| {
-            let emptied: Vec<&String> = empty.iter().filter(|name| stands_at(problem, name)).collect();
+            // A warning follows from what is there.
+            let is_error = problem.severity == Severity::Error;
+            let emptied: Vec<&String> = empty.iter().filter(|name| is_error && stands_at(problem, name)).collect();
             let stands_in = !emptied.is_empty() || names.iter().any(|name| stands_at(problem, name));
             if forgiven {
                 names.extend(emptied.into_iter().map(|name| set_and_empty(name)));
@@ -50,7 +52,8 @@ impl Environment {
         });
         if !forgiven {
             diagnostics.amend(|problem| {
-                let names: Vec<&String> = empty.iter().filter(|name| stands_at(problem, name)).collect();
+                let is_error = problem.severity == Severity::Error;
+                let names: Vec<&String> = empty.iter().filter(|name| is_error && stands_at(problem, name)).collect();
                 for name in names {
                     let help = format!(
                         "the environment variable `{name}` is set, and empty: give it a value, or write a default, `${{{name}:-default}}`"

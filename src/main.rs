@@ -90,7 +90,9 @@ impl Failure {
             Said::Rendered(text) => terminal::tell(Level::ERROR, text.trim_end()),
             Said::Problems(problems, note) => {
                 terminal::tell_problems(problems);
-                note.iter().for_each(|note| terminal::tell(Level::INFO, &format!("note: {note}")));
+                if let Some(note) = note {
+                    terminal::tell(Level::INFO, &format!("note: {note}"));
+                }
             }
         }
     }

@@ -66,6 +66,20 @@ fn one_token_serves_all_streams_of_a_run() {
 }
 
 #[test]
+fn a_server_that_refuses_long_ranges_is_asked_for_shorter_ones() {
+    run(async {
+        for longest in [1, 3] {
+            let stage = Stage::new(Scenario::new().history(60, 60).anypoint(|a| a.longest_range_days = Some(longest)));
+            assert!(stage.poll(&json!({ "retention": "365d" })).await);
+            assert_eq!(stage.rig.recorder.arrived().len(), 60);
+            let requests = stage.simulator.ledger().requests();
+            let refused = requests.iter().filter(|seen| seen.status == Some(400)).count();
+            assert!((3..=9).contains(&refused), "each organization learns it once: {refused}");
+        }
+    });
+}
+
+#[test]
 fn a_token_that_dies_early_or_says_nothing_of_its_end_is_replaced() {
     run(async {
         for expires_in in [Some(3600), None] {

@@ -1267,7 +1267,7 @@ fn simulated_events_bear_a_mark_where_their_bytes_have_none_and_sinks_here_are_n
         "{said}"
     );
     assert!(said.contains("out.ndjson`. Nothing there tells them from real ones"), "{said}");
-    let mut message = [0; 65_536];
+    let mut message = [0; 9000];
     let length = receiver.recv(&mut message).unwrap();
     let message = String::from_utf8_lossy(&message[..length]).into_owned();
     assert!(message.contains(" [simulated@7] {"), "{message}");

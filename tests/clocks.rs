@@ -3,12 +3,19 @@
 
 use crate::support;
 use chrono::TimeDelta;
-use headwater_contracts::{Clock, Period, StartAt, Timestamp};
-use headwater_ledger::{Commit, FileLedger, Ledger, MemoryLedger};
+use headwater_contracts::{Clock, OwnRequest, Period, StartAt, Timestamp};
+use headwater_ledger::{
+    Commit, Commits, FileLedger, Filed, Ledger, LedgerError, MemoryLedger, StreamKey, StreamRecord,
+};
 use headwater_runtime::RunError;
 use headwater_simulator::{OddDate, Provider, Scenario, Simulator};
 use headwater_testkit::{
-    clock::TestClock, recorder::Recorder, rig::Rig, saboteur::Saboteur, source_suite::Case, wrong_clocks::WrongClocks,
+    clock::TestClock,
+    recorder::Recorder,
+    rig::Rig,
+    saboteur::Saboteur,
+    source_suite::{Case, Verdict},
+    wrong_clocks::WrongClocks,
 };
 use std::sync::Arc;
 
@@ -67,10 +74,15 @@ impl Play {
         self.case.provider == Provider::Mural
     }
 
+    /// What there was `ago`, beside what has been delivered.
+    fn books(&self, ago: TimeDelta) -> Verdict {
+        let cut = self.clock.right().now() - ago;
+        self.case.books(&self.rig, &self.simulator, self.scenario.clone(), cut)
+    }
+
     /// What there was `ago` has been delivered, once.
     fn is_delivered(&self, ago: TimeDelta) {
-        let cut = self.clock.right().now() - ago;
-        let verdict = self.case.books(&self.rig, &self.simulator, self.scenario.clone(), cut);
+        let verdict = self.books(ago);
         assert!(verdict.is_good() && verdict.expected > 50, "{}: {verdict}\n{verdict:#?}", self.case.provider);
     }
 
@@ -136,6 +148,56 @@ fn between_two_right_runs_a_wrong_one_forgets_nothing() {
     });
 }
 
+/// The five, where answers have no `Date`: this machine's clock alone tells the time.
+fn undated(play: impl AsyncFn(&mut Play)) {
+    let cases: [fn() -> Case<'static>; 5] =
+        [support::anypoint, support::mural, support::api7, support::pactflow, support::solace_cloud];
+    for case in cases {
+        let scenario = Scenario { date_header: false, ..Scenario::new().seed(7).history(3, 150).live(30) };
+        let run = async { play(&mut Play::of(case(), scenario, Arc::new(MemoryLedger::new()))).await };
+        support::runtime().block_on(support::in_time(7, run));
+    }
+}
+
+/// Whether its clock is known to be wrong or not: what there is to read is read.
+async fn once_wrong(play: &Play, by: TimeDelta) {
+    play.clock.set_wrong(by);
+    if let Err(ended) = play.once().await {
+        assert!(ended.to_string().contains("it is behind"), "{ended}");
+    }
+    play.clock.set_wrong(TimeDelta::zero());
+}
+
+#[test]
+fn without_a_date_a_first_start_by_a_wrong_clock_loses_nothing_and_doubles_nothing() {
+    // Ahead by less than `start_at` and by more, and behind.
+    for days in [5, 10, -3, -10] {
+        undated(async |play| {
+            once_wrong(play, TimeDelta::days(days)).await;
+            play.clock.advance(TimeDelta::hours(1));
+            play.once().await.unwrap();
+            play.is_of_the_past();
+            play.will_be_delivered().await;
+        });
+    }
+}
+
+#[test]
+fn without_a_date_a_wrong_clock_between_right_runs_loses_nothing_and_doubles_nothing() {
+    for days in [10, 400, -3, -10] {
+        undated(async |play| {
+            play.once().await.unwrap();
+            play.clock.advance(TimeDelta::minutes(30));
+            once_wrong(play, TimeDelta::days(days)).await;
+            // The machine is off for less time than its clock was ahead.
+            play.clock.advance(TimeDelta::days(3));
+            play.once().await.unwrap();
+            play.is_of_the_past();
+            play.will_be_delivered().await;
+        });
+    }
+}
+
 /// Anypoint, which forgets what no re-scan will meet again; two weeks of its log are read, and what is older than a week is forgotten.
 fn forgetful(date_header: bool, play: impl AsyncFn(&mut Play)) {
     let scenario = Scenario { date_header, ..Scenario::new().seed(7).history(14, 200).live(30) };
@@ -168,6 +230,18 @@ fn ahead_without_a_date_forgets_nothing_that_is_read_again() {
         play.clock.set_wrong(TEN_DAYS * 40);
         play.once().await.unwrap();
     });
+}
+
+#[test]
+fn behind_without_a_date_reads_nothing_that_is_forgotten_and_says_so() {
+    for days in [-3, -10, -30] {
+        forgetful(false, async |play| {
+            play.clock.set_wrong(TimeDelta::days(days));
+            let ended = play.once().await;
+            // What has been forgotten had happened a week before.
+            assert_eq!(ended.is_err(), days < -7, "{ended:?}");
+        });
+    }
 }
 
 #[test]
@@ -258,4 +332,81 @@ fn the_suite_catches_a_driver_that_marks_by_any_clock() {
         let seed = caught.unwrap_or_else(|| panic!("{}: it passes the suite", case().provider));
         assert!(is_good(seed, None), "{}: HEADWATER_SEED={seed}", case().provider);
     }
+}
+
+/// A ledger for a driver that breaks a rule of clocks.
+struct Wrong {
+    inner: MemoryLedger,
+    clock: TestClock,
+    rule: Broken,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Broken {
+    /// None: everything is delivered, once.
+    None,
+    /// What is a week old by this machine's clock is forgotten, whatever the server's shows.
+    ForgetsByAnyClock,
+    /// How far it has forgotten is not noted.
+    NotesNothing,
+}
+
+impl Ledger for Wrong {
+    fn load(&self, stream: &StreamKey, start: Timestamp) -> Result<StreamRecord, LedgerError> {
+        let record = self.inner.load(stream, start)?;
+        let forgotten = record.forgotten.filter(|_| self.rule != Broken::NotesNothing);
+        Ok(StreamRecord { forgotten, ..record })
+    }
+
+    fn known(&self, stream: &StreamKey, identities: &[Filed]) -> Result<Vec<bool>, LedgerError> {
+        self.inner.known(stream, identities)
+    }
+
+    fn record_request(&self, stream: &StreamKey, request: &OwnRequest) -> Result<(), LedgerError> {
+        self.inner.record_request(stream, request)
+    }
+
+    fn streams(&self) -> Result<Vec<(StreamKey, StreamRecord, u64)>, LedgerError> {
+        self.inner.streams()
+    }
+}
+
+impl Commits for Wrong {
+    fn commit(&self, stream: &StreamKey, commit: &Commit) -> Result<(), LedgerError> {
+        let mut commit = commit.clone();
+        if self.rule == Broken::ForgetsByAnyClock {
+            commit.forget_before = Some(self.clock.now() - TimeDelta::days(7));
+        }
+        self.inner.commit(stream, &commit)
+    }
+}
+
+/// Whether a driver that breaks a rule passes, in a world in which the clock is wrong between two right runs.
+fn passes(case: fn() -> Case<'static>, rule: Broken, date_header: bool) -> bool {
+    let scenario = Scenario { date_header, ..Scenario::new().seed(7).history(14, 200).live(30) };
+    let run = async {
+        let mut play = Play::of(case(), scenario, Arc::new(MemoryLedger::new()));
+        play.rig.ledger = Arc::new(Wrong { inner: MemoryLedger::new(), clock: play.clock.clone(), rule });
+        play.rig.options.start_at = Some(StartAt::Ago(Period::days(14)));
+        play.once().await.unwrap();
+        play.clock.advance(TimeDelta::minutes(30));
+        play.clock.set_wrong(TEN_DAYS);
+        assert_eq!(play.once().await.is_err(), date_header);
+        play.clock.set_wrong(TimeDelta::zero());
+        play.clock.advance(TimeDelta::days(9));
+        play.once().await.unwrap();
+        let settle = (play.case.settle)(&play.scenario);
+        play.clock.advance(settle);
+        play.once().await.unwrap();
+        play.books(settle).is_good()
+    };
+    support::runtime().block_on(support::in_time(7, run))
+}
+
+#[test]
+fn a_driver_that_forgets_by_any_clock_or_does_not_note_what_it_forgot_is_caught() {
+    assert!(passes(support::anypoint, Broken::None, true) && passes(support::anypoint, Broken::None, false));
+    assert!(!passes(support::anypoint, Broken::ForgetsByAnyClock, true));
+    // Nine days later, reading begins anew a week back: two days are missing.
+    assert!(!passes(support::anypoint, Broken::NotesNothing, false));
 }

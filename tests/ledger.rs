@@ -251,7 +251,9 @@ fn a_ledger_of_the_future_is_not_compared() {
     let mended = run(dir.path(), &["run", "--once"]);
     code(&mended, 0);
     assert!(stderr(&mended).contains("WARN the ledger speaks of"), "{}", stderr(&mended));
-    assert_eq!(delivered(dir.path()), first);
+    // By the right clock, `start_at` is twenty hours earlier.
+    let after = delivered(dir.path());
+    assert!(first.keys().all(|id| after.contains_key(id)) && after.values().all(|copies| *copies == 1), "{after:?}");
     verifies(dir.path());
 }
 

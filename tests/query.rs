@@ -467,6 +467,24 @@ fn a_question_beyond_what_the_provider_keeps_is_said() {
         stderr(&done).matches("the provider keeps its log for").count()
     };
     assert_eq!((warned("9000d"), warned("5d"), warned("earliest")), (1, 0, 0));
+    // What a run would have to say of what it has not read in time is nothing to a question.
+    for (name, provider) in [
+        ("anypoint", Provider::Anypoint),
+        ("mural", Provider::Mural),
+        ("api7", Provider::Api7),
+        ("solace", Provider::SolaceCloud),
+        ("pactflow", Provider::PactFlow),
+    ] {
+        let simulator = simulator(provider);
+        let dir = folder(&source(name, provider, &simulator, simulator.credential()));
+        let done = query(dir.path(), &[name, "--since", "500d"]);
+        let said = stderr(&done);
+        assert_eq!(done.status.code(), Some(0), "{said}");
+        assert_eq!(said.matches("the provider keeps its log for").count(), 1, "{said}");
+        for alarm in ["lost", "ERROR", "begins to delete", "gap", "start_at"] {
+            assert!(!said.contains(alarm), "{name}: {alarm}: {said}");
+        }
+    }
 }
 
 #[test]

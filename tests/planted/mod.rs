@@ -5,6 +5,7 @@ mod anypoint;
 mod api7;
 mod mural;
 mod pactflow;
+mod poison;
 mod solace_cloud;
 
 use crate::support;
@@ -87,6 +88,10 @@ enum Mistake {
     StopsAtDepth,
     /// Takes every login (Anypoint) or reading (Solace Cloud) with its own name for its own.
     TrustsTheName,
+    /// Delivers text in place of a record that its parser refuses.
+    TextForObjects,
+    /// Leaves out half a surrogate pair.
+    DropsHalves,
 }
 
 struct Wrong {
@@ -291,7 +296,7 @@ impl Scan for WrongScan {
     }
 
     fn trimmed(&self, raw: &[u8]) -> Option<Vec<u8>> {
-        self.inner.trimmed(raw)
+        poison::spoiled(self.mistake, raw).or_else(|| self.inner.trimmed(raw))
     }
 
     fn rejected(&mut self, rejection: &Rejection) -> Result<Next, ReadError> {

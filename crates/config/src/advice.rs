@@ -138,28 +138,31 @@ mod tests {
 
     #[test]
     fn a_bare_reference_is_found_wherever_it_stands() {
-        let check = |text: &str, place: &str, hint: &str| {
+        let check = |text: &str, bare: &str, hint: &str| {
+            let at = text.find(bare).unwrap();
+            let line_start = text[..at].rfind('\n').map_or(0, |end| end + 1);
+            let place = format!("{}:{}", text[..at].matches('\n').count() + 1, at - line_start + 1);
             let problems = problems(text);
             assert!(problems.contains(&format!("--> a.yaml:{place}\n")), "{text:?}: {problems}");
             assert!(problems.contains(hint), "{text:?}: {problems}");
         };
         let flow = "inside `{ }` or `[ ]`";
-        check("a: { b: \"${A}\", c: ${B} }\n", "1:21", flow);
-        check("a: { b: '${A}', c: ${B} }\n", "1:20", flow);
-        check("a: { b: 'it''s ${A}', c: ${B} }\n", "1:26", flow);
-        check("a: { b: \"\\\"${A}\", c: x${B} }\n", "1:25", flow);
-        check("a: [\"${A}\", ${B}]\n", "1:13", flow);
-        check("a: [x, ${B:-1}, y]\n", "1:8", flow);
-        check("a:\n  - { b: \"${A}\", c: ${B} }\n", "2:21", flow);
-        check("a: {\n  b: \"${A}\",\n  c: 1,\n  d: ${B},\n  e: 1 }\n", "4:6", flow);
-        check("{\"a\":\"${A}\",\"b\":${B}}\n", "1:18", flow);
-        check("a: { b: [\"${A}\"], c: ${B} }\n", "1:22", flow);
-        check("a: {} # \"\nb: { c: ${B} }\n", "2:9", flow);
+        check("a: { b: \"${A}\", c: ${B} }\n", "${B", flow);
+        check("a: { b: '${A}', c: ${B} }\n", "${B", flow);
+        check("a: { b: 'it''s ${A}', c: ${B} }\n", "${B", flow);
+        check("a: { b: \"\\\"${A}\", c: x${B} }\n", "${B", flow);
+        check("a: [\"${A}\", ${B}]\n", "${B", flow);
+        check("a: [x, ${B:-1}, y]\n", "${B", flow);
+        check("a:\n  - { b: \"${A}\", c: ${B} }\n", "${B", flow);
+        check("a: {\n  b: \"${A}\",\n  c: 1,\n  d: ${B},\n  e: 1 }\n", "${B", flow);
+        check("{\"a\":\"${A}\",\"b\":${B}}\n", "${B", flow);
+        check("a: { b: [\"${A}\"], c: ${B} }\n", "${B", flow);
+        check("a: {} # \"\nb: { c: ${B} }\n", "${B", flow);
         let behind = "one pair of quotes around the whole text";
-        check("a: \"${A}\" ${B}\n", "1:11", behind);
-        check("a: '${A}'${B}\nb: 1\n", "1:10", behind);
-        check("a:\n  - \"${A}\"/${B}\n", "2:12", behind);
-        check("a: ${A:?say: why}\n", "1:4", "contains `: `");
+        check("a: \"${A}\" ${B}\n", "${B", behind);
+        check("a: '${A}'${B}\nb: 1\n", "${B", behind);
+        check("a:\n  - \"${A}\"/${B}\n", "${B", behind);
+        check("a: ${A:?say: why}\n", "${A:?", "contains `: `");
         // What is in quotes is no mistake, and neither is a plain value.
         for other in ["a: { b: \"${A}\", c: 1\nd: 2\n", "a: ${A}\nb: \"x\n", "a: { b: '${A}' c: 1 }\n"] {
             let problems = problems(other);

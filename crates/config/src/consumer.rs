@@ -37,7 +37,9 @@ impl Workshop<'_> {
             return None;
         }
         let remark = options.cluster().remark().and_then(|remark| located(&remark, entry, &name));
-        remark.into_iter().for_each(|remark| diagnostics.push(remark.warning()));
+        if let Some(remark) = remark {
+            diagnostics.push(remark.warning());
+        }
         Some(ConsumerSpec { name: entry.key.clone(), options, span: entry.span.clone() })
     }
 }

@@ -3,7 +3,10 @@
 //! Variables are put in after YAML has been parsed: a variable's content is text, never YAML.
 
 use crate::{
-    Content, Diagnostic, Diagnostics, LoadOptions, Node, Scalar, Span, document::is_home, environment::SIMULATED, mask,
+    Content, Diagnostic, Diagnostics, LoadOptions, Node, Scalar, Span,
+    document::is_home,
+    environment::{SIMULATED, set_and_empty},
+    mask,
 };
 
 /// Which part of a file a walk is in: VRL texts keep their dollars.
@@ -108,7 +111,8 @@ fn scalar_text(scalar: &mut Scalar, span: &Span, options: &LoadOptions<'_>, diag
             Piece::Reference { name, otherwise, start, end } => {
                 // As in a shell, `:-` and `:?` also hold for a variable that is set and empty.
                 let value = options.environment.var(name);
-                let state = if value.is_some() { "is set, and empty" } else { "is not set" };
+                let (is_set, state) =
+                    (value.is_some(), if value.is_some() { "is set, and empty" } else { "is not set" });
                 let value = value.filter(|value| !value.is_empty() || otherwise == Otherwise::Error);
                 match (value, otherwise) {
                     (Some(value), _) => {
@@ -127,7 +131,8 @@ fn scalar_text(scalar: &mut Scalar, span: &Span, options: &LoadOptions<'_>, diag
                         continue;
                     }
                     (None, _) if options.lenient => {
-                        options.environment.missing(name);
+                        let what = if is_set { set_and_empty(name) } else { name.to_owned() };
+                        options.environment.missing(&what);
                         from_environment = true;
                         scalar.stand_in = true;
                         out.push_str(SIMULATED);

@@ -57,7 +57,9 @@ impl Workshop<'_> {
                     return None;
                 }
                 let remark = state.cluster().remark().and_then(|remark| located(&remark, entry, "`state`"));
-                remark.into_iter().for_each(|remark| diagnostics.push(remark.warning()));
+                if let Some(remark) = remark {
+                    diagnostics.push(remark.warning());
+                }
                 State::Kafka(Box::new(state))
             }
         })

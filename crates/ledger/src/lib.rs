@@ -64,6 +64,9 @@ pub struct StreamRecord {
     pub coverage: Coverage,
     /// The source plugin's own state.
     pub state: Option<Value>,
+    /// Identities of events before this may have been forgotten; those of later ones have not. At first 1970: none have. `None`: an
+    /// earlier version kept this stream, and did not note it.
+    pub forgotten: Option<Timestamp>,
     /// Own requests that no record has been matched with, ascending by `sent`.
     pub own_requests: Vec<OwnRequest>,
     /// When requests were sent, matched or not, ascending, as far back as the last `forget_requests_before`.

@@ -18,6 +18,9 @@ pub(crate) struct Row {
     coverage: Coverage,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     state: Option<Value>,
+    /// Rows of earlier versions do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "chrono::serde::ts_milliseconds_option")]
+    forgotten: Option<Timestamp>,
     tally: TallyRow,
     /// How many identities are kept. Counted along, so that nobody has to count them.
     pub(crate) identities: u64,
@@ -37,6 +40,7 @@ impl Row {
             start: to_ms(start),
             coverage: Coverage::default(),
             state: None,
+            forgotten: Some(Timestamp::UNIX_EPOCH),
             tally,
             identities: 0,
             commits: 0,
@@ -77,6 +81,7 @@ impl Row {
         if let Some(state) = &commit.state {
             self.state = Some(state.clone());
         }
+        self.forgotten = self.forgotten.max(commit.forget_before.map(to_ms));
         let mut tally = Tally::from(std::mem::take(&mut self.tally));
         tally.add(&commit.tally);
         self.tally = tally.into();
@@ -90,6 +95,7 @@ impl Row {
             start: self.start,
             coverage: self.coverage,
             state: self.state,
+            forgotten: self.forgotten,
             own_requests,
             calls,
             tally: self.tally.into(),

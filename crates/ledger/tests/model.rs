@@ -88,6 +88,7 @@ struct Model {
     calls: HashSet<(Timestamp, String)>,
     state: Option<Value>,
     coverage: Coverage,
+    forgotten: Timestamp,
     tally: Tally,
 }
 
@@ -95,7 +96,7 @@ impl Model {
     fn new(start: i64) -> Self {
         let (settled, requests, calls) = (HashSet::new(), HashMap::new(), HashSet::new());
         let (coverage, tally) = (Coverage::default(), Tally::default());
-        Self { start: at(start), settled, requests, calls, state: None, coverage, tally }
+        Self { start: at(start), settled, requests, calls, state: None, coverage, forgotten: at(0), tally }
     }
 
     fn commit(&mut self, commit: &Commit) {
@@ -125,6 +126,7 @@ impl Model {
         self.start = commit.start.map_or(self.start, |start| start.min(self.start));
         self.requests.retain(|id, _| !commit.consumed.contains(id));
         if let Some(before) = commit.forget_before {
+            self.forgotten = self.forgotten.max(before);
             self.settled.retain(|filed| filed.time == 0 || at(filed.time) >= before);
         }
         if let Some(before) = commit.forget_requests_before {
@@ -146,7 +148,7 @@ fn agrees(ledger: &dyn Ledger, model: &HashMap<usize, Model>) {
         let (_, record, identities) = streams.iter().find(|(key, ..)| *key == name).unwrap();
         assert_eq!(record, &ledger.load(&name, at(77)).unwrap());
         assert_eq!((record.start, &record.state, &record.tally), (expected.start, &expected.state, &expected.tally));
-        assert_eq!(record.coverage, expected.coverage);
+        assert_eq!((&record.coverage, record.forgotten), (&expected.coverage, Some(expected.forgotten)));
         let mut requests: Vec<_> = expected.requests.values().cloned().collect();
         requests.sort_by_key(|request| (request.sent, request.id.clone()));
         assert_eq!(record.own_requests, requests);

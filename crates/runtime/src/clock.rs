@@ -37,6 +37,8 @@ const CONFIRMATIONS: u32 = 3;
 const CONFIRMED_AFTER: Duration = Duration::from_mins(1);
 /// How often the server's clock may step within `max_clock_skew` without further answers that confirm it.
 const TURNED_AFTER: Duration = Duration::from_hours(1);
+/// So many events of a time still to come show that a clock is behind; fewer may have an odd time.
+const TO_COME: usize = 3;
 /// Trouble with clocks that comes and goes is logged so often, at most.
 const TOLD_EVERY: Duration = Duration::from_hours(1);
 
@@ -48,6 +50,9 @@ const TOLD_EVERY: Duration = Duration::from_hours(1);
 /// One clock alone may be wrong, so that what outlives the run (coverage, progress, forgetting) waits until two agree: the
 /// server's, and this machine's wall clock. A `Date` far from what was to be expected moves nothing before further answers, or
 /// this machine's clock, confirm it: providers have many nodes.
+///
+/// Where answers have no `Date`, this machine's clock stands in for the server's, and agrees with itself. What is known to have
+/// happened is the other witness then: it shows that the clock is behind. That it is ahead, nothing shows.
 pub(crate) struct ServerClock {
     source: String,
     clock: Arc<dyn Clock>,
@@ -57,12 +62,19 @@ pub(crate) struct ServerClock {
 }
 
 /// What is known of the server's clock.
+#[allow(clippy::struct_excessive_bools, reason = "each is about something else")]
 struct Shown {
     /// What it showed, and our monotonic time then.
     date: Timestamp,
     then: Duration,
     /// An answer has come: until then it is this machine's clock.
     answered: bool,
+    /// An answer with a `Date` has.
+    dated: bool,
+    /// The server's clock cannot show less than this.
+    least: Option<Timestamp>,
+    /// The latest events that happened after what this machine's clock shows, ascending.
+    to_come: Vec<Timestamp>,
     /// How often it has gone elsewhere than was to be expected.
     steps: u64,
     /// A `Date` that nothing has confirmed.
@@ -91,7 +103,9 @@ struct Odd {
 pub(crate) struct Standing {
     /// It is known, and this machine's clock agrees.
     pub(crate) agreed: bool,
-    /// The same, if the last answers' `Date` was not odd.
+    /// An answer has come.
+    pub(crate) answered: bool,
+    /// The same as `agreed`, if the last answers' `Date` was not odd.
     pub(crate) near: bool,
     /// How often it has gone elsewhere than was to be expected: what was planned before that is void.
     pub(crate) steps: u64,
@@ -128,8 +142,13 @@ impl Shown {
     /// bound nothing flutters.
     fn look(&mut self, wall: Timestamp, ours: Duration, skew: TimeDelta) -> bool {
         let most = if self.near { skew } else { skew - skew / 10 };
-        self.near = apart(self.at(ours), wall) <= most;
+        self.near = apart(self.at(ours), wall) <= most && self.behind(wall, most).is_none();
         self.near
+    }
+
+    /// What shows that this machine's clock is behind by more than `most`, where the server's does not show itself.
+    fn behind(&self, wall: Timestamp, most: TimeDelta) -> Option<Timestamp> {
+        self.least.filter(|least| !self.dated && *least - wall > most)
     }
 }
 
@@ -140,6 +159,9 @@ impl ServerClock {
             date: clock.now(),
             then: clock.monotonic(),
             answered: false,
+            dated: false,
+            least: None,
+            to_come: Vec::new(),
             steps: 0,
             odd: None,
             turned: None,
@@ -165,6 +187,13 @@ impl ServerClock {
     pub(crate) fn observe(&self, date: Option<Timestamp>) {
         let (wall, ours) = (self.clock.now(), self.clock.monotonic());
         let mut shown = self.shown();
+        if date.is_none() && !shown.answered {
+            tracing::warn!(
+                source = %self.source,
+                "answers have no `Date`: this machine's clock alone says what time it is; keep it right (NTP), or have the proxy in between pass the header on"
+            );
+        }
+        shown.dated |= date.is_some();
         let agrees = date.is_some_and(|date| apart(date, wall) <= self.skew);
         let date = date.unwrap_or(wall);
         let expected = apart(date, shown.at(ours)) <= STEP;
@@ -182,13 +211,36 @@ impl ServerClock {
         self.tell(&mut shown, wall, ours);
     }
 
+    /// Takes note of what shows that the time is at least this, whatever clocks say.
+    pub(crate) fn at_least(&self, time: Timestamp) {
+        let mut shown = self.shown();
+        shown.least = shown.least.max(Some(time));
+    }
+
+    /// Takes note of when an event happened that has not been met before. One alone may have an odd time.
+    pub(crate) fn happened(&self, time: Timestamp) {
+        let wall = self.clock.now();
+        let mut shown = self.shown();
+        if shown.dated || time - wall <= self.skew {
+            return;
+        }
+        shown.to_come.push(time);
+        shown.to_come.sort_unstable();
+        if shown.to_come.len() > TO_COME {
+            shown.to_come.remove(0);
+        }
+        if shown.to_come.len() == TO_COME {
+            shown.least = shown.least.max(shown.to_come.first().copied());
+        }
+    }
+
     /// Compares the clocks. To be asked before anything is marked, and now and then while nothing is read.
     pub(crate) fn standing(&self) -> Standing {
         let (wall, ours) = (self.clock.now(), self.clock.monotonic());
         let mut shown = self.shown();
         self.tell(&mut shown, wall, ours);
         let near = shown.answered && shown.near;
-        Standing { agreed: near && shown.odd.is_none(), near, steps: shown.steps }
+        Standing { agreed: near && shown.odd.is_none(), answered: shown.answered, near, steps: shown.steps }
     }
 
     /// What is wrong with the clocks, if anything is.
@@ -238,6 +290,12 @@ impl Shown {
         let server = self.at(ours);
         if !self.answered {
             None
+        } else if let Some(least) = self.behind(wall, TimeDelta::zero()).filter(|_| !self.near) {
+            Some(format!(
+                "this machine's clock shows {}, and events have happened at {} or later: it is behind, and answers have no `Date`. Events are read and delivered; until the clock is right no range is marked as covered, no progress is kept and nothing is forgotten. Set this machine's clock (NTP)",
+                whole(wall),
+                whole(least),
+            ))
         } else if !self.near {
             Some(format!(
                 "the server's clock shows {} and this machine's {}, {} apart: more than `max_clock_skew` ({}). Events are read and delivered; until the clocks agree no range is marked as covered, no progress is kept and nothing is forgotten. Set this machine's clock (NTP), or have the server's set",
@@ -313,6 +371,38 @@ mod tests {
         let (_, silent) = clocks();
         silent.observe(None);
         assert!(agreed(&silent), "where answers have no `Date`, ours must do");
+    }
+
+    #[test]
+    fn without_a_date_what_has_happened_shows_that_the_clock_is_behind() {
+        let (clock, server) = clocks();
+        server.observe(None);
+        server.at_least(day() - TimeDelta::days(7));
+        assert!(agreed(&server));
+        clock.step(-TimeDelta::days(10));
+        for _ in 0..4 {
+            server.observe(None);
+            clock.pass(60);
+        }
+        assert!(!agreed(&server) && server.trouble().unwrap().contains("it is behind"), "{:?}", server.trouble());
+        clock.step(TimeDelta::days(10));
+        for _ in 0..4 {
+            server.observe(None);
+            clock.pass(60);
+        }
+        assert!(agreed(&server));
+        // One event with an odd time shows nothing, and neither do two.
+        for _ in 0..2 {
+            server.happened(day() + TimeDelta::days(900));
+            assert!(agreed(&server));
+        }
+        server.happened(day() + TimeDelta::hours(1));
+        assert!(!agreed(&server) && server.trouble().unwrap().contains("2023-11-14T23:13:20Z or later"));
+        server.happened(day() + TimeDelta::hours(2));
+        assert!(server.trouble().unwrap().contains("2023-11-15T00:13:20Z or later"));
+        // Where the server shows its clock, that one tells.
+        server.observe(Some(clock.now()));
+        assert!(agreed(&server));
     }
 
     #[test]

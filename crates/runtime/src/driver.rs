@@ -246,7 +246,7 @@ impl Driver {
                     .map_or_else(|| self.server_now() + chrono::Duration::minutes(1), |wake| wake - reading.times.lead);
                 self.report_gaps(&mut reading);
                 if self.ending.once {
-                    return self.unmarked();
+                    return self.unmarked(&reading);
                 }
                 tracing::info!(source = %self.key.source, stream = %self.key.stream, "caught up; next look at {until}");
                 self.got_somewhere();

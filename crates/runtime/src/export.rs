@@ -5,11 +5,12 @@
 //! |---|---|---|
 //! | `ndjson` | a line | `lines` |
 //! | `json` | an element of the document, or of its array | `array` |
-//! | `csv` | a row, rebuilt as the API's JSON | `rows`, `table` |
+//! | `csv` | a row, rebuilt as the API's JSON | `cut`, `rows`, `table` |
 //!
 //! Each may be compressed with gzip, which is told by its first bytes, and begin with a byte order mark.
 
 mod array;
+mod cut;
 mod lines;
 mod rows;
 mod table;
@@ -34,6 +35,21 @@ use std::{
 const RECORDS: usize = 100;
 /// Most bytes of them, but for the last.
 const BYTES: usize = 256 << 10;
+
+/// A byte order mark.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+/// How files begin that cannot be read, and what they are.
+const FOREIGN: [(&[u8], &str); 8] = [
+    (b"\xff\xfe", UTF_16),
+    (b"\xfe\xff", UTF_16),
+    (b"{\0", UTF_16),
+    (b"\0{", UTF_16),
+    (b"PK\x03\x04", "a ZIP archive or a workbook: unpack it, or save it as CSV"),
+    (b"\x28\xb5\x2f\xfd", "compressed with zstd: unpack it, or pack it with gzip"),
+    (b"\xfd7zXZ", "compressed with xz: unpack it, or pack it with gzip"),
+    (b"BZh", "compressed with bzip2: unpack it, or pack it with gzip"),
+];
+const UTF_16: &str = "text in UTF-16: convert it to UTF-8, for example with `iconv -f UTF-16 -t UTF-8`";
 
 /// One record of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,7 +124,11 @@ impl Export {
         })?;
         let metadata = file.metadata().map_err(|error| format!("cannot be read: {error}"))?;
         let read = Arc::new(AtomicU64::new(0));
-        let bytes = unpacked(Counted { file, read: read.clone() }).map_err(|error| unreadable(&error))?;
+        let mut bytes = unpacked(Counted { file, read: read.clone() }).map_err(|error| unreadable(&error))?;
+        let beginning = bytes.fill_buf().map_err(|error| unreadable(&error))?;
+        if let Some((_, what)) = FOREIGN.iter().find(|(magic, _)| beginning.starts_with(magic)) {
+            return Err(format!("it is {what}"));
+        }
         let pieces: Box<dyn Pieces> = match format {
             ExportFormat::Ndjson => Box::new(lines::Lines::new(bytes, bounds)),
             ExportFormat::Json => Box::new(array::Array::open(bytes, import.elements(), bounds)?),
@@ -116,7 +136,7 @@ impl Export {
                 let columns = import.columns().ok_or(
                     "no CSV export of this provider is known; export JSON, one record per line, and set `format: ndjson`",
                 )?;
-                Box::new(rows::Rows::open(bytes, columns, reading, bounds.limit)?)
+                Box::new(rows::Rows::open(bytes, columns, reading, bounds)?)
             }
         };
         Ok(Self { pieces, trouble: None, ended: false, read, size: metadata.len() })
@@ -252,7 +272,7 @@ fn unpacked(file: impl Read + Send + 'static) -> io::Result<Bytes> {
     let packed = plain.fill_buf()?.starts_with(&[0x1f, 0x8b]);
     let mut bytes: Bytes =
         if packed { Box::new(BufReader::with_capacity(64 << 10, MultiGzDecoder::new(plain))) } else { Box::new(plain) };
-    if bytes.fill_buf()?.starts_with(b"\xef\xbb\xbf") {
+    if bytes.fill_buf()?.starts_with(MARK) {
         bytes.consume(3);
     }
     Ok(bytes)
@@ -463,9 +483,56 @@ mod tests {
                 assert_eq!(fs::read_to_string(dir.path().join(file)).unwrap(), long, "{name}");
             }
         }
-        let csv = [b"id,time,more\na,1,\"".to_vec(), vec![b'x'; 3 << 20]].concat();
-        let (_, error) = read_within(&bounds, "a.csv", &csv);
-        assert!(error.unwrap().contains("is a quote not closed"));
+        // Also where a quote is not closed: then it is all the rest.
+        for (row, end) in [("a,1,\"x\ny\n", "\"\nb,2,\n"), ("a,1,", "\nb,2,\n"), ("a,1,\"", "")] {
+            let row = format!("{row}{}", "x".repeat(300_000));
+            let csv = format!("id,time,more\nc,3,\n{row}{end}");
+            let (pieces, error) = read_within(&bounds, "a.csv", csv.as_bytes());
+            assert_eq!(error, None);
+            let rest = if end.is_empty() { &[][..] } else { &[r#"{"id":"b","time":2}"#] };
+            assert_eq!(raws(&pieces), [&[r#"{"id":"c","time":3}"#, ""], rest].concat());
+            let file = pieces[1].oversized.as_ref().unwrap().file.as_ref().unwrap();
+            let quote = if end.starts_with('"') { "\"" } else { "" };
+            assert_eq!(fs::read_to_string(dir.path().join(file)).unwrap(), format!("{row}{quote}"));
+        }
+    }
+
+    #[test]
+    fn a_row_whose_quote_is_not_closed_is_set_aside_alone() {
+        let problems = |text: &str| {
+            let (pieces, error) = read("a.csv", text.as_bytes());
+            assert_eq!(error, None);
+            let shown = |piece: Piece| match piece.problem {
+                Some(problem) => format!("{}: {problem}: {}", piece.place, String::from_utf8(piece.raw).unwrap()),
+                None => format!("{}: {}", piece.place, String::from_utf8(piece.raw).unwrap()),
+            };
+            pieces.into_iter().map(shown).collect::<Vec<_>>()
+        };
+        let said = problems("id,time,more\na,1,\n\"b,2,\nc,3,\r\nd,4,\n");
+        assert!(said[1].starts_with("line 3: a quote in this line is not closed") && said[1].ends_with(": \"b,2,"));
+        assert_eq!(said[2..], [r#"line 4: {"id":"c","time":3}"#, r#"line 5: {"id":"d","time":4}"#]);
+        // What ends in the middle of a cell has been cut off there: its lines are no rows.
+        let said = problems("id,time,more\na,1,\nb,2,\"x\nc,3,\nd");
+        assert!(said.len() == 2 && said[1].contains("the file ends in the middle of this row"), "{said:?}");
+        let said = problems("id,time,more\n\"a,1,\nb,2,\"{}\"\nc,3,\n");
+        assert!(said[0].contains("in a row of several lines: is a quote not closed?"), "{said:?}");
+        assert_eq!(said[1..], [r#"line 4: {"id":"c","time":3}"#]);
+    }
+
+    #[test]
+    fn line_ends_of_any_kind_headers_and_marks_between_files_and_null_bytes_are_read() {
+        let csv = "id,time,more\ra,1,\r\n\n\u{feff}id,time,more\nb\0,2,\n";
+        let (pieces, error) = read("a.csv", csv.as_bytes());
+        assert_eq!(error, None);
+        assert_eq!(raws(&pieces), [r#"{"id":"a","time":1}"#, r#"{"id":"b\u0000","time":2}"#]);
+        assert_eq!(pieces[1].place, "line 5");
+        let (pieces, _) = read("a.ndjson", "{\"id\":\"a\"}\n\u{feff}{\"id\":\"b\"}\n".as_bytes());
+        assert_eq!(raws(&pieces), [r#"{"id":"a"}"#, r#"{"id":"b"}"#]);
+        let utf_16: Vec<u8> = "\u{feff}id,time".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for name in ["a.csv", "a.ndjson", "a.json"] {
+            let said = read(name, &utf_16).1.unwrap();
+            assert!(said.contains("iconv -f UTF-16"), "{name}: {said}");
+        }
     }
 
     proptest! {

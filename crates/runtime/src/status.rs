@@ -172,7 +172,9 @@ impl Board {
     /// The components that refuse much of what they are given, fit to be shown.
     pub fn refusing(&self) -> Vec<Refusing> {
         let mut refusing = self.rejections().refusing();
-        refusing.iter_mut().for_each(|component| component.reason = fit(&component.reason));
+        for component in &mut refusing {
+            component.reason = fit(&component.reason);
+        }
         refusing
     }
 

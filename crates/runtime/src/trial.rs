@@ -243,6 +243,7 @@ fn add(record: &mut StreamRecord, step: &Commit) {
     if step.state.is_some() {
         record.state.clone_from(&step.state);
     }
+    record.forgotten = record.forgotten.max(step.forget_before);
     record.own_requests.retain(|request| !step.consumed.contains(&request.id));
     record.tally.add(&step.tally);
 }

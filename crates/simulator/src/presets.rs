@@ -280,6 +280,8 @@ impl Scenario {
                 a.ahead_per_mille = dice.pick([0, 50]);
                 a.renamed_after_h = dice.pick([None, Some([1, 5])]).map(Vec::from).unwrap_or_default();
                 a.retention_days = dice.pick([365, 365, 10]);
+                // Of dice of its own: all else of a seed stays as it was.
+                a.longest_range_days = Dice::new(&[seed, 0x10e6]).pick([None, None, Some(1), Some(3)]);
             }
         }
         scenario.roll_faults(&mut dice);

@@ -128,6 +128,10 @@ async fn bounds_are_inclusive_and_dates_are_checked() {
     ] {
         assert_eq!(platform.query("", wrong.clone()).await.0, 400, "{wrong}");
     }
+    let platform = Platform::new(Scenario::new().history(7, 60).anypoint(|a| a.longest_range_days = Some(3))).await;
+    for (end, status) in [("2024-03-04T00:00:00.000Z", 200), ("2024-03-04T00:00:00.001Z", 400)] {
+        assert_eq!(platform.query("", json!({ "startDate": ALL, "endDate": end })).await.0, status, "{end}");
+    }
 }
 
 #[tokio::test]

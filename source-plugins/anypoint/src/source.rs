@@ -15,7 +15,7 @@ use std::{
 };
 
 /// A window, unless it catches up with a time in which little happened.
-const LONGEST: TimeDelta = TimeDelta::hours(24);
+pub(crate) const LONGEST: TimeDelta = TimeDelta::hours(24);
 
 /// So many windows behind, the newest events are read first.
 const BACKLOG: i32 = 2;

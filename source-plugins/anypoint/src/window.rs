@@ -3,12 +3,13 @@
 use crate::{
     occurrences::Occurrences,
     record::{Entry, numbered},
-    source::Settings,
+    source::{LONGEST, Settings},
     state::{Ahead, State, Sweep},
 };
 use chrono::{SecondsFormat, TimeDelta};
 use headwater_contracts::{
-    Echo, Method, Next, OwnRequests, PageEnd, ReadError, Record, Rejection, Request, Scan, Span, Timestamp, Unreadable,
+    Echo, Method, Next, OwnRequests, PageEnd, Period, ReadError, Record, Rejection, Request, Scan, Span, Timestamp,
+    Unreadable,
 };
 use headwater_source_kit::{Empties, StrayPage, Strays, Visited, cursor, envelope};
 use serde_json::{Value, json};
@@ -18,6 +19,9 @@ const DENIED: &str = "401 and 403 may both mean a missing permission: the scope 
 
 /// After so many broken chains the window is read in halves.
 const FAILURES: u32 = 3;
+
+/// Requests in a row without an answer, or with a server error, after which a long window is read in parts.
+const UNANSWERED: u32 = 4;
 
 /// No piece is shorter.
 const SHORTEST: TimeDelta = TimeDelta::minutes(1);
@@ -58,6 +62,9 @@ pub(crate) struct Window {
     empties: Empties,
     occurrences: Occurrences,
     failures: u32,
+    /// Requests since the last answer that was one.
+    unanswered: u32,
+    remark: Option<String>,
     /// Records that the window asked for cannot contain.
     strays: Strays,
     latest: Option<Timestamp>,
@@ -80,6 +87,8 @@ impl Window {
             empties: Empties::default(),
             occurrences: Occurrences::default(),
             failures: 0,
+            unanswered: 0,
+            remark: None,
             strays: Strays::default(),
             latest: None,
             answered: None,
@@ -125,6 +134,18 @@ impl Window {
         };
         // They share their boundary instant, and the second goes on where the first has ended.
         Next::Split(vec![half(self.job.from, middle), half(middle, self.job.to)])
+    }
+
+    /// Asks for half of a window of more than a day that is read to go forward; the next one goes on where it ends. What the longest
+    /// range is that the server answers is not documented, and may depend on how much there is in it.
+    fn shorten(&mut self) -> bool {
+        let is_long = self.job.purpose == Purpose::Forward && self.length() > LONGEST;
+        if is_long {
+            self.rewind();
+            self.job.to = self.job.from + (self.length() / 2).max(LONGEST);
+            self.state.days = u32::try_from(self.length().num_days()).unwrap_or_default();
+        }
+        is_long
     }
 
     fn range(&self) -> String {
@@ -195,6 +216,13 @@ impl Scan for Window {
     }
 
     fn request(&mut self) -> Request {
+        self.unanswered += 1;
+        if self.unanswered > UNANSWERED && self.cursor.is_none() && self.shorten() {
+            self.unanswered = 1;
+            self.remark = Some(
+                "no answer, several times in a row: asking for a shorter range, should that be the reason".to_owned(),
+            );
+        }
         self.strays.begin_page();
         self.occurrences.begin_page();
         let mut body = self.settings.filter.clone();
@@ -229,6 +257,7 @@ impl Scan for Window {
     }
 
     fn page(&mut self, end: &PageEnd<'_>) -> Result<Next, ReadError> {
+        self.unanswered = 0;
         let page = envelope(end.envelope, "data", "check `endpoint`");
         self.pages = self.pages.saturating_add(u32::from(end.records > 0));
         let next = match page.and_then(|page| cursor(&page, "cursor")) {
@@ -285,6 +314,7 @@ impl Scan for Window {
         // Over the budget of the address until the minute ends, which it does not say. A minute from now is past that
         // end whatever the clocks show; some seconds more, so that those who share the address come back one by one.
         if rejection.status == 503 {
+            self.unanswered = 0;
             self.throttled += 1;
             let seconds =
                 60 + u64::from(self.job.organization.bytes().fold(0u8, u8::wrapping_add)) % 10 + self.throttled;
@@ -298,9 +328,17 @@ impl Scan for Window {
                 self.broken(format!("{reason} in the middle of a window; its cursor may have expired"))
             }
             // What a window of more than a day is answered with is not documented.
-            ReadError::Malformed(_) if rejection.status == 400 && self.length() > TimeDelta::days(1) => {
-                self.state.days_refused = u32::try_from(self.length().num_days()).ok();
-                Ok(self.halves())
+            ReadError::Malformed(reason) if matches!(rejection.status, 400 | 413 | 414 | 422) => {
+                let refused = self.length();
+                if !self.shorten() {
+                    return Err(ReadError::Malformed(reason));
+                }
+                self.state.days_refused = u32::try_from(refused.num_days()).ok();
+                Ok(Next::Restart(format!(
+                    "{reason}, for a range of {}; from now on no more than {} at once are asked for",
+                    Period(refused),
+                    Period(self.length())
+                )))
             }
             ReadError::Malformed(reason) if rejection.status == 404 => Err(ReadError::Malformed(format!(
                 "{reason}; check the id in `organization_ids`, and that the credential may see it"
@@ -310,7 +348,9 @@ impl Scan for Window {
     }
 
     fn remarks(&mut self) -> Vec<String> {
-        self.strays.remarks()
+        let mut remarks = self.strays.remarks();
+        remarks.extend(self.remark.take());
+        remarks
     }
 
     fn state(&self) -> Option<Value> {
@@ -337,7 +377,7 @@ impl Scan for Window {
 mod tests {
     use super::*;
     use crate::{AnypointConfig, echo::Recognizer};
-    use headwater_contracts::{Cadence, Coverage, Period, SourceConfig, SourceOptions, StreamView};
+    use headwater_contracts::{Cadence, Coverage, SourceConfig, SourceOptions, StreamView};
 
     #[test]
     fn an_empty_page_that_leads_on_is_not_the_last() {
@@ -397,6 +437,54 @@ mod tests {
         let to = from + TimeDelta::hours(1);
         let job = Job { organization: "org".into(), from, to, planned: to, purpose: Purpose::Forward };
         Window::new(Arc::new(settings), job, State::default())
+    }
+
+    #[test]
+    fn a_long_range_that_is_refused_or_not_answered_is_asked_for_in_parts_down_to_a_day() {
+        let long = || {
+            let mut window = window();
+            window.job.to = window.job.from + TimeDelta::days(9);
+            window.job.planned = window.job.to + TimeDelta::days(30);
+            window
+        };
+        let rejection = |status| Rejection { status, retry_after: None, content_type: String::new(), body: Vec::new() };
+        let mut refused = long();
+        let mut asked = Vec::new();
+        loop {
+            let request = refused.request();
+            asked.push(request.body.unwrap()["endDate"].as_str().unwrap()[..16].to_owned());
+            match refused.rejected(&rejection(400)) {
+                Ok(Next::Restart(why)) => assert!(why.contains("from now on no more than"), "{why}"),
+                other => {
+                    assert!(other.is_err());
+                    break;
+                }
+            }
+        }
+        assert_eq!(
+            asked,
+            ["2024-05-29T12:00", "2024-05-25T00:00", "2024-05-22T18:00", "2024-05-21T15:00", "2024-05-21T12:00"]
+        );
+        let page = PageEnd { envelope: br#"{"data":[]}"#, records: 0, server_time: refused.job.planned };
+        refused.request();
+        assert!(matches!(refused.page(&page), Ok(Next::Complete)));
+        assert_eq!((refused.state.read_to, refused.state.days), (Some(refused.job.from + LONGEST), 1));
+        // Server errors and no answers at all.
+        let mut silent = long();
+        for number in 0..12 {
+            silent.request();
+            if number % 2 == 0 {
+                assert!(silent.rejected(&rejection(504)).is_err());
+            }
+        }
+        assert_eq!((silent.length(), silent.state.days_refused), (TimeDelta::hours(54), None));
+        assert!(silent.remarks()[0].contains("a shorter range") && silent.remarks().is_empty());
+        let mut throttled = long();
+        for _ in 0..12 {
+            throttled.request();
+            assert!(throttled.rejected(&rejection(503)).is_err());
+        }
+        assert_eq!(throttled.length(), TimeDelta::days(9));
     }
 
     #[test]

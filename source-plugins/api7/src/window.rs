@@ -376,7 +376,7 @@ pub(crate) fn list(envelope: &[u8]) -> Result<u64, ReadError> {
             "the answer has no `list`: it is no page of an audit log; check `endpoint`".to_owned(),
         ));
     }
-    page.get("total").and_then(Value::as_u64).ok_or_else(|| {
+    page.get("total").and_then(headwater_source_kit::count).ok_or_else(|| {
         ReadError::Malformed(
             "a page has no `total`, so that nothing tells whether it is all; tell the vendor".to_owned(),
         )
@@ -469,6 +469,10 @@ impl Scan for Window {
                     text(stray)
                 )));
             }
+        }
+        // Fewer than there are on this page: nothing tells what is on the next.
+        if total < end.records && end.records >= u64::from(self.page_size) && self.dense.is_none() {
+            return Ok(Next::Restart(format!("the server counts {total} entries and shows {}", end.records)));
         }
         self.learn(total, end.records);
         if self.reaches_into_the_present(end.server_time) {

@@ -37,12 +37,24 @@ pub fn envelope(page: &[u8], key: &str, hint: &str) -> Result<Value, ReadError> 
     Ok(page)
 }
 
-/// The position that a page leads on to: its member `key`, a string. Absent, null and empty mean that there is none.
+/// A count or a number of a page, as a number or as text. `None` if it is of another type.
+pub fn count(value: &Value) -> Option<u64> {
+    match value {
+        Value::Number(number) => number.as_u64().or_else(|| number.to_string().strip_suffix(".0")?.parse().ok()),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+/// The position that a page leads on to: its member `key`, a string or a number. Absent, null and empty mean that there is none.
 pub fn cursor(page: &Value, key: &str) -> Result<Option<String>, ReadError> {
     match page.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(cursor)) => Ok(Some(cursor.clone()).filter(|cursor| !cursor.is_empty())),
-        Some(_) => Err(ReadError::Malformed(format!("`{key}` is no string: the page cannot be followed"))),
+        Some(Value::Number(cursor)) => Ok(Some(cursor.to_string())),
+        Some(_) => Err(ReadError::Malformed(format!(
+            "`{key}` is no text and no number: the page cannot be followed; tell the vendor"
+        ))),
     }
 }
 
@@ -75,6 +87,22 @@ mod tests {
         for raw in [&b"17"[..], b"[\"a\",null]", b"null", b"", br#"{"id":"#] {
             assert!(object::<Entry<'_>>(raw).is_err(), "{}", String::from_utf8_lossy(raw));
         }
+    }
+
+    #[test]
+    fn a_position_is_text_or_a_number_and_nothing_else_is_taken_for_the_end() {
+        let read = |text: &str| cursor(&serde_json::from_str(text).unwrap(), "next");
+        for none in ["{}", r#"{"next":null}"#, r#"{"next":""}"#] {
+            assert_eq!(read(none).unwrap(), None, "{none}");
+        }
+        assert_eq!(read(r#"{"next":"0a"}"#).unwrap().as_deref(), Some("0a"));
+        assert_eq!(read(r#"{"next":17}"#).unwrap().as_deref(), Some("17"));
+        for odd in ["false", "[]", r#"{"token":"a"}"#] {
+            assert!(read(&format!(r#"{{"next":{odd}}}"#)).is_err(), "{odd}");
+        }
+        let counted = |text: &str| count(&serde_json::from_str(text).unwrap());
+        assert_eq!(["7", "7.0", r#""7""#, r#"" 7 ""#].map(counted), [Some(7); 4]);
+        assert_eq!(["-1", "1.5", "null", "[]", r#""x""#, "1e300"].map(counted), [None; 6]);
     }
 
     #[test]

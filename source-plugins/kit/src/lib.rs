@@ -26,7 +26,7 @@ mod visited;
 
 pub use empties::Empties;
 pub use endpoint::{check_endpoint, stream_name};
-pub use json::{cursor, envelope, object, part};
+pub use json::{count, cursor, envelope, object, part};
 pub use pace::Pace;
 pub use query::same_query;
 pub use raw::Raw;

@@ -80,6 +80,8 @@ pub(crate) struct AuditScan {
     /// The `from`s used, to notice a log that leads in a circle.
     used: Visited,
     empties: Empties,
+    /// A page without events led on to nobody knows where.
+    led_nowhere: bool,
     /// Last event, and number of new events, of the page before in this chain.
     before: Option<(String, u64)>,
     /// Time of the latest event known when the scan was planned, and of the latest read by it.
@@ -112,6 +114,7 @@ impl AuditScan {
             next: None,
             used: Visited::default(),
             empties: Empties::default(),
+            led_nowhere: false,
             restarts: 0,
             page_size,
             began: None,
@@ -209,7 +212,8 @@ impl AuditScan {
         let last = self.seen.last;
         match link {
             Link::End => Some(began),
-            Link::Unnamed if records == 0 => Some(began),
+            // There is more, or an odd way to say that there is not: no claim on what comes after the last event.
+            Link::Unnamed if records == 0 => Some(self.reached.unwrap_or(self.from).min(began)),
             // The log is ascending: what follows is at or after this scan's beginning, and the next scan's. An event from
             // the future says nothing about the present.
             _ if last.is_some_and(|last| began <= last && last <= server_time + AHEAD) => Some(began),
@@ -335,6 +339,7 @@ impl Scan for AuditScan {
             link => link,
         };
         self.advance(end.server_time, began);
+        self.led_nowhere |= end.records == 0 && link == Link::Unnamed;
         let repeats = self.before.as_ref().is_some_and(|(last, _)| *last == self.seen.first_uuid);
         let fresh = end.records.saturating_sub(u64::from(repeats));
         let before = self.before.as_ref().map(|(_, fresh)| *fresh);
@@ -407,6 +412,15 @@ impl Scan for AuditScan {
                 )))
             }
         }
+    }
+
+    fn remarks(&mut self) -> Vec<String> {
+        let odd = std::mem::take(&mut self.led_nowhere);
+        odd.then(|| {
+            "a page without events has a `next` link that names no event: whether there are more cannot be told, and only what was read counts as read; tell the vendor".to_owned()
+        })
+        .into_iter()
+        .collect()
     }
 
     fn state(&self) -> Option<Value> {

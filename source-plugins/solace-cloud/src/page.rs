@@ -1,11 +1,10 @@
 //! The envelope of a page.
 
 use headwater_contracts::ReadError;
-use serde_json::Value;
 
 const HINT: &str = "check that `endpoint` is the API's address of your region";
 
-/// What a page says about itself. All of it is hearsay: a server may clamp, cap or leave out each of them.
+/// What a page says about itself. All of it is hearsay: a server may clamp, cap or leave out each of them. Numbers may be text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Pagination {
     pub(crate) page_number: Option<u64>,
@@ -13,14 +12,20 @@ pub(crate) struct Pagination {
     pub(crate) next_page: Option<u64>,
     pub(crate) total_pages: Option<u64>,
     pub(crate) count: Option<u64>,
+    /// Nothing is said of the pages that follow, or something that cannot be read.
+    pub(crate) odd: bool,
 }
 
 impl Pagination {
     /// Reads the envelope of a page.
     pub(crate) fn read(envelope: &[u8]) -> Result<Self, ReadError> {
         let page = headwater_source_kit::envelope(envelope, "data", HINT)?;
-        let number = |key: &str| page.pointer("/meta/pagination").and_then(|all| all.get(key)).and_then(Value::as_u64);
+        let member = |key: &str| page.pointer("/meta/pagination").and_then(|all| all.get(key));
+        let number = |key: &str| member(key).and_then(headwater_source_kit::count);
+        let odd = |key: &str| member(key).is_some_and(|said| !said.is_null() && *said != "") && number(key).is_none();
+        let silent = ["nextPage", "totalPages", "count"].iter().all(|key| member(key).is_none());
         Ok(Self {
+            odd: silent || odd("nextPage") || odd("totalPages"),
             page_number: number("pageNumber"),
             page_size: number("pageSize").filter(|size| *size > 0),
             next_page: number("nextPage"),
@@ -40,14 +45,14 @@ impl Pagination {
             // Beyond the end some servers go on to name a next page; what counts the pages names those that there are.
             return !(names_next && more_pages);
         }
-        records < size && !names_next && !more_pages
+        records < size && !names_next && !more_pages && !self.odd
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn pagination(pagination: &Value) -> Pagination {
         Pagination::read(json!({ "data": [], "meta": { "pagination": pagination } }).to_string().as_bytes()).unwrap()
@@ -65,7 +70,16 @@ mod tests {
         check(json!({ "totalPages": 2, "nextPage": 2 }), 1, 25, false);
         check(json!({ "totalPages": 2 }), 1, 7, false);
         check(json!({ "nextPage": 2 }), 1, 7, false);
-        check(json!({}), 1, 7, true);
+        // It may have given less than was asked for.
+        check(json!({}), 1, 7, false);
+        check(json!({ "nextPage": null }), 1, 7, true);
+        check(json!({}), 2, 0, true);
+        check(json!({ "totalPages": "2" }), 1, 7, false);
+        check(json!({ "nextPage": 2.0 }), 1, 7, false);
+        check(json!({ "totalPages": "2", "nextPage": "2" }), 2, 7, true);
+        // Whatever it means, an empty page is the end.
+        check(json!({ "nextPage": { "number": 2 } }), 1, 7, false);
+        check(json!({ "nextPage": { "number": 2 } }), 2, 0, true);
         check(json!({ "totalPages": 0 }), 1, 0, true);
         check(json!({ "totalPages": 1 }), 1, 0, true);
         // A gap: there are pages behind it.
@@ -80,7 +94,9 @@ mod tests {
 
     #[test]
     fn odd_members_count_as_absent_and_what_is_no_page_is_an_error() {
-        let odd = json!({ "pageNumber": "1", "pageSize": -3, "nextPage": [], "totalPages": 1.5, "count": {} });
+        let odd = json!({ "pageNumber": "x", "pageSize": -3, "nextPage": [], "totalPages": 1.5, "count": {} });
+        assert_eq!(pagination(&odd), Pagination { odd: true, ..Pagination::default() });
+        let odd = json!({ "pageNumber": "", "pageSize": null, "nextPage": "", "count": {} });
         assert_eq!(pagination(&odd), Pagination::default());
         assert!(Pagination::read(br#"{"data":[]}"#).is_ok());
         for body in [&b"<html>"[..], b"[]", br#"{"message":"x"}"#, br#"{"data":null}"#] {

@@ -258,6 +258,7 @@ mod tests {
                 next_page: None,
                 total_pages: Some(count.div_ceil(size as u64)),
                 count: Some(count),
+                odd: false,
             };
             (shown, pagination)
         }

@@ -56,11 +56,11 @@ fn fields(path: &OwnedTargetPath) -> Vec<&str> {
     if path.prefix != PathPrefix::Metadata {
         return Vec::new();
     }
-    let name = |segment| match segment {
-        &OwnedSegment::Field(ref name) => Some(name.as_str()),
-        _ => None,
-    };
-    path.path.segments.iter().map_while(name).collect()
+    let names = path.path.segments.iter().map_while(|segment| match segment {
+        OwnedSegment::Field(name) => Some(name.as_str()),
+        OwnedSegment::Index(_) => None,
+    });
+    names.collect()
 }
 
 /// Where `asked` stands in the program, comments left out; its beginning, where it is written in another way.

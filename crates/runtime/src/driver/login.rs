@@ -72,7 +72,9 @@ impl Driver {
         metrics::counter!("headwater_logins_total", "source" => self.key.source.clone(), "status" => status.to_string())
             .increment(1);
         self.hear_of_logins(reading);
-        self.server.observe(answer.date);
+        if answer.date.is_some() {
+            self.server.observe(answer.date);
+        }
         if answer.date.is_some() {
             self.correct(reading).await?;
         }

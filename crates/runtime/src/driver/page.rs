@@ -53,7 +53,10 @@ impl Driver {
         metrics::histogram!("headwater_request_seconds", "source" => self.key.source.clone())
             .record(self.clock.monotonic().saturating_sub(sent).as_secs_f64());
         self.hear_of_logins(reading);
-        self.server.observe(answer.date);
+        // What is no page may be a proxy's answer: that it has no `Date` tells nothing of the provider's.
+        if answer.date.is_some() || status == 200 {
+            self.server.observe(answer.date);
+        }
         if let Some(date) = answer.date {
             self.line.update(|line| line.clock_ahead = Some(date - self.clock.now()));
             self.correct(reading).await?;

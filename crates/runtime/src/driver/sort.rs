@@ -143,6 +143,9 @@ impl Driver {
             if let Echo::Own(id) = echo {
                 work.consumed.push(id);
             }
+            if let Some(time) = event.time.filter(|_| self.forgets) {
+                self.server.happened(time);
+            }
             if let Some(late) = event.late {
                 work.tally.late += 1;
                 metrics::histogram!("headwater_event_lateness_seconds", "source" => self.key.source.clone(), "stream" => self.key.stream.clone())

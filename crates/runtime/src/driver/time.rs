@@ -29,9 +29,9 @@ const GLANCE: Duration = Duration::from_secs(5);
 
 /// What a reading knows of the time, and what it keeps back because of it.
 pub(super) struct Times {
-    /// Whether the ledger does not know yet where the stream's first run began.
-    pub(super) untold: bool,
-    /// Whether `start_at` has been compared with that.
+    /// Where the stream begins or begins anew, which the ledger is told once the time is known.
+    untold: Option<Anew>,
+    /// Whether `start_at` has been compared with where the first run began.
     pub(super) compared: bool,
     /// How often the server's clock had stepped when the plan was made.
     steps: u64,
@@ -115,6 +115,10 @@ impl Driver {
     pub(super) async fn record(&self, reading: &mut Reading) -> Result<StreamRecord, Halt> {
         let start = self.beginning();
         let mut record = self.with_ledger(move |ledger, key| ledger.load(key, start)).await?;
+        if let Some(forgotten) = record.forgotten {
+            // Nothing later than what has happened is ever forgotten.
+            self.server.at_least(forgotten);
+        }
         let (standing, now) = (self.standing(), self.server_now());
         if standing.steps != reading.times.steps {
             // Of a scan that was planned by another clock.
@@ -124,22 +128,29 @@ impl Driver {
         }
         reading.times.aside =
             reading.times.aside.take().filter(|aside| !standing.agreed && aside.steps == standing.steps);
-        reading.times.untold = false;
+        let before = reading.times.untold.take();
         let anew = self.anew(&record, now);
-        let ahead = anew.as_ref().and_then(|anew| anew.ahead).filter(|_| !standing.agreed);
+        // Before the first answer, what is read from where the ledger has forgotten on is known, whatever time it is.
+        let known = |anew: &Anew| !standing.answered && record.forgotten.is_some() && anew.from <= now;
+        let unclear = anew.as_ref().filter(|anew| !standing.agreed && !known(anew));
+        let ahead = unclear.and_then(|anew| anew.ahead);
+        if ahead.is_some() && before.is_some() {
+            // It was planned to begin anew.
+            (reading.times.aside, reading.held.state) = (None, None);
+        }
         reading.times.markable = reading.times.aside.is_none() && ahead.is_none();
         reading.times.lead =
             ahead.map_or_else(TimeDelta::zero, |ahead| lead(ahead, now, self.clock.now(), reading.times.lead));
         if let Some(anew) = anew.filter(|_| ahead.is_none()) {
-            if standing.agreed {
-                self.begin(&anew, now).await?;
-            } else {
-                reading.times.untold = true;
-            }
             record.start = anew.from;
             if anew.ahead.is_some() {
                 record.state = None;
                 record.coverage.cut(anew.from, 0);
+            }
+            if standing.agreed {
+                self.begin(&anew, now).await?;
+            } else {
+                reading.times.untold = Some(anew);
             }
         }
         if let Some(aside) = &reading.times.aside {
@@ -158,10 +169,16 @@ impl Driver {
         }
         let most = self.server.most(now);
         let started = Some(record.start).filter(|start| *start > most && first < *start);
-        if started.is_some() {
-            return Some(Anew { from: first, ahead: started });
+        let marked = marked(record, self.source.as_ref()).filter(|ahead| *ahead > most);
+        if let (Some(forgotten), Some(ahead)) = (record.forgotten, started.max(marked)) {
+            // Whichever clock was wrong, and whenever: what came since is known, and what came before was read. A start that
+            // depends on the time may be wrong as well.
+            return Some(Anew { from: record.start.min(first).max(forgotten), ahead: Some(ahead) });
         }
-        let ahead = marked(record, self.source.as_ref()).filter(|ahead| *ahead > most)?;
+        if started.is_some() {
+            return Some(Anew { from: first, ahead: started.max(marked) });
+        }
+        let ahead = marked?;
         // What is older than `back` may be forgotten; so may, if the wrong clock was little ahead, what it took for older than that.
         let back = self.source.look_back();
         let from = if ahead - back < now - back / 2 { ahead - back } else { now - back };
@@ -196,11 +213,10 @@ impl Driver {
         {
             return Err(Halt::GivenUp(trouble));
         }
-        if reading.times.untold && self.may_mark(reading) {
-            reading.times.untold = false;
-            if let Some(from) = reading.start {
-                self.begin(&Anew { from, ahead: None }, from).await?;
-            }
+        if self.may_mark(reading)
+            && let Some(anew) = reading.times.untold.take()
+        {
+            self.begin(&anew, self.server_now()).await?;
         }
         self.report_gaps(reading);
         Ok(())
@@ -208,6 +224,10 @@ impl Driver {
 
     /// Reports what the plan says is lost, once it is sure what the time is.
     pub(super) fn report_gaps(&self, reading: &mut Reading) {
+        if self.clocks != Clocks::Mark {
+            // Nothing is to be kept complete: whoever asks for more than there is was told so.
+            reading.gaps.clear();
+        }
         if !reading.gaps.is_empty() && self.may_mark(reading) {
             for gap in std::mem::take(&mut reading.gaps) {
                 self.report_gap(&gap);
@@ -216,12 +236,16 @@ impl Driver {
     }
 
     /// What a run that ends caught up has to say, if nothing of it could be marked.
-    pub(super) fn unmarked(&self) -> Result<(), Halt> {
+    pub(super) fn unmarked(&self, reading: &Reading) -> Result<(), Halt> {
         let standing = self.standing();
         match self.server.trouble().filter(|_| !standing.agreed) {
             Some(trouble) => {
                 Err(Halt::GivenUp(format!("what there was is delivered, and nothing is marked: {trouble}")))
             }
+            None if !standing.answered && reading.times.lead > TimeDelta::zero() => Err(Halt::GivenUp(format!(
+                "this machine's clock shows {}, and the ledger has forgotten what was delivered before a later time: by this clock nothing is due. Set it (NTP)",
+                self.clock.now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+            ))),
             None => Ok(()),
         }
     }

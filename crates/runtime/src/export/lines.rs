@@ -1,6 +1,6 @@
 //! One record per line. Empty lines are none.
 
-use super::{Bounds, Bytes, Piece, Pieces, is_full, not_kept, unreadable};
+use super::{Bounds, Bytes, MARK, Piece, Pieces, is_full, not_kept, unreadable};
 use crate::reader::{Oversized, Spool};
 use std::io::{BufRead, Read};
 
@@ -47,6 +47,8 @@ impl Pieces for Lines {
             self.line += 1;
             let place = format!("line {}", self.line);
             let text = raw.trim_ascii();
+            // Files that were put behind each other.
+            let text = text.strip_prefix(MARK).unwrap_or(text);
             if text.len() > self.limit {
                 out.extend(self.oversized(&raw)?.map(|kept| Piece::oversized(kept, place)));
             } else if !text.is_empty() {

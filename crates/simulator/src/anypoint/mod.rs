@@ -67,6 +67,8 @@ pub struct AnypointOptions {
     pub total_max: u32,
     /// Pages in the middle hold a random number of records.
     pub short_pages: bool,
+    /// The longest range that is answered, in days; a longer one gets 400.
+    pub longest_range_days: Option<u32>,
     /// How long a cursor works, in seconds.
     pub cursor_ttl_s: u32,
     /// Of 1000 events, those that come with one to three identical ones, some of which appear late.
@@ -106,6 +108,7 @@ impl Default for AnypointOptions {
             offset_max: 10_000,
             total_max: 1000,
             short_pages: false,
+            longest_range_days: None,
             cursor_ttl_s: 600,
             identical_per_mille: 0,
             burst_per_mille: 0,
@@ -209,6 +212,9 @@ impl Anypoint {
             self.organization(&call.path, "/query").ok_or_else(|| Self::error(404, "no such organization", call))?;
         self.authorize(organization, call)?;
         let query = Query::read(call, self.options.high_limit).map_err(bad)?;
+        if self.options.longest_range_days.is_some_and(|longest| query.length() > days(longest)) {
+            return Err(bad("the range is too long".to_owned()));
+        }
         let oldest = call.now - days(self.options.retention_days);
         let found = query.select(log, &self.events, organization, call.now, oldest);
         if call.parameter("cursorPagination") == Some("true") {

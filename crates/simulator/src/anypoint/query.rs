@@ -53,6 +53,11 @@ fn instant(value: &Value) -> Option<i64> {
 }
 
 impl Query {
+    /// From the first millisecond to the last.
+    pub(super) fn length(&self) -> i64 {
+        self.end - self.start
+    }
+
     /// Reads the body; the error is for the body of a 400.
     pub(super) fn read(call: &Call, high_limit: HighLimit) -> Result<Self, String> {
         let body: Value = serde_json::from_slice(&call.body).map_err(|_| "the body is not JSON".to_owned())?;

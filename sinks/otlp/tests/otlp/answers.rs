@@ -260,7 +260,7 @@ async fn a_redirect_is_not_followed_stops_a_new_run_and_refuses_no_event() {
         receiver.reply([fail(Code::Unknown, status)]);
         match sink.deliver(&events(2)).await {
             Err(SinkError::Fatal(reason)) => {
-                assert!(reason.contains("redirect") && reason.contains("`endpoint`"), "{reason}")
+                assert!(reason.contains("redirect") && reason.contains("`endpoint`"), "{reason}");
             }
             other => panic!("{status}: {other:?}"),
         }

@@ -3,10 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // a test may
 
-use chrono::TimeDelta;
+mod chains;
+mod conduct;
+
 use headwater_contracts::{
-    Coverage, Echo, Identity, Next, OwnRequest, OwnRequests, PageEnd, Period, ReadError, Rejection, Request, Scan,
-    Source, SourceConfig, SourceOptions, StreamView, Timestamp,
+    Coverage, Echo, Identity, Next, OwnRequest, OwnRequests, PageEnd, ReadError, Rejection, Request, Scan, Source,
+    SourceConfig, SourceOptions, StreamView, Timestamp,
 };
 use headwater_source_pactflow::PactflowConfig;
 use proptest::prelude::*;
@@ -324,51 +326,6 @@ fn quiet(unknown: UnknownCursor) -> Habits {
     Habits { inclusive: true, page_size: 10, takes_page_size: true, echo_delay: 0, unknown, always_next: false }
 }
 
-#[test]
-fn own_queries_are_recognised_and_do_not_feed_the_reader() {
-    let mut server = Server { habits: quiet(UnknownCursor::Empty), now: BEGIN, stored: vec![], reads: 0, delay: 150 };
-    let mut reader = Reader::new(json!({}), BEGIN - DAY);
-    for _ in 0..100 {
-        reader.catch_up(&mut server, || false);
-        server.now += 5 * MINUTE;
-    }
-    assert!(server.reads <= 110, "{} reads for 100 polls", server.reads);
-    assert!(reader.own.values().all(|ours| *ours));
-}
-
-#[test]
-fn an_expired_cursor_is_replayed_and_the_hole_reported() {
-    for unknown in
-        [UnknownCursor::Status(400), UnknownCursor::Status(404), UnknownCursor::Empty, UnknownCursor::Restart]
-    {
-        let events: Vec<_> = (-100..100).map(|n| (n * DAY, 0)).collect();
-        let mut server = Server { habits: quiet(unknown), now: BEGIN, stored: stored(&events), reads: 0, delay: 150 };
-        let mut reader = Reader::new(json!({}), BEGIN - 2 * DAY);
-        reader.catch_up(&mut server, || false);
-        server.now = BEGIN + 95 * DAY + HOUR;
-        let view = StreamView {
-            first: false,
-            stream: "acme.pactflow.io",
-            now: at(server.now),
-            start: at(reader.start),
-            coverage: &reader.coverage,
-            state: reader.state.as_ref(),
-            calls: &[],
-        };
-        let gaps = reader.source.plan(&view).gaps;
-        assert_eq!(gaps.len(), 1);
-        assert_eq!(gaps[0].span.to, server.now - 90 * DAY);
-        reader.catch_up(&mut server, || false);
-        for event in server.stored.iter().filter(|e| e.echo.is_none() && e.time <= server.now) {
-            let lost = event.time < BEGIN - 2 * DAY || (event.time > BEGIN && event.time < server.now - 90 * DAY);
-            assert_eq!(reader.delivered.contains_key(&event.id), !lost, "{unknown:?} {event:?}");
-        }
-        assert!(!reader.coverage.contains(at(BEGIN + 3 * DAY)), "the hole is not claimed");
-        let view = StreamView { now: at(server.now), state: reader.state.as_ref(), ..view_of(&reader) };
-        assert!(reader.source.plan(&view).gaps.is_empty(), "reported once");
-    }
-}
-
 fn view_of(reader: &Reader) -> StreamView<'_> {
     StreamView {
         first: false,
@@ -379,152 +336,6 @@ fn view_of(reader: &Reader) -> StreamView<'_> {
         state: None,
         calls: &[],
     }
-}
-
-#[test]
-fn a_lost_cursor_within_retention_is_replayed_or_refused_as_configured() {
-    for status in [400, 404] {
-        let events: Vec<_> = (-50..50).map(|n| (n * HOUR, 0)).collect();
-        let habits = quiet(UnknownCursor::Status(status));
-        let mut server = Server { habits, now: BEGIN, stored: stored(&events), reads: 0, delay: 150 };
-        let mut reader = Reader::new(json!({}), BEGIN - DAY);
-        reader.catch_up(&mut server, || false);
-        // The server forgets the ids it gave, as after a restore.
-        for event in &mut server.stored {
-            if event.echo.is_none() && event.time < BEGIN {
-                event.id = format!("{}-gone", event.id);
-                reader.seen.insert(Identity::of(&[b"pactflow", event.id.as_bytes()]));
-                reader.delivered.insert(event.id.clone(), 1);
-            } else if event.echo.is_some() {
-                event.id = format!("{}-gone", event.id);
-            }
-        }
-        server.now += 3 * HOUR;
-        let mut failing = Reader::new(json!({ "on_cursor_lost": "fail" }), BEGIN - DAY);
-        failing.state = reader.state.clone();
-        let mut plan = failing.source.plan(&StreamView {
-            now: at(server.now),
-            state: failing.state.as_ref(),
-            ..view_of(&failing)
-        });
-        let scan = &mut plan.scans[0];
-        let refused = |status| Rejection { status, retry_after: None, content_type: String::new(), body: vec![] };
-        let _ = scan.request();
-        assert_eq!(scan.rejected(&refused(404)).err().unwrap().class(), "malformed");
-
-        reader.catch_up(&mut server, || false);
-        let new = server.stored.iter().filter(|e| e.echo.is_none() && e.time > BEGIN && e.time < server.now);
-        assert!(new.clone().count() >= 2);
-        assert!(new.into_iter().all(|e| reader.delivered.get(&e.id) == Some(&1)));
-    }
-}
-
-#[test]
-fn denials_say_what_to_do_and_move_nothing() {
-    let reader = Reader::new(json!({}), BEGIN);
-    let mut plan = reader.source.plan(&view_of(&reader));
-    let scan = &mut plan.scans[0];
-    let request = scan.request();
-    assert!(request.accept.contains("application/problem+json"));
-    for status in [401, 403] {
-        let rejection =
-            Rejection { status, retry_after: None, content_type: "text/html".into(), body: b"<html>".to_vec() };
-        let error = scan.rejected(&rejection).err().unwrap();
-        assert_eq!(error.class(), "denied");
-        assert!(error.to_string().contains("Administrator"), "{error}");
-    }
-    assert_eq!(scan.state(), None);
-    assert!(scan.span().is_empty());
-}
-
-#[test]
-fn real_records_pass_with_their_ids_and_times() {
-    let reader = Reader::new(json!({}), 0);
-    let mut plan = reader.source.plan(&view_of(&reader));
-    let scan = &mut plan.scans[0];
-    let _ = scan.request();
-    let mut count = 0;
-    for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pages")).unwrap() {
-        let raw = std::fs::read(file.unwrap().path()).unwrap();
-        let record = scan.record(&raw, &OwnRequests::default()).unwrap();
-        assert_eq!(record.id.len(), 22);
-        assert!(record.time.is_some() && record.wanted);
-        assert_eq!(record.echo, Echo::Foreign);
-        count += 1;
-    }
-    assert_eq!(count, 8);
-    assert!(scan.record(b"[]", &OwnRequests::default()).is_err());
-    assert_eq!(TimeDelta::days(92), at(BEGIN) - reader.source.horizon(at(BEGIN)));
-}
-
-#[test]
-fn small_pages_do_not_make_reading_outgrow_itself() {
-    for page_size in [2, 3, 5] {
-        // The server knows no `pageSize`, and gives what it likes.
-        let habits = Habits { page_size, takes_page_size: false, ..quiet(UnknownCursor::Empty) };
-        let events: Vec<_> = (-50..250).map(|n| (n * HOUR, 0)).collect();
-        let mut server = Server { habits, now: BEGIN, stored: stored(&events), reads: 0, delay: 150 };
-        let mut reader = Reader::new(json!({}), BEGIN - 2 * DAY);
-        let mut days = Vec::new();
-        for day in 1..10 {
-            let before = server.reads;
-            while server.now < BEGIN + day * DAY {
-                reader.catch_up(&mut server, || false);
-                server.now += 5 * MINUTE;
-            }
-            days.push(server.reads - before);
-        }
-        assert!(days.iter().all(|reads| *reads < 1500), "pages of {page_size}: {days:?} reads a day");
-        server.now += HOUR;
-        reader.catch_up(&mut server, || false);
-        assert!(
-            server
-                .stored
-                .iter()
-                .filter(|e| e.echo.is_none() && e.time >= reader.start)
-                .all(|e| { e.time > server.now - HOUR || reader.delivered.get(&e.id) == Some(&1) })
-        );
-    }
-}
-
-#[test]
-fn a_run_catches_up_although_scans_take_longer_than_the_interval() {
-    let events: Vec<_> = (-300..0).map(|n| (n * MINUTE, 0)).collect();
-    let options = SourceOptions { poll_interval: Some(Period::seconds(5)), ..SourceOptions::default() };
-    let mut server =
-        Server { habits: quiet(UnknownCursor::Empty), now: BEGIN, stored: stored(&events), reads: 0, delay: 3000 };
-    let mut reader = Reader::with(json!({}), &options, BEGIN - DAY);
-    reader.catch_up(&mut server, || false);
-    assert!(server.reads <= 40, "{} reads", server.reads);
-    // Started again, it looks at once, and once.
-    let state = reader.state.clone();
-    let view = StreamView { now: at(server.now), first: true, state: state.as_ref(), ..view_of(&reader) };
-    assert_eq!(reader.source.plan(&view).scans.len(), 1);
-    let view = StreamView { first: false, ..view };
-    let plan = reader.source.plan(&view);
-    assert!(plan.scans.is_empty() && plan.wake >= Some(at(server.now) + TimeDelta::seconds(4)));
-}
-
-#[test]
-fn small_pages_and_their_consequences_are_told() {
-    let reader = Reader::new(json!({}), BEGIN - DAY);
-    let plan = |state: Value| reader.source.plan(&StreamView { state: Some(&state), ..view_of(&reader) });
-    let polled = at(BEGIN - HOUR);
-    let state = |records: u64| {
-        json!({ "polled": polled, "ended": polled, "covered": polled, "page_records": records,
-                "milestones": [{ "uuid": "m1", "time": polled - TimeDelta::hours(1) }, { "uuid": "m2", "time": polled }],
-                "rescans": [{ "every_ms": DAY, "span_ms": 2 * DAY, "at": polled }] })
-    };
-    let from = |plan: &mut headwater_contracts::Plan| plan.scans[0].request().query[0].1.clone();
-    let mut large = plan(state(100));
-    assert_eq!((from(&mut large).as_str(), large.notes.len()), ("m1", 0));
-    let mut small = plan(state(3));
-    assert_eq!(from(&mut small), "m1");
-    assert!(small.notes[0].contains("apart"), "{:?}", small.notes);
-    let mut tiny = plan(state(2));
-    assert_eq!(from(&mut tiny), "m2", "at the last event read");
-    assert!(tiny.notes[0].contains("without `overlap`"), "{:?}", tiny.notes);
-    assert!(tiny.scans[0].describe().contains("without overlap"));
 }
 
 fn fed(scan: &mut dyn Scan, records: &[(&str, i64)], next: Option<&str>, now: i64) -> Result<Next, ReadError> {
@@ -539,81 +350,6 @@ fn fed(scan: &mut dyn Scan, records: &[(&str, i64)], next: Option<&str>, now: i6
     scan.page(&end)
 }
 
-#[test]
-fn what_may_have_been_delivered_and_forgotten_is_not_wanted_again() {
-    let reader = Reader::new(json!({}), BEGIN - 400 * DAY);
-    let wanted = |state: Option<Value>, now: i64, time: i64| {
-        let view = StreamView { now: at(now), state: state.as_ref(), ..view_of(&reader) };
-        let mut plan = reader.source.plan(&view);
-        let raw = json!({ "uuid": "u", "timestamp": at(time).to_rfc3339() }).to_string();
-        plan.scans[0].record(raw.as_bytes(), &OwnRequests::default()).unwrap().wanted
-    };
-    let polled = || Some(json!({ "polled": at(BEGIN - DAY), "covered": at(BEGIN - DAY) }));
-    assert!(wanted(None, BEGIN, BEGIN - 93 * DAY), "never polled: nothing was delivered");
-    assert!(!wanted(polled(), BEGIN, BEGIN - 93 * DAY));
-    assert!(wanted(polled(), BEGIN, BEGIN - 91 * DAY));
-    // After a long stop, a server that keeps events longer still has what was never read.
-    assert!(!wanted(polled(), BEGIN + 200 * DAY, BEGIN - 2 * DAY));
-    assert!(wanted(polled(), BEGIN + 200 * DAY, BEGIN + DAY));
-}
-
 fn new_scan(reader: &Reader, state: Option<&Value>) -> Box<dyn Scan> {
     reader.source.plan(&StreamView { state, ..view_of(reader) }).scans.remove(0)
-}
-
-#[test]
-fn an_event_from_the_future_does_not_end_a_scan() {
-    let reader = Reader::new(json!({}), BEGIN - DAY);
-    let mut scan = new_scan(&reader, None);
-    assert!(matches!(fed(scan.as_mut(), &[("a", BEGIN + DAY)], Some("b"), BEGIN), Ok(Next::More)));
-    assert!(matches!(fed(scan.as_mut(), &[("b", BEGIN + MINUTE)], Some("c"), BEGIN + MINUTE), Ok(Next::Complete)));
-    assert_eq!(scan.span().to, BEGIN);
-}
-
-#[test]
-fn a_full_page_without_a_link_is_asked_beyond() {
-    let reader = Reader::new(json!({}), BEGIN - DAY);
-    let mut scan = new_scan(&reader, None);
-    let ids: Vec<String> = (0..100).map(|n| format!("e{n}")).collect();
-    let page: Vec<_> = ids.iter().zip(BEGIN - HOUR..).map(|(id, time)| (id.as_str(), time)).collect();
-    assert!(matches!(fed(scan.as_mut(), &page, None, BEGIN), Ok(Next::More)));
-    assert!(scan.request().query.contains(&("from".into(), "e99".into())));
-    assert!(matches!(fed(scan.as_mut(), &page[99..], None, BEGIN), Ok(Next::Complete)));
-    assert_eq!(scan.span().to, BEGIN);
-}
-
-#[test]
-fn a_log_that_leads_in_a_circle_is_told_and_never_claimed() {
-    let reader = Reader::new(json!({}), BEGIN - DAY);
-    let page = [("a", BEGIN - 2 * HOUR), ("b", BEGIN - HOUR)];
-    let mut scan = new_scan(&reader, None);
-    assert!(matches!(fed(scan.as_mut(), &page, Some("c"), BEGIN), Ok(Next::More)));
-    assert!(matches!(fed(scan.as_mut(), &page, Some("c"), BEGIN), Ok(Next::Complete)));
-    assert_eq!(scan.span().to, BEGIN - HOUR, "only what was seen");
-    let state = scan.state().unwrap();
-    let plan = reader.source.plan(&StreamView { state: Some(&state), ..view_of(&reader) });
-    assert!(plan.notes.iter().any(|note| note.contains("circle")), "{:?}", plan.notes);
-
-    let later = StreamView { now: at(BEGIN + HOUR), state: Some(&state), ..view_of(&reader) };
-    let mut scan = reader.source.plan(&later).scans.remove(0);
-    assert!(matches!(fed(scan.as_mut(), &page, Some("c"), BEGIN + HOUR), Ok(Next::More)));
-    let error = fed(scan.as_mut(), &page, Some("c"), BEGIN + HOUR).err().unwrap();
-    assert!(matches!(&error, ReadError::Malformed(text) if text.contains("circle")), "{error}");
-    assert!(scan.span().is_empty());
-}
-
-#[test]
-fn empty_pages_lead_on_and_without_end_they_prove_nothing() {
-    let reader = Reader::new(json!({}), BEGIN - DAY);
-    let mut scan = new_scan(&reader, None);
-    for round in 0..2 {
-        let event = format!("e{round}");
-        assert!(matches!(fed(scan.as_mut(), &[(&event, BEGIN - HOUR + round)], Some("first"), BEGIN), Ok(Next::More)));
-        for n in 1..10 {
-            let next = format!("{round}-{n}");
-            assert!(matches!(fed(scan.as_mut(), &[], Some(&next), BEGIN), Ok(Next::More)), "{next}");
-        }
-        assert!(fed(scan.as_mut(), &[], Some("on"), BEGIN).is_err_and(|error| error.class() == "malformed"));
-    }
-    assert!(scan.span().is_empty());
 }

@@ -1,0 +1,164 @@
+//! Chains of tokens that break, and sweeps in pieces.
+
+use super::{BEGIN, DAY, HOUR, Habits, Reader, Server, at, end, first_scan, plain, reader, stored};
+use headwater_contracts::{Next, PageEnd, Rejection, Scan, SourceOptions};
+use serde_json::{Value, json};
+
+#[test]
+fn a_repeated_token_restarts_and_then_splits_down_to_a_quarter_of_an_hour() {
+    let (reader, server) = reader();
+    let mut scans = vec![first_scan(&reader, &server)];
+    let mut errors = 0;
+    let mut splits = 0;
+    while let Some(mut scan) = scans.pop() {
+        for _ in 0..20 {
+            let _ = scan.request();
+            match scan.page(&end(r#"{"data":[],"nextToken":"same"}"#, 1)) {
+                Ok(Next::Split(pieces)) => {
+                    splits += 1;
+                    scans.extend(pieces);
+                    break;
+                }
+                Ok(Next::Complete) => panic!("a circle is not the end"),
+                Ok(_) => {}
+                Err(error) => {
+                    assert_eq!(error.class(), "malformed");
+                    errors += 1;
+                    break;
+                }
+            }
+        }
+    }
+    // The first range is 1 h 46 min 40 s long.
+    assert_eq!((splits, errors), (3, 4));
+}
+
+#[test]
+fn a_partition_read_in_pieces_is_swept_only_when_every_piece_is() {
+    let (reader, server) = reader();
+    let split = |scan: &mut Box<dyn Scan>| loop {
+        let _ = scan.request();
+        if let Next::Split(pieces) = scan.page(&end(r#"{"data":[],"nextToken":"same"}"#, 1)).unwrap() {
+            return pieces;
+        }
+    };
+    let mut pieces = split(&mut first_scan(&reader, &server));
+    let marked = |scan: &dyn Scan| scan.state().unwrap()["partitions"].as_object().unwrap().len();
+    let mut last = pieces.pop().unwrap();
+    let mut first = pieces.pop().unwrap();
+    let (mut low, mut count) = (first.span().from, 0);
+    let mut inner = split(&mut first);
+    inner.push(last);
+    for piece in &mut inner {
+        let _ = piece.request();
+        assert!(matches!(piece.page(&end(r#"{"data":[]}"#, 0)), Ok(Next::Complete)));
+        assert_eq!(piece.span().from, low, "pieces follow each other without a hole");
+        low = piece.span().to;
+        count += 1;
+        assert_eq!(marked(piece.as_ref()), usize::from(count == 3));
+    }
+
+    let mut pieces = split(&mut first_scan(&reader, &server));
+    last = pieces.pop().unwrap();
+    let _ = last.request();
+    assert!(matches!(last.page(&end(r#"{"data":[]}"#, 0)), Ok(Next::Complete)));
+    assert_eq!(marked(last.as_ref()), 0, "the first half is missing");
+}
+
+#[test]
+fn refusals_in_mid_chain_are_told_apart() {
+    let (reader, server) = reader();
+    let mut scan = first_scan(&reader, &server);
+    let refused =
+        |status| Rejection { status, retry_after: None, content_type: String::new(), body: b"<html>".to_vec() };
+    let _ = scan.request();
+    assert!(matches!(scan.page(&end(r#"{"data":[],"nextToken":"t"}"#, 1)), Ok(Next::More)));
+    let has_token = |scan: &mut Box<dyn Scan>| scan.request().query.iter().any(|(name, _)| name == "nextToken");
+    for (status, class) in [(429, "throttled"), (500, "transient")] {
+        assert!(has_token(&mut scan));
+        assert_eq!(scan.rejected(&refused(status)).err().unwrap().class(), class);
+    }
+    for status in [401, 403] {
+        assert!(has_token(&mut scan));
+        assert_eq!(scan.rejected(&refused(status)).err().unwrap().class(), "denied");
+        assert!(!has_token(&mut scan), "a dead token is not held for ever");
+        assert!(matches!(scan.page(&end(r#"{"data":[],"nextToken":"u"}"#, 1)), Ok(Next::More)));
+    }
+    assert!(has_token(&mut scan));
+    assert_eq!(scan.page(&end("{}", 0)).err().unwrap().class(), "malformed");
+    assert!(!has_token(&mut scan), "from the start again after a page that is none");
+    assert!(matches!(scan.page(&end(r#"{"data":[],"nextToken":"v"}"#, 1)), Ok(Next::More)));
+    assert!(matches!(scan.rejected(&refused(404)), Ok(Next::Restart(_))));
+    assert!(!has_token(&mut scan), "from the start again");
+}
+
+#[test]
+fn empty_pages_that_lead_on_without_end_prove_nothing() {
+    let server = Server::new(plain(), vec![]);
+    let reader = Reader::new(json!({ "mode": "settled" }), &SourceOptions::default(), BEGIN - 10 * DAY);
+    let mut scan = reader.plan(&server).scans.into_iter().next().unwrap();
+    let mut page = |token: &str| {
+        let _ = scan.request();
+        let envelope = json!({ "data": [], "nextToken": token }).to_string();
+        let end = PageEnd { envelope: envelope.as_bytes(), records: 0, server_time: at(BEGIN) };
+        (scan.page(&end), scan.span().is_empty())
+    };
+    for n in 0..9 {
+        assert!(matches!(page(&format!("token-{n}")), (Ok(Next::More), true)), "{n}");
+    }
+    let (given_up, nothing_claimed) = page("token-9");
+    assert!(given_up.is_err_and(|error| error.class() == "malformed") && nothing_claimed);
+    // The token that it was asked with is the end.
+    assert!(matches!(page("a"), (Ok(Next::More), true)));
+    assert!(matches!(page("a"), (Ok(Next::Complete), false)));
+}
+
+#[test]
+fn a_sweep_in_pieces_that_is_dropped_goes_on_where_it_was() {
+    let (mut reader, server) = reader();
+    let split = |scan: &mut Box<dyn Scan>| loop {
+        let _ = scan.request();
+        if let Next::Split(pieces) = scan.page(&end(r#"{"data":[],"nextToken":"same"}"#, 1)).unwrap() {
+            return pieces;
+        }
+    };
+    let mut whole = first_scan(&reader, &server);
+    let begin = whole.span().from;
+    let mut pieces = split(&mut whole);
+    let _ = pieces[0].request();
+    assert!(matches!(pieces[0].page(&end(r#"{"data":[]}"#, 0)), Ok(Next::Complete)));
+    reader.state = pieces[0].state();
+    let read_to = pieces[0].span().to;
+    assert!(read_to > begin);
+    drop(pieces);
+
+    let mut rest = first_scan(&reader, &server);
+    assert_eq!(rest.span().from, read_to);
+    // Dropped with nothing done, it is planned the same.
+    let mut again = split(&mut rest);
+    drop(again.remove(0));
+    let mut rest = first_scan(&reader, &server);
+    assert_eq!(rest.span().from, read_to);
+    let _ = rest.request();
+    assert!(matches!(rest.page(&end(r#"{"data":[]}"#, 0)), Ok(Next::Complete)));
+    reader.state = rest.state();
+    assert_eq!(reader.state.as_ref().unwrap()["partial"], Value::Null);
+    assert_eq!(first_scan(&reader, &server).span().from, rest.span().to, "the next partition");
+}
+
+#[test]
+fn a_sweep_dropped_at_any_page_is_made_up_for() {
+    let events: Vec<_> = (0..60).map(|n| (-9 * DAY + n * HOUR, DAY)).collect();
+    for every in 2..6 {
+        // Three pages to a partition: a chain is dropped now in its middle, now at its end.
+        let mut server = Server::new(Habits { served: 3, ..plain() }, stored(&events));
+        let own = json!({ "mode": "settled" });
+        let mut reader = Reader::new(own, &SourceOptions::default(), BEGIN - 10 * DAY);
+        let mut pages = 0;
+        reader.catch_up(&mut server, || {
+            pages += 1;
+            pages % (every + 1) == 0
+        });
+        assert!(reader.delivered.len() == 60 && reader.delivered.values().all(|times| *times == 1), "{every}");
+    }
+}
