@@ -103,6 +103,38 @@ fn a_log_whose_records_change_verifies_too() {
     verifies(dir.path());
 }
 
+#[test]
+fn what_a_filter_by_name_leaves_out_is_not_settled_and_comes_once_without_it() {
+    let (simulator, _clock) = simulator(Provider::Api7);
+    let reference = folder(&simulator, Provider::Api7, simulator.credential());
+    code(&run(reference.path(), &["run", "--once"]), 0);
+    let all = delivered(reference.path());
+    let by = |name: &str| {
+        let text = fs::read_to_string(reference.path().join("out.ndjson")).unwrap();
+        let events = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let theirs = events.filter(|event| event["operator"]["username"] == name);
+        theirs.map(|event| (event["id"].as_str().unwrap().to_owned(), 1)).collect::<BTreeMap<_, usize>>()
+    };
+    let dir = folder(&simulator, Provider::Api7, simulator.credential());
+    let pipeline = fs::read_to_string(dir.path().join("pipeline.yaml")).unwrap();
+    let mut expected = BTreeMap::new();
+    for (asked, name) in [("ops", "Ops"), ("'emi example'", "Emi Example")] {
+        let filtered = pipeline.replace("type: api7,", &format!("type: api7, filter: {{ operator: {asked} }},"));
+        fs::write(dir.path().join("pipeline.yaml"), filtered).unwrap();
+        code(&run(dir.path(), &["run", "--once"]), 0);
+        expected.extend(by(name));
+        assert_eq!(delivered(dir.path()), expected, "{name}");
+        // What others did is not missing.
+        let verified = run(dir.path(), &["ledger", "verify"]);
+        assert_eq!(row(&verified)[5], "0", "{}", stdout(&verified));
+    }
+    assert!(expected.len() > 10 && expected.len() < all.len() / 2, "{} of {}", expected.len(), all.len());
+    fs::write(dir.path().join("pipeline.yaml"), pipeline).unwrap();
+    code(&run(dir.path(), &["run", "--once"]), 0);
+    assert_eq!(delivered(dir.path()), all);
+    verifies(dir.path());
+}
+
 /// Everything that the provider shows has been settled, and the other way round.
 fn verifies(dir: &Path) {
     let verified = run(dir, &["ledger", "verify"]);
