@@ -95,7 +95,7 @@ impl Server {
 
 /// Who made a row.
 fn user(id: usize) -> &'static str {
-    if id % 3 == 0 { "Ops" } else { "Dev" }
+    if id.is_multiple_of(3) { "Ops" } else { "Dev" }
 }
 
 fn at(seconds: i64) -> Timestamp {
