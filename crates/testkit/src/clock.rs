@@ -20,12 +20,10 @@ use std::{
 pub struct TestClock {
     true_ms: Arc<AtomicI64>,
     wrong: Arc<Mutex<Wrong>>,
-    /// Milliseconds that have passed here for less than one of the machine's; negative where nobody counts them.
+    /// Milliseconds that have passed here for less than one of the machine's, and most that may.
     owed_ms: Arc<AtomicI64>,
+    pace: Arc<AtomicI64>,
 }
-
-/// Most milliseconds that pass in one of the machine's, where they are counted.
-const PACE: i64 = 10_000;
 
 /// How wrong it is, and will be.
 #[derive(Debug, Default)]
@@ -41,7 +39,7 @@ impl TestClock {
     /// A clock that shows `start`.
     pub fn at(start: Timestamp) -> Self {
         let true_ms = Arc::new(AtomicI64::new(start.timestamp_millis()));
-        Self { true_ms, wrong: Arc::default(), owed_ms: Arc::new(AtomicI64::new(i64::MIN)) }
+        Self { true_ms, wrong: Arc::default(), owed_ms: Arc::default(), pace: Arc::new(AtomicI64::new(i64::MAX)) }
     }
 
     /// Lets `duration` pass.
@@ -49,10 +47,10 @@ impl TestClock {
         self.true_ms.fetch_add(duration.num_milliseconds(), Ordering::SeqCst);
     }
 
-    /// From now on time passes no faster than [`PACE`]: several that sleep on it must not let hours pass while another waits for an
-    /// answer.
-    pub fn keep_pace(&self) {
-        self.owed_ms.store(0, Ordering::SeqCst);
+    /// From now on `duration` takes two seconds of the machine's time at least: several that sleep on this clock must not let hours pass
+    /// while another waits for an answer.
+    pub fn keep_pace(&self, duration: TimeDelta) {
+        self.pace.store((duration.num_milliseconds() / 2000).max(1), Ordering::SeqCst);
     }
 
     fn wrong(&self) -> MutexGuard<'_, Wrong> {
@@ -111,9 +109,10 @@ impl Clock for TestClock {
         let until = self.true_ms.load(Ordering::SeqCst).saturating_add(ms);
         let passed = until - self.true_ms.fetch_max(until, Ordering::SeqCst);
         tokio::task::yield_now().await;
-        if self.owed_ms.load(Ordering::SeqCst) >= 0 && self.owed_ms.fetch_add(passed.max(0), Ordering::SeqCst) >= PACE {
+        let pace = self.pace.load(Ordering::SeqCst);
+        if self.owed_ms.fetch_add(passed.max(0), Ordering::SeqCst).saturating_add(passed) >= pace {
             let owed = self.owed_ms.swap(0, Ordering::SeqCst);
-            tokio::time::sleep(Duration::from_millis((owed / PACE).unsigned_abs())).await;
+            tokio::time::sleep(Duration::from_millis((owed / pace).unsigned_abs())).await;
         }
     }
 }

@@ -128,7 +128,7 @@ impl Rig {
     pub async fn run_for(&self, built: BuiltSource, duration: chrono::TimeDelta) -> Result<(), RunError> {
         let (sender, stop) = watch::channel(false);
         let clock = self.clock.right();
-        clock.keep_pace();
+        clock.keep_pace(duration);
         let end = clock.now() + duration;
         let over = async {
             while clock.now() < end {

@@ -254,6 +254,7 @@ impl Driver {
                 }
                 if let Echo::Own(id) = &record.echo
                     && record.wanted
+                    && !batch.iter().any(|pending| pending.is(record.identity))
                     && self.is_new(record.identity, record.time)
                     && !self.archived(known, vec![filed_under(record.identity, record.time)]).await?[0]
                 {

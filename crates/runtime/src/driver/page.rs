@@ -152,6 +152,7 @@ impl Driver {
                     };
                     let record = read_record(raw, &mut |raw| scan.record(raw, sent));
                     if let Ok(Record { echo: Echo::Own(id), wanted: true, identity, time, .. }) = &record
+                        && !held.has(*identity)
                         && self.is_new(*identity, *time)
                     {
                         sent.consume(id);

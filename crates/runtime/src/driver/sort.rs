@@ -35,6 +35,11 @@ impl Pending {
         Self { raw: kept.shown().into(), record: Ok(record), oversized: Some((reason, kept)) }
     }
 
+    /// Whether it is a record of this identity.
+    pub(super) fn is(&self, identity: Identity) -> bool {
+        self.record.as_ref().is_ok_and(|record| record.identity == identity)
+    }
+
     /// Where it is filed in the ledger.
     pub(super) fn filed(&self) -> Filed {
         match &self.record {
@@ -74,6 +79,11 @@ impl Held {
     pub(super) fn push(&mut self, pending: Pending) {
         self.bytes += pending.raw.len();
         self.records.push(pending);
+    }
+
+    /// Whether a record of this identity is among them.
+    pub(super) fn has(&self, identity: Identity) -> bool {
+        self.records.iter().any(|pending| pending.is(identity))
     }
 
     pub(super) fn is_full(&self) -> bool {
