@@ -329,7 +329,7 @@ impl Case<'_> {
             if copies.iter().any(|copy| !truth.is(&copy.raw)) {
                 verdict.invented.push(truth.id.clone());
             }
-            let named = || format!("{} {:?} of {}, shown {}", truth.id, truth.kind, truth.time, truth.visible_at);
+            let named = || format!("{} of {}, shown {}: {:?}", truth.id, truth.time, truth.visible_at, truth.kind);
             let count = |arrival| copies.iter().filter(|copy| copy.arrival == arrival).count();
             verdict.duplicates += count(Arrival::Again);
             verdict.repeated.extend((count(Arrival::Repeated) > 0).then(named));
