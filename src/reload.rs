@@ -4,8 +4,10 @@ use crate::{
     Failure,
     assemble::{Assembled, Purpose, assemble},
 };
-use headwater_config::{Pipeline, Table};
-use headwater_runtime::export;
+use headwater_config::{DeadLetter, Pipeline, Table};
+use headwater_contracts::{Clock as _, files::must_be_file};
+use headwater_runtime::{SystemClock, export};
+use headwater_sink_file::writable;
 use std::{
     convert::Infallible,
     fs,
@@ -86,7 +88,7 @@ impl Reload {
         let changed = self.fixed.iter().zip(&now).filter(|(before, now)| before != now);
         let sections: Vec<_> = changed.map(|((section, _), _)| section.to_string()).collect();
         if sections.is_empty() {
-            return Ok(assembled);
+            return can_write(&assembled.pipeline).map(|()| assembled).map_err(Failure::config);
         }
         Err(Failure::config(format!("changed: {}; restart for that", sections.join(", "))))
     }
@@ -105,6 +107,19 @@ impl Reload {
             }
         }
     }
+}
+
+/// Fails if dead letters, or the events of a file sink, could not be written: better to go on than to stop at the first of them.
+fn can_write(pipeline: &Pipeline) -> Result<(), String> {
+    if let DeadLetter::Path(folder) = &pipeline.dead_letter {
+        writable(folder).map_err(|problem| format!("`dead_letter`: {problem}"))?;
+    }
+    let now = SystemClock.now();
+    for (name, file) in pipeline.sinks.iter().filter_map(|sink| Some((&sink.name, sink.sink.file_at(now)?))) {
+        must_be_file(&file).map_err(|problem| format!("sink `{name}`: `{}`: {problem}", file.display()))?;
+        writable(file.parent().unwrap_or(Path::new(""))).map_err(|problem| format!("sink `{name}`: {problem}"))?;
+    }
+    Ok(())
 }
 
 /// What cannot change in a running process, as text to compare: what has been read is kept in the one, the others are in use.

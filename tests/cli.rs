@@ -1274,6 +1274,40 @@ fn simulated_events_bear_a_mark_where_their_bytes_have_none_and_sinks_here_are_n
 }
 
 #[test]
+fn a_reload_that_could_not_write_leaves_the_old_pipeline_at_work() {
+    let simulator = calm(Provider::PactFlow);
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("folder")).unwrap();
+    let configure = |letters: &str, out: &str| {
+        let yaml = format!(
+            "state: {{ type: file, path: state }}\ndead_letter: {{ path: '{letters}' }}\nsources:\n  in: {{ type: pactflow, endpoint: '{}', token: {} }}\n\
+             sinks:\n  out: {{ type: file, path: '{out}', inputs: [in] }}\n",
+            simulator.url(),
+            simulator.credential()
+        );
+        fs::write(dir.path().join("pipeline.yaml"), yaml).unwrap();
+    };
+    configure("letters", "out.ndjson");
+    let mut headwater = support::Headwater::start(dir.path(), &["run", "--log", "info"]);
+    headwater.wait_for("caught up");
+    for (letters, out, problem) in [
+        ("/proc/nope", "out.ndjson", "`dead_letter`: cannot write in `/proc`"),
+        ("letters", "folder", "sink `out`: `"),
+        ("letters", "/proc/nope/out.ndjson", "sink `out`: cannot write in `/proc`"),
+    ] {
+        configure(letters, out);
+        support::signal(&headwater.child, "HUP");
+        headwater.wait_for("the old one goes on");
+        headwater.wait_for(problem);
+    }
+    configure("letters", "other.ndjson");
+    support::signal(&headwater.child, "HUP");
+    headwater.wait_for("caught up");
+    support::signal(&headwater.child, "TERM");
+    assert!(headwater.child.wait().unwrap().success());
+}
+
+#[test]
 fn mending_a_sink_that_cannot_deliver_and_reloading_goes_on_with_the_mended_one() {
     let simulator = calm(Provider::PactFlow);
     let credential = simulator.credential();

@@ -132,9 +132,11 @@ impl Connection {
         Ok(())
     }
 
-    /// Completes what was begun, closes our side and waits for the receiver to close its own: it has then read all.
+    /// Completes what was begun, closes our side and waits for the receiver to close its own: it has then read all. Fails if it has
+    /// closed its side before.
     pub(crate) async fn close(mut self, patience: Duration) -> io::Result<()> {
         self.finish(patience).await?;
+        self.check().await?;
         self.stream.shutdown().await?;
         let drain = async {
             let mut space = [0; 4096];
@@ -188,21 +190,29 @@ mod tests {
         }
     }
 
-    /// A connection to it; something has come, and is to be read.
-    fn rude() -> Connection {
-        let (ours, mut theirs) = Socket::pair(Domain::UNIX, Type::STREAM, None).unwrap();
+    /// A connection to it, and the other end of what tells whether something is to be read.
+    fn rude() -> (Connection, Socket) {
+        let (ours, theirs) = Socket::pair(Domain::UNIX, Type::STREAM, None).unwrap();
         ours.set_nonblocking(true).unwrap();
-        theirs.write_all(b"x").unwrap();
-        Connection::new(ours, Rude)
+        (Connection::new(ours, Rude), theirs)
     }
 
     #[tokio::test]
     async fn an_end_of_tls_without_a_farewell_is_an_end() {
         let patience = Duration::from_mins(1);
-        let mut connection = rude();
+        let (mut connection, _theirs) = rude();
         connection.write(Frames::of(&["a".into()]), patience).await.unwrap();
         connection.close(patience).await.unwrap();
-        let noticed = rude().check().await.unwrap_err();
+        let (mut ended, mut theirs) = rude();
+        theirs.write_all(b"x").unwrap();
+        assert_eq!(ended.check().await.unwrap_err().to_string(), "the receiver has closed the connection");
+    }
+
+    #[tokio::test]
+    async fn a_receiver_that_closes_before_we_do_has_not_read_all() {
+        let (connection, theirs) = rude();
+        drop(theirs);
+        let noticed = connection.close(Duration::from_mins(1)).await.unwrap_err();
         assert_eq!(noticed.to_string(), "the receiver has closed the connection");
     }
 }
