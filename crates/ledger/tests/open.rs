@@ -1,7 +1,8 @@
 //! Opening what is there, and what should not be.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use headwater_ledger::{FileLedger, Ledger, LedgerError};
+use headwater_contracts::Timestamp;
+use headwater_ledger::{Commit, Commits, FileLedger, Ledger, LedgerError, StreamKey};
 use redb::{Database, TableDefinition};
 use std::fs;
 use std::path::Path;
@@ -58,4 +59,24 @@ fn only_its_user_may_read_it() {
     assert!(ledger.streams().unwrap().is_empty());
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&state), mode(&state.join("ledger.redb"))), (0o700, 0o600));
+}
+
+#[test]
+fn a_file_that_is_moved_away_or_replaced_in_use_takes_no_commit() {
+    let outer = tempfile::tempdir().unwrap();
+    let (dir, elsewhere) = (outer.path().join("state"), outer.path().join("elsewhere"));
+    let ledger = FileLedger::open(&dir).unwrap();
+    let stream = StreamKey { source: "s".into(), stream: "t".into() };
+    ledger.load(&stream, Timestamp::UNIX_EPOCH).unwrap();
+    let commit = || ledger.commit(&stream, &Commit::default());
+    commit().unwrap();
+    fs::rename(&dir, &elsewhere).unwrap();
+    let said = commit().unwrap_err().to_string();
+    assert!(said.contains("was moved, removed or replaced while this run had it open"), "{said}");
+    fs::create_dir(&dir).unwrap();
+    fs::copy(elsewhere.join("ledger.redb"), dir.join("ledger.redb")).unwrap();
+    assert_eq!(commit().unwrap_err().to_string(), said, "a copy is another file");
+    fs::remove_dir_all(&dir).unwrap();
+    fs::rename(&elsewhere, &dir).unwrap();
+    commit().unwrap();
 }

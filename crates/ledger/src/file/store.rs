@@ -4,8 +4,9 @@ use super::failure::{Failure, from_io};
 use super::{folder, tables};
 use crate::LedgerError;
 use redb::{Builder, Database, StorageBackend};
-use std::fs::{File, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -149,6 +150,22 @@ impl Store {
             tables::prepare(&db)?;
             Ok(db)
         })
+    }
+
+    /// Fails if the file is not at its path any more: nobody would find what is written to it.
+    pub(crate) fn is_in_place(&self) -> Result<(), LedgerError> {
+        let Some(ours) = self.lock.as_ref().and_then(|lock| lock.metadata().ok()) else { return Ok(()) };
+        let same = match fs::metadata(&self.path) {
+            Ok(there) => (there.dev(), there.ino()) == (ours.dev(), ours.ino()),
+            // It may be out of reach for a moment.
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        };
+        if same {
+            return Ok(());
+        }
+        let reason = "it was moved, removed or replaced while this run had it open, and the next run would not find what this one notes: \
+                      put its folder back as it was, or move the whole folder away to begin anew";
+        Err(LedgerError::Io { path: self.path.clone(), doing: "write", reason: reason.to_owned() })
     }
 
     /// Reads every page in use once more, which may have changed on the disk since.
