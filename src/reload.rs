@@ -24,12 +24,15 @@ use tokio::{
 /// How often `--watch` looks at the files. Looking costs one system call per file, and works on every file system.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// What cannot change, as [`fixed`] has it.
+type Fixed = [(&'static str, String); 4];
+
 /// Where the configuration comes from, and what of it cannot change.
 pub(crate) struct Reload {
     paths: Vec<PathBuf>,
     watch: bool,
     grace: Duration,
-    fixed: [(&'static str, String); 4],
+    fixed: Fixed,
     /// Signals that came while a pipeline was being replaced are not lost.
     hangups: Mutex<Option<Signal>>,
     /// How the files looked when the configuration was read that is in use.
@@ -58,7 +61,10 @@ impl Reload {
                 () = self.changed(&files, &mut seen) => {}
             }
             let before = fingerprint(&self.paths, &files);
-            match tokio::task::block_in_place(|| self.load()) {
+            // Secrets may come from programs that take long: meanwhile the old pipeline is served.
+            let (paths, fixed) = (self.paths.clone(), self.fixed.clone());
+            let loaded = tokio::task::spawn_blocking(move || load(&paths, &fixed)).await;
+            match loaded.unwrap_or_else(|panic| Err(Failure::run(panic.to_string()))) {
                 Ok(assembled) => {
                     assembled.log_warnings();
                     let grace = self.grace;
@@ -82,17 +88,6 @@ impl Reload {
         self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    fn load(&self) -> Result<Assembled, Failure> {
-        let assembled = assemble(&self.paths, Purpose::Run)?;
-        let now = fixed(&assembled.pipeline);
-        let changed = self.fixed.iter().zip(&now).filter(|(before, now)| before != now);
-        let sections: Vec<_> = changed.map(|((section, _), _)| section.to_string()).collect();
-        if sections.is_empty() {
-            return can_write(&assembled.pipeline).map(|()| assembled).map_err(Failure::config);
-        }
-        Err(Failure::config(format!("changed: {}; restart for that", sections.join(", "))))
-    }
-
     /// Returns when a file looks different; never without `--watch`.
     async fn changed(&self, files: &[PathBuf], seen: &mut Vec<Seen>) {
         if !self.watch {
@@ -109,6 +104,18 @@ impl Reload {
     }
 }
 
+/// Reads the configuration, and makes of it what can be run in place of what runs. Blocking.
+fn load(paths: &[PathBuf], fixed_before: &Fixed) -> Result<Assembled, Failure> {
+    let assembled = assemble(paths, Purpose::Run)?;
+    let now = fixed(&assembled.pipeline);
+    let changed = fixed_before.iter().zip(&now).filter(|(before, now)| before != now);
+    let sections: Vec<_> = changed.map(|((section, _), _)| section.to_string()).collect();
+    if sections.is_empty() {
+        return can_write(&assembled.pipeline).map(|()| assembled).map_err(Failure::config);
+    }
+    Err(Failure::config(format!("changed: {}; restart for that", sections.join(", "))))
+}
+
 /// Fails if dead letters, or the events of a file sink, could not be written: better to go on than to stop at the first of them.
 fn can_write(pipeline: &Pipeline) -> Result<(), String> {
     if let DeadLetter::Path(folder) = &pipeline.dead_letter {
@@ -123,7 +130,7 @@ fn can_write(pipeline: &Pipeline) -> Result<(), String> {
 }
 
 /// What cannot change in a running process, as text to compare: what has been read is kept in the one, the others are in use.
-fn fixed(pipeline: &Pipeline) -> [(&'static str, String); 4] {
+fn fixed(pipeline: &Pipeline) -> Fixed {
     let topics: Vec<_> = pipeline.consumers.iter().map(|spec| (&spec.name, &spec.options)).collect();
     // A ledger is not begun in the middle of a run.
     let needs_no_ledger = crate::consumers::stage(pipeline).is_some();

@@ -1274,6 +1274,39 @@ fn simulated_events_bear_a_mark_where_their_bytes_have_none_and_sinks_here_are_n
 }
 
 #[test]
+fn while_a_reload_waits_for_a_secret_the_api_answers() {
+    let simulator = calm(Provider::PactFlow);
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let with = |credential: &str| {
+        let yaml = pipeline_to(TO_FILE, &simulator, Provider::PactFlow, "CREDENTIAL");
+        format!("{}api: {{ address: \"127.0.0.1:{port}\" }}\n", yaml.replace("CREDENTIAL", credential))
+    };
+    let dir = folder(&with(simulator.credential()));
+    let at = |name: &str| dir.path().join(name);
+    // It waits for the test, at most as long as it may take.
+    let script = format!(
+        "touch begun; for _ in $(seq 80); do [ -e go ] && break; sleep 0.1; done; touch over; echo {}",
+        simulator.credential()
+    );
+    fs::write(at("secret.sh"), script).unwrap();
+    let mut headwater = Headwater::start(dir.path(), &["run"]);
+    headwater.wait_for("caught up");
+    let yaml = with("CREDENTIAL");
+    let quoted = ["\"CREDENTIAL\"", "'CREDENTIAL'", "CREDENTIAL"].into_iter().find(|text| yaml.contains(text)).unwrap();
+    fs::write(at("pipeline.yaml"), yaml.replace(quoted, "{ exec: [sh, secret.sh] }")).unwrap();
+    support::signal(&headwater.child, "HUP");
+    while !at("begun").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert!(support::get(port, "/health").contains(" 200 ") && !at("over").exists());
+    fs::write(at("go"), "").unwrap();
+    headwater.wait_for("goes on with the new one");
+    headwater.wait_for("caught up");
+    support::signal(&headwater.child, "TERM");
+    assert_eq!(headwater.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn a_reload_that_could_not_write_leaves_the_old_pipeline_at_work() {
     let simulator = calm(Provider::PactFlow);
     let dir = tempfile::tempdir().unwrap();
