@@ -2,6 +2,7 @@
 //! that is safe to show.
 
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 /// Longest part of an answer in a message, characters.
 const EXCERPT: usize = 100;
@@ -28,12 +29,23 @@ fn is_invisible(c: char) -> bool {
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// The beginning of a body, in quotes; what is not UTF-8 is replaced.
+/// The beginning of a body, in quotes; what is neither UTF-8 nor UTF-16 is replaced.
 pub fn excerpt(body: &[u8]) -> String {
     let beginning = &body[..body.len().min(EXCERPT * 4)];
-    let text = String::from_utf8_lossy(beginning);
+    let text = text_of(beginning);
     let more = if body.len() > beginning.len() || text.chars().nth(EXCERPT).is_some() { ".." } else { "" };
     format!("`{}`{more}", shown(text.trim(), EXCERPT))
+}
+
+/// A body as text: UTF-16 too, whose null bytes would otherwise tear apart what must be hidden.
+fn text_of(body: &[u8]) -> Cow<'_, str> {
+    let unit: fn([u8; 2]) -> u16 = match body {
+        [0xff, 0xfe, ..] | [1..=255, 0, 1..=255, 0, ..] => u16::from_le_bytes,
+        [0xfe, 0xff, ..] | [0, 1..=255, 0, 1..=255, ..] => u16::from_be_bytes,
+        _ => return String::from_utf8_lossy(body),
+    };
+    let units: Vec<u16> = body.as_chunks().0.iter().map(|bytes| unit(*bytes)).collect();
+    String::from_utf16_lossy(&units).trim_start_matches('\u{feff}').to_owned().into()
 }
 
 /// Names what came in place of JSON in UTF-8; `None` if `body` may be the beginning of that.
@@ -210,6 +222,18 @@ mod tests {
         let shown = excerpt("\u{1b}[2J\u{202e}a\r\nb\u{9b}\0".as_bytes());
         assert_eq!(shown, r"`\u{1b}[2J\u{202e}a  b\u{9b}\u{0}`");
         assert_eq!(excerpt("ä".repeat(101).as_bytes()), format!("`{}`..", "ä".repeat(100)));
+    }
+
+    #[test]
+    fn utf_16_is_shown_as_text() {
+        let text = "\u{feff}key {\"ä\"}";
+        for (skipped, text) in [(0, text), (1, text)] {
+            let units = || text.encode_utf16().skip(skipped);
+            let little: Vec<u8> = units().flat_map(u16::to_le_bytes).collect();
+            let big: Vec<u8> = units().flat_map(u16::to_be_bytes).collect();
+            assert_eq!(excerpt(&little), "`key {\"ä\"}`");
+            assert_eq!(excerpt(&big), "`key {\"ä\"}`");
+        }
     }
 
     proptest! {

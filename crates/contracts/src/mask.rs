@@ -9,7 +9,7 @@
 //!
 //! | what | where |
 //! |---|---|
-//! | notations | a text is searched as it is, and with percent, form, JSON, Rust, Python and HTML notations undone, up to three times over; Base64 is looked for at each of its three alignments, so also as a part of `user:password` |
+//! | notations | a text is searched as it is, and with percent, form, JSON, Rust, Python and HTML notations undone and without the null bytes of UTF-16, up to three times over; Base64 is looked for at each of its three alignments, so also as a part of `user:password` |
 //! | parts | 8 characters of a credential in a row are enough if letters and digits or both cases are mixed in them; 16 of any kind |
 //! | 6 characters and more | the whole is hidden wherever it stands |
 //! | 4 and 5 | where they are a word of their own |

@@ -42,7 +42,7 @@ const BATCH_BYTES: usize = 256 << 10;
 /// First wait after an answer that a person must act on: it will not get better by asking soon.
 const SLOW_RETRY: Period = Period::seconds(30);
 /// A wait that `--once` does not sit out.
-const LONG_WAIT: Duration = Duration::from_mins(5);
+pub(crate) const LONG_WAIT: Duration = Duration::from_mins(5);
 /// Restarts of one scan before it is treated as failing.
 const RESTARTS_MAX: u32 = 20;
 

@@ -132,6 +132,7 @@ pub async fn run(
             clock: clock.clone(),
             failure: failure.clone(),
             hurry: hurry.clone(),
+            stop: options.stop.clone(),
             give_up_after: options.ending.give_up_after,
         };
         sink_tasks.spawn(driver.run(jobs));

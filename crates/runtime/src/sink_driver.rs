@@ -1,9 +1,19 @@
 //! One task per sink: gathers batches of all lanes, delivers within the batch limits, retries, answers per batch.
 
-use crate::{backoff::Backoff, failure::Failure, hurry::Hurry, status::SinkLine, trace::Span};
+use crate::{
+    backoff::Backoff,
+    driver::{LONG_WAIT, stopped},
+    failure::Failure,
+    hurry::Hurry,
+    status::SinkLine,
+    trace::Span,
+};
 use headwater_contracts::{BatchOptions, Clock, Event, OnReject, Rejected, Sink, SinkError, SinkOptions};
-use std::{collections::HashMap, ops::Range, sync::Arc};
-use tokio::sync::{mpsc, oneshot};
+use std::{collections::HashMap, ops::Range, sync::Arc, time::Duration};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Longest wait that a destination is believed: what it asks for may be a mistake, or a clock's, and must not stop the sink for good.
+const LONGEST: Duration = Duration::from_hours(1);
 
 /// Events of one batch for one sink.
 pub(crate) struct Job {
@@ -21,6 +31,7 @@ pub(crate) struct SinkDriver {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) failure: Failure,
     pub(crate) hurry: Hurry,
+    pub(crate) stop: watch::Receiver<bool>,
     pub(crate) line: SinkLine,
     /// Fail the run after so many attempts in vain; `None`: never, the provider is the buffer.
     pub(crate) give_up_after: Option<u32>,
@@ -94,7 +105,7 @@ impl SinkDriver {
             };
             trace.failed(&reason);
             drop(trace);
-            let wait = backoff.next(after);
+            let wait = backoff.next(after.map(|asked| asked.min(LONGEST)));
             self.works(false);
             self.line.update(|line| {
                 (line.attempts, line.denied, line.reason) = (backoff.attempts(), denied, Some(reason.clone()));
@@ -105,8 +116,27 @@ impl SinkDriver {
                 self.failure.set(format!("sink `{}`: gave up after {attempts} attempts: {reason}", self.name));
                 return None;
             }
-            tracing::warn!(sink = %self.name, events = events.len(), "not delivered, again in {wait:.1?}: {reason}");
-            self.clock.sleep(wait).await;
+            if let Some(asked) = after.filter(|asked| self.give_up_after.is_some() && *asked > LONG_WAIT) {
+                self.failure
+                    .set(format!("sink `{}`: gave up, as it asks for a wait of {asked:.0?}: {reason}", self.name));
+                return None;
+            }
+            let asked = after.filter(|asked| *asked > LONGEST);
+            let asked = asked.map_or_else(String::new, |asked| format!(" (it asks for a wait of {asked:.0?})"));
+            tracing::warn!(sink = %self.name, events = events.len(), "not delivered, again in {wait:.1?}{asked}: {reason}");
+            self.wait(wait).await;
+        }
+    }
+
+    /// Waits, until the run is told to stop at most: there is one more attempt then, since most waits are longer than the grace.
+    async fn wait(&mut self, wait: Duration) {
+        let slept = self.clock.sleep(wait);
+        if *self.stop.borrow() {
+            return slept.await;
+        }
+        tokio::select! {
+            () = slept => {}
+            () = stopped(&mut self.stop) => {}
         }
     }
 }
@@ -167,4 +197,106 @@ fn pieces(events: &[Event], batch: BatchOptions) -> Vec<Range<usize>> {
         pieces.push(start..events.len());
     }
     pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::Board;
+    use async_trait::async_trait;
+    use headwater_contracts::{Delivery, Timestamp};
+    use std::sync::Mutex;
+
+    /// Asks for a wait, then takes everything.
+    struct Asking(Option<Duration>);
+
+    #[async_trait]
+    impl Sink for Asking {
+        async fn deliver(&mut self, _: &[Event]) -> Result<Delivery, SinkError> {
+            match self.0.take() {
+                Some(asked) => Err(SinkError::Retry { reason: "full".to_owned(), after: Some(asked) }),
+                None => Ok(Delivery::default()),
+            }
+        }
+    }
+
+    /// Notes the waits; they end at once, or never.
+    struct Waits {
+        asked: Mutex<Vec<Duration>>,
+        end: bool,
+    }
+
+    #[async_trait]
+    impl Clock for Waits {
+        fn now(&self) -> Timestamp {
+            Timestamp::UNIX_EPOCH
+        }
+
+        fn monotonic(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        async fn sleep(&self, duration: Duration) {
+            self.asked.lock().unwrap().push(duration);
+            if !self.end {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    fn driver(asked: Duration, end: bool, give_up_after: Option<u32>) -> (SinkDriver, Arc<Waits>, watch::Sender<bool>) {
+        let clock = Arc::new(Waits { asked: Mutex::default(), end });
+        let (stop, stopped) = watch::channel(false);
+        let driver = SinkDriver {
+            name: "out".to_owned(),
+            sink: Box::new(Asking(Some(asked))),
+            options: SinkOptions::default(),
+            clock: clock.clone(),
+            failure: Failure::new(),
+            hurry: Hurry::default(),
+            stop: stopped,
+            line: Board::default().sink("out"),
+            give_up_after,
+        };
+        (driver, clock, stop)
+    }
+
+    const YEARS: [Duration; 2] = [Duration::from_secs(31_536_000), Duration::from_secs(u64::MAX)];
+
+    #[tokio::test]
+    async fn a_destination_is_believed_an_hour() {
+        for asked in YEARS {
+            let (mut driver, clock, _stop) = driver(asked, true, None);
+            assert!(driver.deliver(&[]).await.is_some());
+            assert_eq!(*clock.asked.lock().unwrap(), [LONGEST]);
+        }
+        let (mut driver, clock, _stop) = driver(Duration::from_secs(600), true, None);
+        assert!(driver.deliver(&[]).await.is_some());
+        assert_eq!(*clock.asked.lock().unwrap(), [Duration::from_secs(600)]);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_the_end_does_not_sit_out_a_long_wait() {
+        for asked in YEARS {
+            let (mut driver, clock, _stop) = driver(asked, true, Some(8));
+            assert!(driver.deliver(&[]).await.is_none());
+            let reason = driver.failure.get().unwrap();
+            assert!(reason.contains("sink `out`: gave up") && reason.ends_with("full"), "{reason}");
+            assert!(clock.asked.lock().unwrap().is_empty());
+        }
+        let (mut driver, ..) = driver(LONG_WAIT, true, Some(8));
+        assert!(driver.deliver(&[]).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn an_order_to_stop_ends_a_wait() {
+        let (mut driver, clock, stop) = driver(YEARS[0], false, None);
+        let (delivered, ()) = tokio::join!(driver.deliver(&[]), async {
+            while clock.asked.lock().unwrap().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            stop.send_replace(true);
+        });
+        assert!(delivered.is_some());
+    }
 }

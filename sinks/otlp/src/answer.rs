@@ -4,7 +4,7 @@
 //!
 //! | answer | gRPC | HTTP |
 //! |---|---|---|
-//! | try again, after the wait it names | `UNAVAILABLE`, `DEADLINE_EXCEEDED`, `ABORTED`, `OUT_OF_RANGE`, `CANCELLED`, `DATA_LOSS`; `RESOURCE_EXHAUSTED` with `RetryInfo` | 429, 502, 503, 504; 408 and other 5xx without an OTLP status |
+//! | try again, after the wait it names | `UNAVAILABLE`, `DEADLINE_EXCEEDED`, `ABORTED`, `OUT_OF_RANGE`, `CANCELLED`, `DATA_LOSS`; `RESOURCE_EXHAUSTED` with `RetryInfo` | 429, 502, 503, 504; 408 and other 5xx without an OTLP status; 2xx other than 200, 202, 204 |
 //! | the request is malformed or too large: halve it | `INVALID_ARGUMENT`, `RESOURCE_EXHAUSTED` without `RetryInfo` | 400, 413, 422 |
 //! | a person's matter: the credential | `UNAUTHENTICATED`, `PERMISSION_DENIED` | 401, 403, 407 |
 //! | a person's matter: address, protocol | `UNIMPLEMENTED` | 1xx, 3xx, 404, 405, 415, 501, and whatever is not from an OTLP receiver |
@@ -19,6 +19,7 @@ use reqwest::{
     StatusCode,
     header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER},
 };
+use serde_json::{Map, Value};
 use std::{
     error::Error,
     time::{Duration, SystemTime},
@@ -96,6 +97,12 @@ pub(crate) fn of_http(status: StatusCode, headers: &HeaderMap, body: &[u8], now:
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let protobuf = kind.starts_with("application/x-protobuf") || kind.starts_with("application/protobuf");
     let json = kind.starts_with("application/json");
+    if status.is_success() && !matches!(status.as_u16(), 200 | 202 | 204) {
+        // Of all of these only 200 is one of OTLP's. 202 and 204 say as much; the others, such as 206, that something is missing.
+        let reason =
+            format!("HTTP {status}, which no OTLP receiver answers: whether it has taken the events is unknown");
+        return Answer::Again { reason, after: retry_after(headers, now) };
+    }
     if status.is_success() {
         let response = match (protobuf, json) {
             _ if body.is_empty() => Some(ExportLogsServiceResponse::default()),
@@ -103,8 +110,11 @@ pub(crate) fn of_http(status: StatusCode, headers: &HeaderMap, body: &[u8], now:
             (_, true) => of_json(body),
             _ => None,
         };
-        let foreign = || Answer::Unfit {
-            reason: format!("HTTP {status}, but no answer of an OTLP receiver (Content-Type `{kind}`)"),
+        let foreign = || {
+            let said = if json { format!(": {}", beginning(&String::from_utf8_lossy(body))) } else { String::new() };
+            Answer::Unfit {
+                reason: format!("HTTP {status}, but no answer of an OTLP receiver (Content-Type `{kind}`){said}"),
+            }
         };
         return response.map_or_else(foreign, of_response);
     }
@@ -143,23 +153,69 @@ fn leads(headers: &HeaderMap) -> String {
     format!(": a redirect{to}, which is not followed, so that `headers` go to the configured place only")
 }
 
-/// OTLP/JSON, which some answer whatever they are asked in. 64-bit numbers are strings there, or numbers.
+/// OTLP/JSON, which some answer whatever they are asked in. `None` if it is something else: gateways say in JSON, with 200, that they
+/// have refused a request. A member that is not known may be one of a newer OTLP.
 fn of_json(body: &[u8]) -> Option<ExportLogsServiceResponse> {
-    let json: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let partial = json.as_object()?.get("partialSuccess");
-    let partial_success = partial.map(|partial| {
-        let refused = &partial["rejectedLogRecords"];
-        ExportLogsPartialSuccess {
-            rejected_log_records: refused.as_i64().or_else(|| refused.as_str()?.parse().ok()).unwrap_or_default(),
-            error_message: partial["errorMessage"].as_str().unwrap_or_default().to_owned(),
+    let json: Value = serde_json::from_slice(body).ok()?;
+    let answer = json.as_object()?;
+    if answer.iter().any(|(name, value)| says_error(name, value)) {
+        return None;
+    }
+    let Some(partial) = member(answer, ["partialSuccess", "partial_success"]) else {
+        return Some(ExportLogsServiceResponse::default());
+    };
+    let partial = partial.as_object()?;
+    let rejected_log_records = match member(partial, ["rejectedLogRecords", "rejected_log_records"]) {
+        Some(count) => whole_number(count)?,
+        None => 0,
+    };
+    let error_message = match member(partial, ["errorMessage", "error_message"]) {
+        Some(message) => message.as_str()?.to_owned(),
+        None => String::new(),
+    };
+    Some(ExportLogsServiceResponse {
+        partial_success: Some(ExportLogsPartialSuccess { rejected_log_records, error_message }),
+    })
+}
+
+/// A member by either of the names that a reader of protobuf's JSON must know. `null` is absent.
+fn member<'a>(object: &'a Map<String, Value>, names: [&str; 2]) -> Option<&'a Value> {
+    names.into_iter().find_map(|name| object.get(name).filter(|value| !value.is_null()))
+}
+
+/// A 64-bit number in protobuf's JSON: a number or a text, both also with a fraction of zero or an exponent.
+fn whole_number(value: &Value) -> Option<i64> {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        _ => return None,
+    };
+    text.parse().ok().or_else(|| {
+        let number: f64 = text.parse().ok()?;
+        // Up to here each whole number is exact.
+        (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64)
+    })
+}
+
+/// Whether a member, which OTLP does not have, is one in which others say that something went wrong, and does say so.
+fn says_error(name: &str, value: &Value) -> bool {
+    let name = name.to_ascii_lowercase();
+    let is_fine = match value {
+        Value::Null => true,
+        Value::Bool(value) => *value == (name == "success"),
+        Value::Number(number) => matches!(number.as_u64(), Some(0 | 200)),
+        Value::String(text) => {
+            ["", "0", "200", "ok", "success", "true"].iter().any(|fine| text.eq_ignore_ascii_case(fine))
         }
-    });
-    Some(ExportLogsServiceResponse { partial_success })
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.is_empty(),
+    };
+    ["error", "errors", "code", "message", "status", "success"].contains(&name.as_str()) && !is_fine
 }
 
 /// Whether a JSON body is a `google.rpc.Status`.
 fn has_status(body: &[u8]) -> bool {
-    let json: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let json: Option<Value> = serde_json::from_slice(body).ok();
     json.is_some_and(|json| json["code"].is_i64() && json["message"].is_string())
 }
 
@@ -322,6 +378,65 @@ mod tests {
         assert_eq!(http(202, &[], b""), Answer::Taken);
         let page = http(200, &[("content-type", "text/html")], b"<html>Welcome</html>");
         assert!(matches!(page, Answer::Unfit { .. }), "{page:?}");
+    }
+
+    const JSON: (&str, &str) = ("content-type", "application/json");
+
+    #[test]
+    fn a_refusal_in_json_is_not_taken_for_success() {
+        for body in [
+            r#"{"error":"quota exceeded","code":429}"#,
+            r#"{"code":7,"message":"permission denied"}"#,
+            r#"{"success":false}"#,
+            r#"{"message":"Service Unavailable"}"#,
+            r#"{"errors":[{"detail":"no"}],"partialSuccess":{}}"#,
+            r#"{"Status":"failed"}"#,
+            r#"{"partialSuccess":"3 rejected"}"#,
+            r#"{"partialSuccess":{"rejectedLogRecords":"three"}}"#,
+            r#"{"partialSuccess":{"rejectedLogRecords":2.5}}"#,
+            r#"{"partial_success":{"error_message":7}}"#,
+            "[]",
+            "null",
+            "\"login required\"",
+            "{",
+        ] {
+            let answer = http(200, &[JSON], body.as_bytes());
+            let Answer::Unfit { reason } = &answer else { panic!("{body}: {answer:?}") };
+            assert!(reason.contains(body), "{body}: {reason}");
+        }
+        for body in [
+            "{}",
+            r#"{"partialSuccess":null}"#,
+            r#"{"partialSuccess":{"rejectedLogRecords":null,"errorMessage":null}}"#,
+            r#"{"partialSuccess":{},"traceId":"t"}"#,
+            r#"{"success":true,"error":null,"errors":[],"code":200,"message":"OK"}"#,
+        ] {
+            assert_eq!(http(200, &[JSON], body.as_bytes()), Answer::Taken, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_was_refused_is_read_in_each_spelling_of_protobufs_json() {
+        for name in ["rejectedLogRecords", "rejected_log_records"] {
+            for count in ["20", "20.0", "2e1", "\"20\"", "\"20.0\"", "\"2e1\""] {
+                for (partial, message) in [("partialSuccess", "errorMessage"), ("partial_success", "error_message")] {
+                    let body = format!(r#"{{"{partial}":{{"{name}":{count},"{message}":"too old"}}}}"#);
+                    let expected = Answer::Partly { refused: 20, reason: "too old".to_owned() };
+                    assert_eq!(http(200, &[JSON], body.as_bytes()), expected, "{body}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn of_the_successes_three_are_taken_and_the_others_tried_again() {
+        for status in 200..300 {
+            let answer = http(status, &[], b"");
+            match status {
+                200 | 202 | 204 => assert_eq!(answer, Answer::Taken, "{status}"),
+                _ => assert!(matches!(answer, Answer::Again { .. }), "{status}: {answer:?}"),
+            }
+        }
     }
 
     #[test]

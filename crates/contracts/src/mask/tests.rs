@@ -99,6 +99,17 @@ fn fetched_tokens_are_forgotten_in_the_end_and_our_own_marks_are_never_shown() {
 }
 
 #[test]
+fn a_credential_in_utf_16_is_hidden() {
+    learn("wideSecretZ19");
+    let wide = |text: &str| text.chars().flat_map(|c| [c, '\0']).collect::<String>();
+    let text = wide("key wideSecretZ19 is bad");
+    for text in [text.clone(), crate::shown(&text, 300), serde_json::to_string(&text).unwrap(), format!("{text:?}")] {
+        let masked = mask(&text).into_owned();
+        assert!(masked.contains(MASK) && !masked.contains('Z'), "{masked:?}");
+    }
+}
+
+#[test]
 fn documents_keep_their_shape() {
     learn("documentSecret1");
     let mut document = serde_json::json!({ "a": ["documentSecret1", 1], "documentSecret1": null });

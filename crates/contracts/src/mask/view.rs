@@ -29,8 +29,8 @@ impl View {
         while at < self.bytes.len() {
             let rest = &self.bytes[at..];
             let escape = if rest[0] == sign { undo(rest) } else { None };
+            changed |= escape.is_some();
             let (length, plain) = escape.unwrap_or_else(|| (1, vec![rest[0]]));
-            changed |= length > 1;
             let place = self.place(at, at + length);
             next.places.resize(next.places.len() + plain.len(), place);
             next.bytes.extend(plain);
@@ -50,7 +50,7 @@ pub(super) type Notation = (u8, fn(&[u8]) -> Escape);
 pub(super) const PERCENT: Notation = (b'%', percent);
 
 /// All that are known. A text that is written in one may hold the signs of another as they are.
-pub(super) const NOTATIONS: [Notation; 3] = [PERCENT, (b'\\', backslash), (b'&', reference)];
+pub(super) const NOTATIONS: [Notation; 4] = [PERCENT, (b'\\', backslash), (b'&', reference), (0, nothing)];
 
 fn number(digits: Option<&[u8]>, radix: u32) -> Option<u32> {
     let digits = std::str::from_utf8(digits?).ok()?;
@@ -64,6 +64,11 @@ fn utf8(code: u32) -> Option<Vec<u8>> {
 
 fn byte(code: u32) -> Option<Vec<u8>> {
     u8::try_from(code).ok().map(|byte| vec![byte])
+}
+
+/// What UTF-16 has between letters, where it is read as UTF-8.
+fn nothing(_: &[u8]) -> Escape {
+    Some((1, Vec::new()))
 }
 
 /// `%2F`.
@@ -94,6 +99,7 @@ fn backslash(rest: &[u8]) -> Escape {
         b'n' => Some((2, vec![b'\n'])),
         b't' => Some((2, vec![b'\t'])),
         b'r' => Some((2, vec![b'\r'])),
+        b'0' => Some((2, vec![0])),
         _ if escape.is_ascii_punctuation() => Some((2, vec![escape])),
         _ => None,
     }

@@ -19,13 +19,16 @@ impl Decoder {
     /// What the headers ask for; an error if nobody asked the server for that.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, String> {
         let values = headers.get_all(CONTENT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-        let mut codings: Vec<String> =
-            values.flat_map(|value| value.split(',')).map(|one| one.trim().to_lowercase()).collect();
+        let mut codings: Vec<&str> = values.flat_map(|value| value.split(',')).map(str::trim).collect();
+        // What is shown stays as it came: a credential that a server puts here would not be known in lower case.
+        let is = |coding: &str, names: &[&str]| names.iter().any(|name| coding.eq_ignore_ascii_case(name));
         // Some servers name the character set here, or that there is nothing to name.
-        codings.retain(|one| !matches!(one.as_str(), "" | "identity" | "none" | "utf-8" | "utf8" | "binary"));
-        match codings.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        codings.retain(|one| !is(one, &["", "identity", "none", "utf-8", "utf8", "binary"]));
+        match codings[..] {
             [] => Ok(Self::Plain),
-            ["gzip" | "x-gzip"] => Ok(Self::Gzip { members: Box::new(MultiGzDecoder::new(Vec::new())), begun: false }),
+            [coding] if is(coding, &["gzip", "x-gzip"]) => {
+                Ok(Self::Gzip { members: Box::new(MultiGzDecoder::new(Vec::new())), begun: false })
+            }
             _ => Err(format!(
                 "the answer is coded with `{}`, which was not asked for (only gzip is): what stands between here and the API may do that",
                 headwater_contracts::shown(&codings.join(", "), 40)
@@ -141,7 +144,7 @@ mod tests {
 
     #[test]
     fn what_was_not_asked_for_and_what_is_broken_is_named() {
-        for coding in ["br", "zstd", "deflate", "gzip, br", "gzip, gzip"] {
+        for coding in ["br", "Br7sEcReT", "zstd", "deflate", "gzip, br", "gzip, gzip"] {
             assert!(decoded(coding, b"", 1).unwrap_err().contains(&format!("`{coding}`")), "{coding}");
         }
         let whole = gzip(&b"some bytes that repeat, ".repeat(100));
