@@ -1205,6 +1205,43 @@ fn server(content_type: &'static str, body: &'static str) -> String {
     url
 }
 
+/// Runs once against a server whose only page is this one of PactFlow, and shows the stream's ledger.
+fn run_on_one_page(page: &'static str) -> (std::process::Output, Value) {
+    let dir = folder(&format!(
+        "state: {{ type: file, path: state }}\n\
+         sources:\n  in: {{ type: pactflow, endpoint: \"{}\", token: t, start_at: earliest, rate_limit: {{ requests: 1000000, per: 1s }}, retry: {{ initial: 10ms, max: 50ms }} }}\n\
+         sinks:\n  out: {{ type: console, inputs: [in] }}\n",
+        server("application/json", page)
+    ));
+    let ran = run(dir.path(), &["run", "--once"]);
+    let shown = run(dir.path(), &["ledger", "show", "--format", "json"]);
+    (ran, serde_json::from_slice(&shown.stdout).expect("one line for one stream"))
+}
+
+#[test]
+fn a_page_that_is_a_part_of_the_answer_is_delivered_and_not_complete() {
+    for page in [
+        r#"{"events":[{"uuid":"a","timestamp":"2026-01-01T00:00:00Z"}],"partial":true}"#,
+        r#"{"events":[{"uuid":"a","timestamp":"2026-01-01T00:00:00Z"}],"timed_out":true}"#,
+        r#"{"events":[],"incomplete":true}"#,
+    ] {
+        let (ran, stream) = run_on_one_page(page);
+        assert_code(&ran, FAILED);
+        assert!(stderr(&ran).contains("HTTP 200 with an error: "), "{}", stderr(&ran));
+        assert_eq!(stdout(&ran).lines().count() > 0, page.contains("uuid"), "what came is delivered");
+        assert_eq!(stream["coverage"], serde_json::json!([]), "nothing is covered");
+    }
+}
+
+#[test]
+fn a_warning_beside_a_page_is_told_once_and_the_page_counts() {
+    let (ran, stream) = run_on_one_page(r#"{"events":[],"warnings":["shard 3 timed out"]}"#);
+    assert_code(&ran, Some(0));
+    let told = stderr(&ran).matches("beside a page of the log: shard 3 timed out").count();
+    assert_eq!(told, 1, "{}", stderr(&ran));
+    assert_ne!(stream["coverage"], serde_json::json!([]), "{stream}");
+}
+
 #[test]
 fn check_takes_no_page_for_one_that_is_none() {
     for (content_type, body) in [("text/html", "<html>Sign in</html>"), ("application/json", "{\"hello\":1}")] {

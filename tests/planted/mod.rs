@@ -360,8 +360,10 @@ impl WrongScan {
         }
         let again = self.asked.split_last().is_some_and(|(last, before)| before.contains(last));
         if self.mistake == Mistake::IgnoresTotal || (self.mistake == Mistake::OnePass && again) {
-            let envelope = api7::with_total(end.envelope, end.records);
-            return self.inner.page(&PageEnd { envelope: envelope.as_bytes(), ..*end });
+            // A short page: behind a full one the right client looks once more, whatever its total says.
+            let records = end.records.min(1);
+            let envelope = api7::with_total(end.envelope, records);
+            return self.inner.page(&PageEnd { envelope: envelope.as_bytes(), records, ..*end });
         }
         let stops = match self.mistake {
             Mistake::StopsOnAShortPage => end.records < self.size,
@@ -377,8 +379,10 @@ impl WrongScan {
             return self.inner.page(end);
         }
         if self.inner.elements() == ["list"] {
-            let envelope = api7::with_total(end.envelope, end.records);
-            return self.inner.page(&PageEnd { envelope: envelope.as_bytes(), ..*end });
+            // A short page: behind a full one the right client looks once more, whatever its total says.
+            let records = end.records.min(1);
+            let envelope = api7::with_total(end.envelope, records);
+            return self.inner.page(&PageEnd { envelope: envelope.as_bytes(), records, ..*end });
         }
         self.last_page(None)
     }

@@ -66,7 +66,7 @@ pub fn instead_of_json(content_type: &str, body: &[u8]) -> Option<&'static str> 
     }
 }
 
-/// What a page says is wrong, if it calls itself an error: `envelope` is the page without its records, of which there were
+/// What a page says is wrong, if it calls itself an error, or a part of what was asked for: `envelope` is the page without its records, of which there were
 /// `records`. A page that says so may be empty because of the error, so it proves nothing.
 pub fn complaint(envelope: &[u8], records: u64) -> Option<String> {
     let Ok(Value::Object(page)) = serde_json::from_slice(envelope) else { return None };
@@ -77,7 +77,19 @@ pub fn complaint(envelope: &[u8], records: u64) -> Option<String> {
     })
 }
 
-/// Whether a member says that its object is an error.
+/// The warnings of a page, in its own words. They may be of anything, a parameter that is to go among it, so they are no reason
+/// to doubt what was read: a server that always gives one would let no scan be complete. They are to be shown.
+pub fn warnings(envelope: &[u8]) -> Option<String> {
+    let Ok(Value::Object(page)) = serde_json::from_slice(envelope) else { return None };
+    let about = ABOUT_THE_PAGE.iter().filter_map(|key| page.get(*key)?.as_object());
+    std::iter::once(&page).chain(about).find_map(|members| {
+        let (_, value) =
+            members.iter().find(|(name, value)| is_one_of(name, &["warning", "warnings"]) && !is_fine(value))?;
+        Some(message(value).unwrap_or_else(|| excerpt(value.to_string().as_bytes())))
+    })
+}
+
+/// Whether a member says that its object is an error, or not all of the answer.
 fn complains(name: &str, value: &Value, beside_no_data: bool) -> bool {
     let name: String = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
     let refused = value.as_u64().is_some_and(|status| status >= 400);
@@ -89,6 +101,8 @@ fn complains(name: &str, value: &Value, beside_no_data: bool) -> bool {
         "statuscode" | "httpstatus" => refused,
         "code" | "message" | "msg" | "detail" => refused || (beside_no_data && !is_fine(value)),
         "fault" | "faultstring" | "exception" => !is_fine(value),
+        "partial" | "ispartial" | "partialresult" | "partialresults" | "incomplete" | "isincomplete"
+        | "incompleteresult" | "incompleteresults" | "timedout" => *value == Value::Bool(true) || *value == "true",
         name => name.starts_with("error") && !is_fine(value),
     }
 }
@@ -180,6 +194,43 @@ mod tests {
     }
 
     #[test]
+    fn a_page_that_is_a_part_of_the_answer_says_so() {
+        for (member, said) in [
+            (r#""partial":true"#, "partial: `true`"),
+            (r#""timed_out":true,"_shards":{"failed":2}"#, "timed_out: `true`"),
+            (r#""incomplete":"true""#, r#"incomplete: `"true"`"#),
+            (r#""incomplete_results":true"#, "incomplete_results: `true`"),
+            (r#""meta":{"isPartial":true}"#, "isPartial: `true`"),
+            (r#""partial":true,"message":"a shard is away""#, "a shard is away"),
+        ] {
+            let page = format!(r#"{{"data":[],{member}}}"#);
+            for records in [0, 7] {
+                assert_eq!(complaint(page.as_bytes(), records).as_deref(), Some(said), "{page}");
+            }
+        }
+        for fine in [r#""partial":false,"timed_out":false,"incomplete":null"#, r#""partial":"no""#, r#""partial":3"#] {
+            assert_eq!(complaint(format!(r#"{{"data":[],{fine}}}"#).as_bytes(), 0), None, "{fine}");
+        }
+    }
+
+    #[test]
+    fn warnings_are_words_and_no_complaint() {
+        for (member, said) in [
+            (r#""warnings":["shard 3 timed out","x"]"#, Some("shard 3 timed out; x")),
+            (r#""meta":{"warnings":[{"message":"old"}]}"#, Some("old")),
+            (r#""warning":"old""#, Some("old")),
+            (r#""warnings":[17]"#, Some("`[17]`")),
+            (r#""warnings":[]"#, None),
+            (r#""warnings":null"#, None),
+            (r#""warnings":"none""#, None),
+        ] {
+            let page = format!(r#"{{"data":[],{member}}}"#);
+            assert_eq!(warnings(page.as_bytes()).as_deref(), said, "{page}");
+            assert_eq!(complaint(page.as_bytes(), 0), None, "{page}");
+        }
+    }
+
+    #[test]
     fn a_page_that_says_that_nothing_is_wrong_is_a_page() {
         for page in [
             r#"{"data":[],"nextToken":null}"#,
@@ -241,7 +292,7 @@ mod tests {
         fn no_bytes_panic(body in prop::collection::vec(any::<u8>(), 0..600), records: u64) {
             let text = excerpt(&body);
             prop_assert!(text.chars().all(|c| !c.is_control()));
-            let _ = (complaint(&body, records), instead_of_json("", &body));
+            let _ = (complaint(&body, records), warnings(&body), instead_of_json("", &body));
         }
     }
 }

@@ -40,7 +40,7 @@ mod tls;
 mod transform;
 mod visible;
 
-pub use answer::{complaint, excerpt, instead_of_json, shown};
+pub use answer::{complaint, excerpt, instead_of_json, shown, warnings};
 pub use batch::{Batch, Outcome, Tally};
 pub use clock::Clock;
 pub use coverage::{Coverage, Covered, Span};

@@ -124,6 +124,8 @@ struct Reading {
     restarts: u32,
     /// Pages in a row that had records and called themselves an error.
     complaints: u32,
+    /// Different warnings of the provider that have been logged.
+    warnings: u32,
     /// Why the scan under way does not count as complete, although it goes on.
     incomplete: Option<String>,
     /// Where the stream's first run began.
@@ -156,6 +158,7 @@ impl Reading {
             backoff: Backoff::new(retry),
             restarts: 0,
             complaints: 0,
+            warnings: 0,
             incomplete: None,
             start: None,
             state: None,

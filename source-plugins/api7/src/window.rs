@@ -3,7 +3,8 @@
 //! Pages of this API are cut out of a live table whose order among equal times is arbitrary, so the second page of a window
 //! proves nothing. Three ways to read without one:
 //!
-//! 1. An answer with as many entries as its `total` is the whole window.
+//! 1. An answer with as many entries as its `total`, and fewer than a page holds, is the whole window. Behind a full page
+//!    is looked once more, whatever `total` says: it may count the entries of the page only, or be capped.
 //! 2. One with fewer, sorted, should hold everything before its last time. The next question begins there, and its `total`
 //!    is the proof: it is less by as many entries as were shown before, or the page is read again. A server that ignores
 //!    `direction`, or sorts by something else and looks sorted by chance, is found out so.
@@ -307,15 +308,27 @@ impl Window {
     /// The end of a page of a dense unit.
     fn dense_page(&mut self, total: u64, records: u64) -> Result<Next, ReadError> {
         let until = self.until;
+        let full = records >= u64::from(self.page_size);
         let Some(dense) = &mut self.dense else { return Ok(Next::More) };
         dense.answers += 1;
-        let whole_answer = dense.page == 1 && total <= records;
+        let before = dense.seen.len() as u64;
         dense.seen.extend(self.shown.identities.drain(..));
         let seen = dense.seen.len() as u64;
+        // Some servers show the last page again for each one behind it.
+        let repeated = dense.page > 1 && seen == before && total <= dense.passed;
+        if !repeated {
+            dense.passed += records;
+        }
+        // `total` may count the entries of the page only, or be capped: what counts is what the pages have shown.
+        let more = full && !repeated && total <= dense.passed;
+        let expected = total.max(dense.passed);
+        // One page showed everything, and nothing is behind it.
+        let alone = dense.page == 2 && dense.answers == 2 && (records == 0 || repeated) && seen >= expected;
+        let whole_answer = alone || (dense.page == 1 && total <= records && !more);
         if whole_answer || dense.counted.as_ref().is_some_and(|counted| counted.is_subset(&dense.seen)) {
             return Ok(self.go_on(until));
         }
-        let counted = seen >= total;
+        let counted = seen >= expected && !more;
         if counted {
             dense.counted = Some(std::mem::take(&mut dense.seen));
         }
@@ -327,8 +340,7 @@ impl Window {
                 text(self.from)
             )));
         }
-        dense.passed += records;
-        if counted || records == 0 || dense.passed >= total {
+        if counted || records == 0 || (dense.passed >= total && !more) {
             dense.passed = 0;
             dense.page = 1;
         } else {
@@ -495,7 +507,8 @@ impl Scan for Window {
                 });
             }
         }
-        if total <= end.records {
+        // A full page proves nothing of what is behind it: `total` may be capped, or count the page only.
+        if total <= end.records && end.records < u64::from(self.page_size) {
             return Ok(self.finish(self.job.high));
         }
         if end.records == 0 {

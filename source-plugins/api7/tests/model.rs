@@ -25,6 +25,10 @@ struct Server {
     end_inclusive: bool,
     null_list: bool,
     sorts: bool,
+    /// Its `total` counts the entries of the page only.
+    counts_page: bool,
+    /// Its `total` is never more than this.
+    cap: usize,
     asked: u64,
     requests: u32,
     /// Each question becomes a row, at this time.
@@ -72,7 +76,8 @@ impl Server {
             self.record(request, now);
         }
         let list = if page.is_empty() && self.null_list { Value::Null } else { json!([]) };
-        (page, json!({ "total": found.len(), "list": list }).to_string().into_bytes())
+        let total = if self.counts_page { page.len() } else { found.len().min(self.cap) };
+        (page, json!({ "total": total, "list": list }).to_string().into_bytes())
     }
 
     /// The row of a question.
@@ -250,6 +255,8 @@ fn few(rows: &[i64]) -> Server {
         end_inclusive: true,
         null_list: true,
         sorts: true,
+        counts_page: false,
+        cap: usize::MAX,
         asked: 1,
         requests: 0,
         records_at: None,
@@ -453,4 +460,38 @@ fn what_expired_unread_is_a_gap() {
     assert!(plan.gaps[0].reason.contains("retention_hint_days"));
     let none = Filter { event_type: None, operator: None, operator_id: None, resource_id: None };
     assert_eq!(Filter::default(), none);
+}
+
+#[test]
+fn a_full_page_is_not_the_last_whatever_its_total_says() {
+    let spread: Vec<i64> = (0..250).map(|n| NOW - 7200 + n).collect();
+    let crowd: Vec<i64> = (0..250).map(|n| NOW - 7200 + n / 240).collect();
+    for (rows, name) in [(spread, "spread"), (crowd, "crowd")] {
+        for (counts_page, cap) in [(true, usize::MAX), (false, 100), (false, 101), (false, 249)] {
+            for sorts in [true, false] {
+                let mut server = Server { max_page: 1000, sorts, counts_page, cap, ..few(&rows) };
+                let mut book = Book::default();
+                read(source(TimestampUnit::Auto).as_ref(), &mut server, &mut book, NOW, true);
+                let wanted: BTreeSet<&String> = book.wanted.iter().collect();
+                assert_eq!(wanted.len(), rows.len(), "{name}, {counts_page} {cap} {sorts}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_window_of_exactly_one_page_costs_one_more_request() {
+    let read_all = |count: i64| {
+        let rows: Vec<i64> = (0..count).map(|n| NOW - 7200 + n).collect();
+        let mut server = Server { max_page: 1000, ..few(&rows) };
+        let mut book = Book::default();
+        read(source(TimestampUnit::Auto).as_ref(), &mut server, &mut book, NOW, true);
+        assert_eq!(book.wanted.iter().collect::<BTreeSet<_>>().len(), rows.len());
+        server.requests
+    };
+    let short = read_all(99);
+    let full = read_all(100);
+    assert!(full > short, "{short} {full}");
+    // The window is read twice: for new events, and for what appeared late.
+    assert!(full <= short + 2, "{short} {full}");
 }

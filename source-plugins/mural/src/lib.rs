@@ -3,7 +3,7 @@
 //! | what | on the wire |
 //! |---|---|
 //! | credentials | `Authorization: apikey KEY`, lower-case; a key with the audit-log scope, made by a company administrator |
-//! | page | `{"data": [..], "nextToken": TOKEN}`; at the end the token is absent, null or empty, or `data` is empty |
+//! | page | `{"data": [..], "nextToken": TOKEN}`; at the end the token is absent, null or empty, or `data` is empty; behind a full page is looked once more |
 //! | token | opaque, a handle on a frozen result; all other parameters but `maxResults` are ignored beside it; may expire |
 //! | window | `filter[date][since]` and `filter[date][until]`, UTC, both probably inclusive, at most 30 days apart |
 //! | filter | `filter[action]`: at most 10 names, separated by commas |

@@ -35,6 +35,9 @@ const SERVER_ERRORS: u32 = 5;
 /// Servers that compare dates by the second may answer this much beyond the window.
 const TOLERANCE: TimeDelta = TimeDelta::seconds(1);
 
+/// Largest `maxResults` that the API documents.
+const LARGEST_PAGE: u32 = 50_000;
+
 /// What to sweep.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Job {
@@ -91,9 +94,23 @@ pub(crate) struct Sweep {
     /// Records that the window asked for cannot contain.
     strays: Strays,
     oldest: Option<Timestamp>,
+    /// The same, of the chain at hand.
+    reached: Option<Timestamp>,
+    /// A full page without a token ended the chain here: what is behind it is asked for by time.
+    behind: Option<Timestamp>,
+    /// Larger than `page_size`, where so many records are of one time that time leads no further.
+    ample: Option<u32>,
+    /// There was more behind a full page without a token.
+    lost_token: bool,
+    remarks: Vec<String>,
     /// Records of the range with a readable date, of the chain at hand.
     met: usize,
     complete: bool,
+}
+
+/// The first bound that surely includes `time`, whatever becomes of the bound itself.
+fn just_after(time: Timestamp) -> Timestamp {
+    whole_second(time + TimeDelta::seconds(1) + TimeDelta::milliseconds(999))
 }
 
 impl Sweep {
@@ -124,6 +141,11 @@ impl Sweep {
             full: 0,
             strays: Strays::default(),
             oldest: None,
+            reached: None,
+            behind: None,
+            ample: None,
+            lost_token: false,
+            remarks: Vec::new(),
             met: 0,
             complete: false,
         }
@@ -133,9 +155,29 @@ impl Sweep {
     fn window(&self) -> (Timestamp, Timestamp) {
         let overlap = self.settings.cadence.overlap.0;
         let since = whole_second(self.job.low - overlap);
-        let until = whole_second(self.job.high + overlap + TimeDelta::milliseconds(999));
+        let mut until = whole_second(self.job.high + overlap + TimeDelta::milliseconds(999));
+        if let Some(behind) = self.behind {
+            until = until.min(just_after(behind));
+        }
         // What was planned to be read by now must not become a question about the future.
         (since, until.min(whole_second(self.job.planned)))
+    }
+
+    /// A page as large as was asked for came without a token: that proves nothing of what is behind it. Asks for the rest
+    /// by time, or, where it is all of one time, for a larger page. `None`: there is no larger one.
+    fn look_behind(&mut self, size: u32) -> Option<Next> {
+        let next = self.reached.filter(|reached| just_after(*reached) < self.window().1);
+        if let Some(reached) = next {
+            (self.behind, self.ample) = (Some(reached), None);
+        } else if size < LARGEST_PAGE {
+            self.ample = Some(size.saturating_mul(2).min(LARGEST_PAGE));
+        } else {
+            return None;
+        }
+        self.token = None;
+        self.used.clear();
+        self.empties.restart();
+        Some(Next::More)
     }
 
     fn rewind(&mut self) {
@@ -145,6 +187,7 @@ impl Sweep {
 
     fn restart_chain(&mut self) {
         (self.token, self.met) = (None, 0);
+        (self.reached, self.behind, self.ample, self.lost_token) = (None, None, None, false);
         self.used.clear();
         self.empties.restart();
         self.server_errors = 0;
@@ -277,7 +320,7 @@ impl Scan for Sweep {
                 .query("filter[date][since]", written(since, self.settings.date_format))
                 .query("filter[date][until]", written(until, self.settings.date_format));
         }
-        match self.page_size {
+        match self.ample.or(self.page_size) {
             Some(size) => request.query("maxResults", size),
             None => request,
         }
@@ -294,11 +337,15 @@ impl Scan for Sweep {
         }
         if let Some(time) = time {
             self.oldest = Some(self.oldest.map_or(time, |oldest| oldest.min(time)));
+            self.reached = Some(self.reached.map_or(time, |reached| reached.min(time)));
         }
+        // What lies at the border was met before, and must not count as another one of the newest.
+        let further = self.behind.is_none_or(|behind| time.is_some_and(|time| time < behind));
+        self.lost_token |= self.behind.is_some() && further;
         // Neighbours belong to the sweeps of their own partitions. What has no readable date belongs to whoever meets it
         // first.
         let wanted = time.is_none_or(|time| self.job.low <= time && time < self.job.high);
-        self.met += usize::from(wanted && time.is_some());
+        self.met += usize::from(wanted && time.is_some() && further);
         let echo = match &self.settings.recognizer {
             Some(own) if wanted => own.judge(&entry, sent),
             _ => Echo::Foreign,
@@ -352,6 +399,23 @@ impl Scan for Sweep {
             self.complete = true;
             return Ok(Next::Complete);
         }
+        let asked = self.ample.or(self.page_size);
+        self.lost_token |= self.ample.is_some() && self.page_size.is_some_and(|size| end.records > u64::from(size));
+        if std::mem::take(&mut self.lost_token) {
+            self.remarks.push(
+                "a page as full as was asked for came without a `nextToken`, and there was more behind it: it is read by time; tell the vendor".to_owned(),
+            );
+        }
+        if let Some(size) = asked.filter(|size| next.is_none() && end.records >= u64::from(*size)) {
+            if let Some(next) = self.look_behind(size) {
+                return Ok(next);
+            }
+            let range = self.range();
+            self.rewind();
+            return Err(ReadError::Malformed(format!(
+                "a page of {size} events came without a `nextToken`, and so many have one time that what is behind it cannot be asked for, in {range}; tell the vendor"
+            )));
+        }
         match next {
             Some(token) if !self.used.insert(&token) => {
                 self.broken("the server gave the same `nextToken` twice".to_owned())
@@ -390,6 +454,13 @@ impl Scan for Sweep {
             ReadError::Malformed(reason) if self.token.is_some() => {
                 self.broken(format!("{reason} in the middle of a chain; its token may have expired"))
             }
+            ReadError::Malformed(reason) if rejection.status == 400 && self.ample.is_some() => {
+                let (size, range) = (self.ample.unwrap_or_default(), self.range());
+                self.rewind();
+                Err(ReadError::Malformed(format!(
+                    "{reason}; a full page came without a `nextToken`, its events have one time, and `maxResults={size}` was asked for to look behind it, in {range}; write a larger `page_size`, and tell the vendor"
+                )))
+            }
             ReadError::Malformed(reason) if rejection.status == 400 => match self.page_size {
                 Some(size) if size > SMALL_PAGE => {
                     self.page_size = Some(SMALL_PAGE);
@@ -407,7 +478,9 @@ impl Scan for Sweep {
     }
 
     fn remarks(&mut self) -> Vec<String> {
-        self.strays.remarks()
+        let mut remarks = self.strays.remarks();
+        remarks.append(&mut self.remarks);
+        remarks
     }
 
     fn state(&self) -> Option<Value> {

@@ -10,12 +10,14 @@ use crate::{
 };
 use bytes::Bytes;
 use headwater_contracts::{
-    Echo, Next, PageEnd, ReadError, Record, Rejection, Scan, complaint, excerpt, instead_of_json,
+    Echo, Next, PageEnd, ReadError, Record, Rejection, Scan, complaint, excerpt, instead_of_json, shown, warnings,
 };
 
 /// How often a page that has records and calls itself an error is asked for again before the scan goes on without counting as
 /// complete: what is behind the page is not to wait for a server that always complains.
 const COMPLAINTS: u32 = 3;
+/// So many different warnings of a provider are logged: one that has a number in each would fill the log.
+const WARNINGS: u32 = 10;
 /// How much of a body is kept to say what it was, if it turns out to be no page.
 const BEGINNING: usize = 4 << 10;
 /// A page whose JSON is wrong after so many bytes is no other kind of answer.
@@ -88,6 +90,14 @@ impl Driver {
                     reading.incomplete.get_or_insert(said);
                 }
                 reading.complaints = 0;
+                if !scan.whole()
+                    && reading.warnings < WARNINGS
+                    && let Some(said) = warnings(&page.envelope)
+                {
+                    let known = reading.notes.len();
+                    self.note(format!("the provider warns, beside a page of the log: {}", shown(&said, 300)), reading);
+                    reading.warnings += u32::from(reading.notes.len() > known);
+                }
                 Ok(scan.page(&PageEnd { envelope: &page.envelope, records: page.records, server_time }))
             }
             Err(error) => {

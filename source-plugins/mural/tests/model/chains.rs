@@ -162,3 +162,83 @@ fn a_sweep_dropped_at_any_page_is_made_up_for() {
         assert!(reader.delivered.len() == 60 && reader.delivered.values().all(|times| *times == 1), "{every}");
     }
 }
+
+/// Sizes of pages, events that share a time, and the distance from one time to the next.
+fn crowds() -> impl Iterator<Item = (u32, i64, i64)> {
+    [
+        (100, 1, 1000),
+        (100, 1, 37),
+        (100, 250, 1000),
+        (100, 50, 5),
+        (7, 3, 1500),
+        (3, 10, 400),
+        (1, 1, 1),
+        (1, 5, 60_000),
+    ]
+    .into_iter()
+}
+
+#[test]
+fn behind_a_full_page_without_a_token_is_looked_by_time() {
+    for bounds_inclusive in [true, false] {
+        for (size, together, apart) in crowds() {
+            let events: Vec<_> = (0..250).map(|n| (-5 * DAY + n / together * apart, DAY)).collect();
+            let habits = Habits { served: 50_000, loses_tokens: true, bounds_inclusive, ..plain() };
+            let mut server = Server::new(habits, stored(&events));
+            let options = SourceOptions { page_size: Some(size), ..SourceOptions::default() };
+            let mut reader = Reader::new(json!({ "mode": "settled" }), &options, BEGIN - 6 * DAY);
+            reader.catch_up(&mut server, || false);
+            assert_eq!(reader.delivered.len(), 250, "{size} {together} {apart}");
+            assert!(reader.remarks.iter().any(|text| text.contains("without a `nextToken`")), "{:?}", reader.remarks);
+            assert_eq!(reader.state.as_ref().unwrap().get("page_size_refused").and_then(Value::as_u64), None);
+        }
+    }
+}
+
+#[test]
+fn a_full_page_at_the_end_costs_one_more_request_and_no_word() {
+    let calls = |count: i64| {
+        let events: Vec<_> = (0..count).map(|n| (-5 * DAY + n * 10_000, DAY)).collect();
+        let mut server = Server::new(Habits { served: 50_000, ..plain() }, stored(&events));
+        let options = SourceOptions { page_size: Some(100), ..SourceOptions::default() };
+        let mut reader = Reader::new(json!({ "mode": "settled" }), &options, BEGIN - 6 * DAY);
+        reader.catch_up(&mut server, || false);
+        assert_eq!(i64::try_from(reader.delivered.len()).unwrap(), count);
+        assert!(reader.remarks.is_empty(), "{:?}", reader.remarks);
+        server.calls.len()
+    };
+    assert_eq!(calls(200), calls(199) + 1);
+}
+
+#[test]
+fn more_of_one_time_than_the_largest_page_holds_is_told_where_tokens_are_lost() {
+    let options = SourceOptions { page_size: Some(50_000), ..SourceOptions::default() };
+    let reader = Reader::new(json!({ "mode": "settled" }), &options, BEGIN - 10 * DAY);
+    let server = Server::new(plain(), vec![]);
+    let mut scan = first_scan(&reader, &server);
+    let raw = json!({ "id": "a", "date": at(BEGIN - 10 * DAY + HOUR).to_rfc3339() }).to_string();
+    let page = |scan: &mut Box<dyn Scan>| {
+        let _ = scan.request();
+        scan.record(raw.as_bytes(), &headwater_contracts::OwnRequests::default()).unwrap();
+        scan.page(&end(r#"{"data":[],"nextToken":null}"#, 50_000))
+    };
+    assert!(matches!(page(&mut scan), Ok(Next::More)));
+    let error = page(&mut scan).err().unwrap();
+    assert!(error.to_string().contains("have one time"), "{error}");
+    assert!(scan.span().is_empty());
+
+    // A larger page is refused.
+    let options = SourceOptions { page_size: Some(1000), ..SourceOptions::default() };
+    let reader = Reader::new(json!({ "mode": "settled" }), &options, BEGIN - 10 * DAY);
+    let mut scan = first_scan(&reader, &server);
+    for _ in 0..2 {
+        let _ = scan.request();
+        scan.record(raw.as_bytes(), &headwater_contracts::OwnRequests::default()).unwrap();
+        assert!(matches!(scan.page(&end(r#"{"data":[]}"#, 1000)), Ok(Next::More)));
+    }
+    assert!(scan.request().query.contains(&("maxResults".into(), "2000".into())));
+    let refused = Rejection { status: 400, retry_after: None, content_type: String::new(), body: b"{}".to_vec() };
+    let error = scan.rejected(&refused).err().unwrap();
+    assert!(error.to_string().contains("without a `nextToken`"), "{error}");
+    assert!(scan.request().query.contains(&("maxResults".into(), "1000".into())), "from the beginning");
+}

@@ -43,6 +43,8 @@ struct Habits {
     empty_pages: usize,
     /// Every so many-th call in mid-chain finds its token expired; 0 for never.
     expires: usize,
+    /// A page never says what follows it.
+    loses_tokens: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -120,10 +122,12 @@ impl Server {
             rows.sort_by_key(|e| (std::cmp::Reverse(e.time), e.id.clone()));
             rows
         };
-        let rest = rows.split_off(rows.len().min(self.habits.served));
+        let rest = rows.split_off(rows.len().min(self.habits.served).min(usize::try_from(size).unwrap()));
         let mut envelope = json!({ "data": [] });
         let token = format!("token-{}", self.calls.len());
-        if rest.is_empty() {
+        if self.habits.loses_tokens {
+            // Neither there nor null.
+        } else if rest.is_empty() {
             match self.habits.end {
                 EndOfChain::NoToken => {}
                 EndOfChain::NullToken => envelope["nextToken"] = Value::Null,
@@ -163,6 +167,7 @@ struct Reader {
     coverage: Coverage,
     seen: HashSet<Identity>,
     delivered: BTreeMap<String, u32>,
+    remarks: Vec<String>,
 }
 
 impl Reader {
@@ -181,6 +186,7 @@ impl Reader {
             coverage: Coverage::default(),
             seen: HashSet::new(),
             delivered: BTreeMap::new(),
+            remarks: vec![],
         }
     }
 
@@ -242,6 +248,7 @@ impl Reader {
         }
         let end = PageEnd { envelope: &envelope, records: elements.len() as u64, server_time: at(server.now) };
         let next = scan.page(&end).unwrap();
+        self.remarks.extend(scan.remarks());
         if let Some(state) = scan.state() {
             self.state = Some(state);
         }
@@ -284,6 +291,7 @@ fn habits() -> impl Strategy<Value = Habits> {
             // Both together would let no chain of equal times come to its end.
             empty_pages: if expires == 0 { empty_pages } else { 0 },
             expires,
+            loses_tokens: false,
         })
 }
 
@@ -344,6 +352,7 @@ fn plain() -> Habits {
         legacy_dates: false,
         empty_pages: 0,
         expires: 0,
+        loses_tokens: false,
     }
 }
 
