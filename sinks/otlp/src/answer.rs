@@ -193,6 +193,7 @@ fn whole_number(value: &Value) -> Option<i64> {
     text.parse().ok().or_else(|| {
         let number: f64 = text.parse().ok()?;
         // Up to here each whole number is exact.
+        #[allow(clippy::cast_possible_truncation, reason = "it is whole, and less than 2^53")]
         (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64)
     })
 }

@@ -67,8 +67,8 @@ fn byte(code: u32) -> Option<Vec<u8>> {
 }
 
 /// What UTF-16 has between letters, where it is read as UTF-8.
-fn nothing(_: &[u8]) -> Escape {
-    Some((1, Vec::new()))
+fn nothing(rest: &[u8]) -> Escape {
+    rest.first().map(|_| (1, Vec::new()))
 }
 
 /// `%2F`.
