@@ -120,7 +120,7 @@ impl From<io::Error> for Failure {
 fn learn_proxies() {
     let is_proxy = |name: &str| name.to_ascii_lowercase().ends_with("_proxy");
     let values = std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_proxy));
-    values.for_each(|(_, value)| mask::learn_url(&value.to_string_lossy()));
+    values.for_each(|(_, value)| mask::learn_address(&value.to_string_lossy()));
 }
 
 /// What was asked for on the command line; else what to end with, once that is said.

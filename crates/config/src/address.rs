@@ -36,7 +36,7 @@ pub(crate) fn meant(scalar: &Scalar) -> Option<String> {
 }
 
 /// Whether a key holds an address that requests are sent to.
-fn is_address(key: &str) -> bool {
+pub(crate) fn is_address(key: &str) -> bool {
     ["endpoint", "url", "uri", "proxy"].iter().any(|name| key == *name || key.ends_with(&format!("_{name}")))
 }
 

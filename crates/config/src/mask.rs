@@ -6,7 +6,7 @@
 
 mod line;
 
-use crate::{Content, Node, SourceFile, diagnostics::SECRET_MIN, secret::is_reference};
+use crate::{Content, Node, SourceFile, address::is_address, diagnostics::SECRET_MIN, secret::is_reference};
 use headwater_contracts::mask::{MASK, is_sensitive};
 use line::{in_urls, only_references, program};
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
@@ -68,17 +68,33 @@ fn walk(node: &Node, name: &str, secret: bool) {
             if secret {
                 headwater_contracts::mask::learn(&scalar.text);
             }
-            headwater_contracts::mask::learn_url(&scalar.text);
+            if is_address(name) {
+                headwater_contracts::mask::learn_address(&scalar.text);
+            } else {
+                headwater_contracts::mask::learn_url(&scalar.text);
+            }
         }
         Content::Sequence(items) => items.iter().for_each(|item| walk(item, name, secret)),
         Content::Mapping(_) if is_reference(node) => {}
         Content::Mapping(entries) => {
             for entry in entries.iter().filter(|entry| !matches!(entry.key.as_str(), "transforms" | "tests")) {
                 let is_named = is_sensitive(&entry.key) || contains_credentials(&entry.key);
-                walk(&entry.value, &entry.key, secret || is_named && !NAMED.contains(&name));
+                // A component is a mapping: a text there is a key that stands in the wrong place.
+                let is_component = NAMED.contains(&name) && entry.value.scalar().is_none();
+                if let Some(at) = within_key(&entry.key, contains_credentials(name)) {
+                    headwater_contracts::mask::learn(&entry.key[at..]);
+                }
+                walk(&entry.value, &entry.key, secret || is_named && !is_component);
             }
         }
     }
+}
+
+/// Where a credential begins in a key that holds name and value: they were put into the same quotes.
+fn within_key(key: &str, is_header: bool) -> Option<usize> {
+    let at = key.find([':', '='])?;
+    let value = key[at + 1..].trim_start();
+    (!value.is_empty() && (is_header || sensitive(key[..at].trim()))).then(|| key.len() - value.len())
 }
 
 /// A line of a file as it may be shown, and where a character of it then stands.
@@ -141,6 +157,8 @@ fn ranges(file: &SourceFile) -> Vec<Range<usize>> {
     let is_program = Path::new(file.name()).extension().is_some_and(|end| end == "vrl");
     let is_yaml = !is_program && !file.name().starts_with("builtin:");
     let mut done = if is_yaml { Walk::new(text).run(&mut hidden) } else { 0 };
+    // What is broken may begin in the middle of a key.
+    done = text[..done].rfind('\n').filter(|_| done < text.len()).map_or(done, |end| end + 1);
     while done < text.len() {
         let end = text[done..].find('\n').map_or(text.len(), |end| done + end + 1);
         hidden.extend(line::hidden(&text[done..end]).into_iter().map(|range| done + range.start..done + range.end));
@@ -287,13 +305,20 @@ impl<'a> Walk<'a> {
             // A credential that is taken for a key.
             if open.holds == Holds::Secret && !contains_credentials(&open.name) {
                 hidden.push(inside);
+            } else if let Some(at) = within_key(&self.text[inside.clone()], contains_credentials(&open.name)) {
+                hidden.push(inside.start + at..inside.end);
             }
             return;
         }
         let within =
             |ranges: Vec<Range<usize>>| ranges.into_iter().map(move |r| inside.start + r.start..inside.start + r.end);
         let written = &self.text[inside.clone()];
-        match self.value().holds {
+        // A component is a mapping: a text there is a key that stands in the wrong place.
+        let misplaced = self
+            .stack
+            .last()
+            .is_some_and(|open| NAMED.contains(&open.name.as_str()) && open.key.as_deref().is_some_and(sensitive));
+        match if misplaced { Holds::Secret } else { self.value().holds } {
             Holds::Secret if !only_references(written) => hidden.push(inside),
             Holds::Secret => {}
             Holds::Program => hidden.extend(within(program(written))),

@@ -104,6 +104,17 @@ pub fn learn_url(text: &str) {
     }
 }
 
+/// The same of an address, which may also have no scheme, as curl takes proxies, or be no URL by a mistake.
+pub fn learn_address(text: &str) {
+    learn_url(text);
+    if url::Url::parse(text).is_ok_and(|url| url.has_authority()) {
+        return;
+    }
+    let Some((before, _)) = text.rsplit_once('@') else { return };
+    let user_info = before.rsplit_once("//").map_or(before, |(_, rest)| rest);
+    learn(user_info.split_once(':').map_or(user_info, |(_, password)| password));
+}
+
 /// Whether a key, a header or a parameter of this name is likely to hold a credential.
 pub fn is_sensitive(name: &str) -> bool {
     const ENDS: &[&str] = &[

@@ -96,7 +96,7 @@ fn quoted(text: &str, quote: char) -> usize {
 
 /// User and password of a URL (RFC 3986 section 3.2), and what its query calls a credential.
 pub(super) fn in_urls(text: &str) -> Vec<Range<usize>> {
-    let mut hidden = Vec::new();
+    let mut hidden = without_scheme(text);
     for (scheme, _) in text.match_indices("://") {
         let start = scheme + 3;
         let ends = |c: char| matches!(c, '"' | '\'') || c.is_whitespace();
@@ -115,6 +115,20 @@ pub(super) fn in_urls(text: &str) -> Vec<Range<usize>> {
             }
             at += pair.len() + 1;
         }
+    }
+    hidden
+}
+
+/// User and password of an address without a scheme, as curl takes proxies.
+fn without_scheme(text: &str) -> Vec<Range<usize>> {
+    let mut hidden = Vec::new();
+    let mut start = 0;
+    for word in text.split_inclusive(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | '{' | '[' | '(')) {
+        let before = word.rfind('@').map_or("", |at| &word[..at]);
+        if !word.contains("://") && before.split_once(':').is_some_and(|(_, password)| !password.is_empty()) {
+            hidden.push(start..start + before.len());
+        }
+        start += word.len();
     }
     hidden
 }

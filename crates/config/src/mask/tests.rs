@@ -29,6 +29,10 @@ fn plain_credentials_are_hidden_and_references_are_not() {
     check("topic: audit", "topic: audit");
     check("endpoint: http://user:pa@ss@host/p@th", "endpoint: http://***@host/p@th");
     check("endpoint: 'https://host/p@th'", "endpoint: 'https://host/p@th'");
+    check("proxy: ops:abc@proxy:3128", "proxy: ***@proxy:3128");
+    check("p: { endpoint: \"https://ops:abc@host:99999\" }", "p: { endpoint: \"https://***@host:99999\" }");
+    check("proxy: http//u:abc@p:3128", "proxy: ***@p:3128");
+    check("mail: ops@host", "mail: ops@host");
 }
 
 #[test]
@@ -53,6 +57,9 @@ fn a_credential_is_known_by_its_key_wherever_it_stands() {
     check("hedaers: { x-team: abc }", "hedaers: { x-team: *** }");
     check("structured_data: [{ id: abc, prams: {} }]", "structured_data: [{ id: ***, prams: {} }]");
     check("id: abc", "id: abc");
+    check("sources:\n  token: abc\n  a: { type: b }", "sources:\n  token: ***\n  a: { type: b }");
+    check("headers: { \"authorization: abc\": }", "headers: { \"authorization: ***\": }");
+    check("a: { \"token=abc\": }", "a: { \"token=***\": }");
     check("sources:\n  my_token: { type: mural }", "sources:\n  my_token: { type: mural }");
     check("endpoint: \"https://a/?token=abc&page=1&sig=x\"", "endpoint: \"https://a/?token=***&page=1&sig=***\"");
     check(
@@ -78,6 +85,8 @@ fn broken_files_show_no_more() {
         "token: |\n      abcdef\n     bad\n",
         "a: b: c\nheaders: { x-team: abcdef }\n",
         "\ttoken: 'abcdef\n",
+        "endpoint: https://a\n  token: abcdef\nx: 1\n",
+        "a: [1\nproxy: u:abcdef@p:1\n",
     ] {
         assert!(!masked(text).contains("abcdef"), "{}", masked(text));
     }

@@ -84,6 +84,12 @@ fn what_is_within_a_header_is_a_credential_too() {
     assert_eq!(mask("password xyzzyZ9 of user"), "password *** of user");
     learn_url("http://u:p%40rolaX1@proxy:1/?access_token=frobozzT1&page=seventeenX1");
     assert_eq!(mask("p@rolaX1 p%40rolaX1 frobozzT1 seventeenX1"), "*** *** *** seventeenX1");
+    for address in
+        ["ops:xyzzyA1@proxy:3128", "https://ops:xyzzyB2@host:99999", "http//u:xyzzyC3@p:1", "https://h/a@b:xyzzyD4"]
+    {
+        learn_address(address);
+    }
+    assert_eq!(mask("xyzzyA1 xyzzyB2 xyzzyC3 xyzzyD4 host:99999"), "*** *** *** xyzzyD4 host:99999");
     learn_pem(b"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIH\nq8Kx\n-----END PRIVATE KEY-----\n");
     assert_eq!(mask("-----BEGIN PRIVATE KEY----- MC4CAQAwBQYDK2VwBCIEIH"), "-----BEGIN PRIVATE KEY----- ***");
 }
