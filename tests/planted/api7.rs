@@ -59,7 +59,7 @@ fn each_behaviour_of_api7_catches_a_mistake() {
     const DAY: u32 = 86_400;
     let bursts = |s: Scenario| s.api7(|a| (a.burst_s, a.max_page_size) = (DAY, 20));
     // So few entries that a window is one page.
-    let refused = |fault| move |s: Scenario| s.history(10, 100).fault(When::Requests { first: 3, count: 1 }, fault);
+    let refused = |fault| move |s: Scenario| s.history(10, 100).fault(When::Requests { first: 2, count: 1 }, fault);
     let spoofed = |mut s: Scenario| {
         s.others.spoofed_every_s = Some(DAY);
         s.api7(|a| a.reads = AuditReads::Logged)
