@@ -263,9 +263,17 @@ fn an_instance_that_dies_hangs_or_is_cut_off_is_replaced_within_its_session() {
         let [first, second] = [ports[0], ports[1]].map(ready);
         first.0 && second.0 && first.1 > 0 && second.1 > 0 && first.1 + second.1 == streams
     };
+    let wait_until_shared = || {
+        let begun = Instant::now();
+        while !shared() {
+            let said = || [ports[0], ports[1]].map(|port| support::get(port, "/ready"));
+            assert!(begun.elapsed() < PATIENT, "the two do not share the streams: {:#?}", said());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
     let (mut victim, heir) = (start(0), start(1));
     for trouble in ["killed", "hung", "cut off"] {
-        wait_until("the two share the streams", PATIENT, shared);
+        wait_until_shared();
         match trouble {
             "killed" => {
                 victim.child.kill().unwrap();
@@ -283,7 +291,7 @@ fn an_instance_that_dies_hangs_or_is_cut_off_is_replaced_within_its_session() {
             _ => kafka.network(Network::Open),
         }
     }
-    wait_until("the two share the streams", PATIENT, shared);
+    wait_until_shared();
     for mut instance in [victim, heir] {
         support::signal(&instance.child, "TERM");
         instance.child.wait().unwrap();
