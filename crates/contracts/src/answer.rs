@@ -102,7 +102,9 @@ fn complains(name: &str, value: &Value, beside_no_data: bool) -> bool {
         "code" | "message" | "msg" | "detail" => refused || (beside_no_data && !is_fine(value)),
         "fault" | "faultstring" | "exception" => !is_fine(value),
         "partial" | "ispartial" | "partialresult" | "partialresults" | "incomplete" | "isincomplete"
-        | "incompleteresult" | "incompleteresults" | "timedout" => *value == Value::Bool(true) || *value == "true",
+        | "incompleteresult" | "incompleteresults" | "timedout" | "truncated" | "istruncated" => {
+            *value == Value::Bool(true) || *value == "true"
+        }
         name => name.starts_with("error") && !is_fine(value),
     }
 }

@@ -122,6 +122,8 @@ struct Reading {
     backoff: Backoff,
     /// Scans started again since the last one that got somewhere.
     restarts: u32,
+    /// Scans abandoned in a row of which nothing came that was new.
+    in_vain: u32,
     /// Pages in a row that had records and called themselves an error.
     complaints: u32,
     /// Different warnings of the provider that have been logged.
@@ -157,6 +159,7 @@ impl Reading {
             logins_seen: 0,
             backoff: Backoff::new(retry),
             restarts: 0,
+            in_vain: 0,
             complaints: 0,
             warnings: 0,
             incomplete: None,
@@ -331,13 +334,13 @@ impl Driver {
                     }
                     Ok(Next::Complete) => {
                         reading.backoff.reset();
-                        reading.restarts = 0;
+                        (reading.restarts, reading.in_vain) = (0, 0);
                         self.complete(scan.span(), scan.state(), reading).await?;
                         break;
                     }
                     Ok(Next::Split(pieces)) => {
                         reading.backoff.reset();
-                        reading.restarts = 0;
+                        (reading.restarts, reading.in_vain) = (0, 0);
                         stack.extend(pieces.into_iter().rev());
                         break;
                     }
@@ -353,8 +356,10 @@ impl Driver {
                     Err(error) => error,
                 };
                 trace.failed(&failed);
+                let abandoned = matches!(failed, ReadError::Denied(_) | ReadError::Malformed(_));
+                reading.in_vain += u32::from(abandoned);
                 self.back_off(&failed, reading).await?;
-                if matches!(failed, ReadError::Denied(_) | ReadError::Malformed(_)) || self.is_outdated(reading) {
+                if abandoned || self.is_outdated(reading) {
                     return Ok(false);
                 }
             }
@@ -417,7 +422,9 @@ impl Driver {
         if let Some(limit) = self.ending.give_up_after {
             let asks_long = matches!(error,
                 ReadError::Throttled { retry_after: Some(asked), .. } | ReadError::Later { wait: asked, .. } if *asked > LONG_WAIT);
-            let in_vain = reading.backoff.attempts() + 1 >= limit || reading.restarts >= RESTARTS_MAX;
+            // A page that is read resets the backoff; one that is read again before each failure gets nowhere.
+            let in_vain =
+                reading.backoff.attempts() + 1 >= limit || reading.in_vain >= limit || reading.restarts >= RESTARTS_MAX;
             let definite = matches!(error, ReadError::Denied(_))
                 || (self.ending.at_once && matches!(error, ReadError::Malformed(_)));
             if in_vain || asks_long || definite {

@@ -66,6 +66,9 @@ struct Seen {
     ourselves: bool,
 }
 
+/// So many events in a row that bear the present show that the log has been read up to it. One may bear a wrong time.
+const PRESENT: u32 = 3;
+
 /// See the module.
 pub(crate) struct AuditScan {
     settings: Arc<Settings>,
@@ -82,6 +85,8 @@ pub(crate) struct AuditScan {
     empties: Empties,
     /// A page without events led on to nobody knows where.
     led_nowhere: bool,
+    /// Events in a row, over the borders of pages, since the last that is older than this scan.
+    present: u32,
     /// The time of the event after which the log went back to one read before, with more events than lie between two such pages.
     led_back: Option<Timestamp>,
     /// Last event, and number of new events, of the page before in this chain.
@@ -117,6 +122,7 @@ impl AuditScan {
             used: Visited::default(),
             empties: Empties::default(),
             led_nowhere: false,
+            present: 0,
             led_back: None,
             restarts: 0,
             page_size,
@@ -136,6 +142,7 @@ impl AuditScan {
         self.used.clear();
         self.empties.restart();
         self.before = None;
+        self.present = 0;
         self.seen = Seen::default();
         // `began` stays: everything visible at the first answer is still to be read, and nothing later is promised.
     }
@@ -219,7 +226,9 @@ impl AuditScan {
             Link::Unnamed if records == 0 => Some(self.reached.unwrap_or(self.from).min(began)),
             // The log is ascending: what follows is at or after this scan's beginning, and the next scan's. An event from
             // the future says nothing about the present.
-            _ if last.is_some_and(|last| began <= last && last <= server_time + AHEAD) => Some(began),
+            _ if self.present >= PRESENT && last.is_some_and(|last| began <= last && last <= server_time + AHEAD) => {
+                Some(began)
+            }
             _ if self.seen.ourselves => last.map(|last| last.min(began)),
             _ => None,
         }
@@ -304,6 +313,8 @@ impl Scan for AuditScan {
         if let Some(time) = entry.time {
             self.seen.first.get_or_insert(time);
             self.seen.last = Some(time);
+            self.present =
+                if time >= self.began.unwrap_or(self.job.planned) { self.present.saturating_add(1) } else { 0 };
         }
         if self.seen.first_uuid.is_empty() {
             self.seen.first_uuid.push_str(entry.uuid());

@@ -108,7 +108,7 @@ impl AuditScan {
         self.throttled = 0;
         self.committed = true;
         let step = self.seek.end_page(pagination, self.asked);
-        self.in_pursuit += u32::from(self.newest >= Some(began));
+        self.in_pursuit += u32::from(self.seek.passed() >= Some(began));
         match step {
             Step::More | Step::Stuck(_) if self.in_pursuit > IN_PURSUIT => {
                 self.complete(began, server_time);
@@ -299,7 +299,7 @@ impl Scan for AuditScan {
     }
 
     fn remarks(&mut self) -> Vec<String> {
-        self.strays.remarks()
+        self.strays.remarks().into_iter().chain(self.seek.remark()).collect()
     }
 
     fn state(&self) -> Option<Value> {

@@ -111,6 +111,10 @@ impl Driver {
             let batch: Vec<Pending> = pending.drain(..pending.len().min(BATCH_EVENTS)).collect();
             let work = self.sort_out(reading, batch).await?;
             reading.tally.add(&work.tally);
+            // Our own reading brings new records too.
+            if work.tally.read > work.tally.suppressed + work.consumed.len() as u64 {
+                reading.in_vain = 0;
+            }
             let forget_before = if self.forgets && marks { self.horizon(reading, self.server_now()) } else { None };
             // The state speaks of all of them.
             let state = if pending.is_empty() { state.clone() } else { None };
