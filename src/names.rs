@@ -7,7 +7,7 @@ mod known;
 
 pub(crate) use doubts::doubts;
 pub(crate) use inquiry::{Heard, inquiry, is_inquiry, of};
-pub(crate) use known::{Known, Unanswered};
+pub(crate) use known::Known;
 
 use headwater_config::{Diagnostic, Diagnostics, Pipeline, Span};
 use headwater_contracts::{Asked, Question};
@@ -69,7 +69,8 @@ pub(crate) fn compare(wanted: &[Wanted], streams: &[StreamStatus], is_readable: 
             diagnostics.push(Diagnostic::at(span, doubt.problem).maybe_hint(doubt.hint).warning());
         }
         let Some((_, span)) = asked.first() else { continue };
-        for Unanswered { what, reason, .. } in known.unanswered.iter().filter(|_| is_readable(source)) {
+        for unanswered in known.unanswered.iter().filter(|_| is_readable(source)) {
+            let (what, reason) = (unanswered.what(), &unanswered.reason);
             let problem = format!("the names that source `{source}` filters by are not compared with {what}: {reason}");
             diagnostics.push(Diagnostic::at(span, problem).warning());
         }

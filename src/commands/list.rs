@@ -4,7 +4,7 @@ use super::ask::ask_only;
 use crate::{
     Failure,
     cli::{ListArgs, ListFormat},
-    names::{Heard, Known, Unanswered, inquiry},
+    names::{Heard, Known, inquiry},
     plugins, simulation,
     table::table,
     terminal,
@@ -92,11 +92,18 @@ fn show(rows: &[Row<'_>], format: ListFormat) -> Result<(), Failure> {
                 vec![row.kind.to_owned(), row.name.to_owned(), label, within, also, row.from.to_owned()]
             };
             let heads = ["kind", "name", "label", "of", "also written", "known to"];
-            super::say(table(&heads, &rows.iter().map(cells).collect::<Vec<_>>()))
+            let mut rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
+            let is_filled = |column: &usize| rows.is_empty() || rows.iter().any(|row| !row[*column].is_empty());
+            let filled: Vec<usize> = (0..heads.len()).filter(is_filled).collect();
+            let heads: Vec<&str> = filled.iter().map(|column| heads[*column]).collect();
+            for row in &mut rows {
+                *row = filled.iter().filter_map(|column| row.get(*column).cloned()).collect();
+            }
+            super::say(table(&heads, &rows))
         }
         ListFormat::Json => {
-            let lines: String = rows.iter().map(|row| format!("{}\n", object(row))).collect();
-            super::print_json(lines.as_bytes())
+            let lines: Vec<String> = rows.iter().map(|row| object(row).to_string() + "\n").collect();
+            super::print_json(lines.concat().as_bytes())
         }
     }
 }
@@ -122,22 +129,23 @@ fn explain(source: &str, provider: &str, lists_nothing: bool, known: &Known) -> 
     if !own.is_empty() {
         let kinds = own.into_iter().collect::<Vec<_>>().join(", ");
         let why = if lists_nothing {
-            format!("the API of `{provider}` lists no names")
+            format!("the API of `{provider}` lists none")
         } else {
-            format!("`{source}` lists none")
+            format!("`{source}` has told none")
         };
         super::remark(format_args!(
-            "{kinds}: {why}; these are the names that headwater's mapping table tells apart, and there are others"
+            "{kinds}: {why}; these are names that headwater's mapping table tells apart: there are others, and a provider need not \
+             have all of these"
         ));
     }
-    for Unanswered { what, reason, .. } in known.unanswered.iter().filter(|unanswered| unanswered.optional) {
-        terminal::tell(Level::WARN, &format!("warning: {what}: {reason}"));
+    let mut refused = Vec::new();
+    for unanswered in &known.unanswered {
+        let said = format!("{}: {}", unanswered.what(), unanswered.reason);
+        if unanswered.optional {
+            terminal::tell(Level::WARN, &format!("warning: {said}"));
+        } else {
+            refused.push(said);
+        }
     }
-    let refused: Vec<String> = known
-        .unanswered
-        .iter()
-        .filter(|unanswered| !unanswered.optional)
-        .map(|Unanswered { what, reason, .. }| format!("{what}: {reason}"))
-        .collect();
     if refused.is_empty() { Ok(()) } else { Err(Failure::run(refused.join("\nerror: "))) }
 }

@@ -19,17 +19,20 @@ const STREAM: &str = "names";
 /// The longest of a provider's name that is kept: it is no text.
 const NAME_MAX: usize = 300;
 
+/// The names in an answer, or why there are none.
+pub(crate) type Said = Result<Vec<Term>, String>;
+
 /// Answers, by the number of the question; clones share them.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Heard(Arc<Mutex<BTreeMap<usize, Result<Vec<Term>, String>>>>);
+pub(crate) struct Heard(Arc<Mutex<BTreeMap<usize, Said>>>);
 
 impl Heard {
-    /// What was answered to question `number`: names, or why there are none.
-    pub(crate) fn to(&self, number: usize) -> Option<Result<Vec<Term>, String>> {
+    /// What was answered to question `number`.
+    pub(crate) fn to(&self, number: usize) -> Option<Said> {
         self.all().get(&number).cloned()
     }
 
-    fn all(&self) -> MutexGuard<'_, BTreeMap<usize, Result<Vec<Term>, String>>> {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<usize, Said>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -129,7 +132,7 @@ struct Ask {
 }
 
 impl Ask {
-    fn hear(&mut self, said: Result<Vec<Term>, String>) -> Next {
+    fn hear(&mut self, said: Said) -> Next {
         if let Some((number, _)) = self.left.get(self.at) {
             self.heard.all().insert(*number, said);
         }

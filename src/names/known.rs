@@ -6,6 +6,9 @@ use headwater_library::Name;
 use headwater_runtime::{Phase, StreamStatus};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// So many questions are named that have the same reason for no answer.
+const NAMED: usize = 3;
+
 /// Names, by who knows them.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
@@ -13,31 +16,46 @@ pub(crate) struct Known {
     pub(crate) listed: Vec<Term>,
     /// Those of headwater, of kinds of which the provider lists none.
     pub(crate) own: Vec<Name>,
-    /// Questions without a list for an answer.
+    /// Questions that have no list for an answer.
     pub(crate) unanswered: Vec<Unanswered>,
 }
 
-/// A question without a list for an answer.
+/// Questions that have no list for an answer, all for one reason.
 #[derive(Debug)]
 pub(crate) struct Unanswered {
-    /// What it is about.
-    pub(crate) what: String,
+    /// What they are about.
+    questions: Vec<String>,
     /// Why.
     pub(crate) reason: String,
-    /// Whether a source that works may be refused this.
+    /// Whether a source that works may be refused these.
     pub(crate) optional: bool,
+}
+
+impl Unanswered {
+    /// What they are about, the first of them by name.
+    pub(crate) fn what(&self) -> String {
+        let (named, others) = self.questions.split_at(self.questions.len().min(NAMED));
+        let named = named.join(", ");
+        if others.is_empty() { named } else { format!("{named} and {} more", others.len()) }
+    }
 }
 
 impl Known {
     /// What `heard` tells of these questions; `status` is that of the stream that asked them.
     pub(crate) fn new(provider: &str, questions: &[Question], heard: &Heard, status: Option<&StreamStatus>) -> Self {
-        let (mut listed, mut unanswered) = (Vec::new(), Vec::new());
+        let (mut listed, mut unanswered) = (Vec::new(), Vec::<Unanswered>::new());
         for (number, question) in questions.iter().enumerate() {
             match heard.to(number).unwrap_or_else(|| Err(unasked(status))) {
                 Ok(terms) => listed.extend(terms),
                 Err(reason) => {
                     let (what, optional) = (question.what.clone(), question.optional);
-                    unanswered.push(Unanswered { what, reason, optional });
+                    match unanswered.iter_mut().find(|other| other.reason == reason) {
+                        Some(other) => {
+                            other.questions.push(what);
+                            other.optional &= optional;
+                        }
+                        None => unanswered.push(Unanswered { questions: vec![what], reason, optional }),
+                    }
                 }
             }
         }
