@@ -463,3 +463,23 @@ fn a_wrong_import_is_explained_where_it_is_written() {
     let schema = stdout(&run(dir, &["schema"]));
     assert!(schema.contains("Files that people exported from a provider"));
 }
+
+#[test]
+fn a_page_that_is_not_all_of_its_answer_is_named() {
+    let parts = [
+        (Provider::Anypoint, r#"{"data":[],"total":7}"#, "0 of 7 records"),
+        (Provider::Api7, r#"{"list":[],"total":"7"}"#, "0 of 7 records"),
+        (Provider::Mural, r#"{"data":[],"nextToken":"a"}"#, "`nextToken`"),
+        (Provider::PactFlow, r#"{"events":[],"_links":{"next":{"href":"/audit?from=a"}}}"#, "a link to the page"),
+        (Provider::SolaceCloud, r#"{"data":[],"meta":{"pagination":{"pageNumber":1,"totalPages":3}}}"#, "page 1 of 3"),
+        (Provider::SolaceCloud, r#"{"data":[],"meta":{"pagination":{"count":3}}}"#, "0 of 3 events"),
+    ];
+    for (provider, page, expected) in parts {
+        let simulator = simulator(provider, 1);
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("page.json"), page).unwrap();
+        write_pipeline(folder.path(), &simulator, provider, "path: page.json, source: in");
+        let said = stderr(&run(folder.path(), &["run", "--once"]));
+        assert!(said.contains("`page.json` is one page of several") && said.contains(expected), "{provider:?}: {said}");
+    }
+}

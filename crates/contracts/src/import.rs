@@ -29,6 +29,10 @@ pub trait Import: Send {
         None
     }
 
+    /// Why a page, of which `envelope` is all but its records, is not all that was asked for: it counts more of them, or names
+    /// the page that follows. `None` if it says nothing of the kind.
+    fn remainder(&self, envelope: &[u8], records: u64) -> Option<String>;
+
     /// Reads one record: one JSON value. `sent` are the own requests not matched so far. The same record has the identity
     /// that [`crate::Scan::record`] gives it; it is always wanted.
     fn record(&mut self, raw: &[u8], sent: &OwnRequests) -> Result<Record, Unreadable>;

@@ -12,14 +12,15 @@
 mod array;
 mod cut;
 mod lines;
+mod members;
 mod rows;
 mod table;
 
 pub(crate) use table::Layout;
 
 use crate::reader::{Bounds, Oversized, read_record};
-use flate2::read::MultiGzDecoder;
 use headwater_contracts::{ExportFormat, Import, OwnRequests, files::open_file};
+use members::Members;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
@@ -79,6 +80,11 @@ trait Pieces: Send {
     /// Adds the next records to `out`, at least one unless the file has ended; `false` if it has. An error ends the file;
     /// what was added before it counts.
     fn more(&mut self, out: &mut Vec<Piece>) -> Result<bool, String>;
+
+    /// At the end of the file: why it is a part of what was asked for, if it says so.
+    fn remainder(&self, _import: &dyn Import) -> Option<String> {
+        None
+    }
 }
 
 fn is_full(pieces: &[Piece]) -> bool {
@@ -160,6 +166,11 @@ impl Export {
         }
     }
 
+    /// At the end of the file: why it is a part of what was asked for, if it says so.
+    pub(crate) fn remainder(&self, import: &dyn Import) -> Option<String> {
+        self.pieces.remainder(import)
+    }
+
     /// How much of the file has been read, 0 to 1.
     pub(crate) fn progress(&self) -> f64 {
         if self.size == 0 { 1.0 } else { self.read.load(Ordering::Relaxed) as f64 / self.size as f64 }
@@ -225,15 +236,23 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>, String> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let entries =
         folder.read_dir().map_err(|error| format!("cannot look into the folder `{}`: {error}", folder.display()))?;
-    let mut found = Vec::new();
+    let (mut found, mut unreadable) = (Vec::new(), None);
     for entry in entries {
         let entry = entry.map_err(|error| format!("cannot look into the folder `{}`: {error}", folder.display()))?;
-        if matches(pattern.as_bytes(), entry.file_name().to_string_lossy().as_bytes()) && entry.path().is_file() {
-            found.push(entry.path());
+        if !matches(pattern.as_bytes(), entry.file_name().to_string_lossy().as_bytes()) {
+            continue;
+        }
+        match entry.path().metadata() {
+            Ok(metadata) if metadata.is_file() => found.push(entry.path()),
+            Ok(_) => {}
+            Err(error) => unreadable = Some((entry.path(), error)),
         }
     }
     if found.is_empty() {
-        return Err("no file matches; correct `path`, or remove this source if what it was for is done".to_owned());
+        return Err(match unreadable {
+            Some((path, error)) => format!("`{}` matches, and cannot be looked at: {error}", path.display()),
+            None => "no file matches; correct `path`, or remove this source if what it was for is done".to_owned(),
+        });
     }
     found.sort();
     Ok(found)
@@ -271,7 +290,7 @@ fn unpacked(file: impl Read + Send + 'static) -> io::Result<Bytes> {
     let mut plain = BufReader::with_capacity(64 << 10, file);
     let packed = plain.fill_buf()?.starts_with(&[0x1f, 0x8b]);
     let mut bytes: Bytes =
-        if packed { Box::new(BufReader::with_capacity(64 << 10, MultiGzDecoder::new(plain))) } else { Box::new(plain) };
+        if packed { Box::new(BufReader::with_capacity(64 << 10, Members::new(plain))) } else { Box::new(plain) };
     if bytes.fill_buf()?.starts_with(MARK) {
         bytes.consume(3);
     }
@@ -327,6 +346,10 @@ mod tests {
     impl Import for Plain {
         fn elements(&self) -> &'static [&'static str] {
             &["list"]
+        }
+
+        fn remainder(&self, _: &[u8], _: u64) -> Option<String> {
+            None
         }
 
         fn columns(&self) -> Option<&'static Columns> {
@@ -399,6 +422,11 @@ mod tests {
         }
         let two = [gzip(b"{\"id\":\"a\"}\n"), gzip(b"{\"id\":\"b\"}\n")].concat();
         assert_eq!(read("a.jsonl.gz", &two).0.len(), 2, "gzip members behind each other are one file");
+        for zeros in [1, 512, 100_000] {
+            let padded = [two.clone(), vec![0; zeros], two.clone(), vec![0; zeros]].concat();
+            let (pieces, error) = read("a.jsonl.gz", &padded);
+            assert_eq!((pieces.len(), error), (4, None), "zeros pad what was written in blocks");
+        }
     }
 
     #[test]
@@ -406,6 +434,9 @@ mod tests {
         let (pieces, error) = read("a.json", b"[{\"id\":\"a\"},{\"id\":");
         assert_eq!(pieces.len(), 1);
         assert!(error.unwrap().contains("ends in the middle"));
+        let (pieces, error) = read("a.json", b"{\"list\":[{\"id\":\"a\"}],\"error\":\"shard 2 is gone\"}");
+        assert_eq!(pieces.len(), 1);
+        assert!(error.unwrap().contains("shard 2 is gone"));
         let mut packed = gzip(&b"{\"id\":\"a\"}\n".repeat(20_000));
         packed.truncate(packed.len() / 2);
         let (pieces, error) = read("a.ndjson.gz", &packed);

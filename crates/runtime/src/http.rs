@@ -19,7 +19,14 @@ use headwater_net::{Names, Trust};
 use pace::Pace;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{self, HeaderMap, HeaderValue};
-use std::{fmt::Write as _, sync::Arc, time::Duration};
+use std::{
+    fmt::Write as _,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use thiserror::Error;
 use trouble::{causes, hint};
 use url::Url;
@@ -45,6 +52,8 @@ pub struct HttpClient {
     timeout: Duration,
     /// Where requests go first, if not to the endpoint; without credentials.
     proxy: Option<String>,
+    /// Whether the server has answered so far. Clones of the client share it.
+    answered: Arc<AtomicBool>,
 }
 
 /// What requests bear.
@@ -126,7 +135,7 @@ impl HttpClient {
             }
         };
         let proxy = proxy.as_ref().map(proxy::name);
-        Ok(Self { client, endpoint: endpoint.clone(), credential, timeout, proxy })
+        Ok(Self { client, endpoint: endpoint.clone(), credential, timeout, proxy, answered: Arc::default() })
     }
 
     /// The token of this client, if its requests bear one.
@@ -208,9 +217,10 @@ impl HttpClient {
     async fn answer(&self, request: reqwest::RequestBuilder, now: Timestamp) -> Result<Answer, ExchangeError> {
         let response = request.send().await.map_err(|error| {
             let text = causes(&error);
-            let hint = hint(&text, self.endpoint.scheme());
+            let hint = hint(&text, self.endpoint.scheme(), self.answered.load(Ordering::Relaxed));
             ExchangeError(format!("no answer from `{}`{}: {text}{hint}", self.origin(), self.through()))
         })?;
+        self.answered.store(true, Ordering::Relaxed);
         let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         let date = text(header::DATE).and_then(|date| httpdate::parse_http_date(date).ok()).map(Timestamp::from);
         let status = response.status().as_u16();

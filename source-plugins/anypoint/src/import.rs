@@ -10,6 +10,7 @@ use crate::{
     source::Settings,
 };
 use headwater_contracts::{Cell, Column, Columns, Import, Need, OwnRequests, Record, Timestamp, Unreadable};
+use headwater_source_kit::counted;
 use std::sync::Arc;
 
 const fn column(member: &'static str, cell: Cell, need: Need) -> Column {
@@ -78,6 +79,10 @@ impl Import for Exported {
 
     fn columns(&self) -> Option<&'static Columns> {
         Some(&COLUMNS)
+    }
+
+    fn remainder(&self, envelope: &[u8], records: u64) -> Option<String> {
+        counted(envelope, "total", records)
     }
 
     fn record(&mut self, raw: &[u8], sent: &OwnRequests) -> Result<Record, Unreadable> {

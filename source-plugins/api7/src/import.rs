@@ -6,6 +6,7 @@
 
 use crate::{record::Entry, source::Settings, state::Owner, trim};
 use headwater_contracts::{Cell, Column, Columns, Echo, Import, Need, OwnRequests, Record, Unreadable};
+use headwater_source_kit::counted;
 use std::sync::Arc;
 
 const fn column(member: &'static str, cell: Cell, need: Need) -> Column {
@@ -56,6 +57,10 @@ impl Import for Exported {
 
     fn columns(&self) -> Option<&'static Columns> {
         Some(&COLUMNS)
+    }
+
+    fn remainder(&self, envelope: &[u8], records: u64) -> Option<String> {
+        counted(envelope, "total", records)
     }
 
     fn record(&mut self, raw: &[u8], sent: &OwnRequests) -> Result<Record, Unreadable> {

@@ -46,6 +46,13 @@ pub fn count(value: &Value) -> Option<u64> {
     }
 }
 
+/// What a page out of a file says of the rest, if its member `key` counts more records than it has.
+pub fn counted(envelope: &[u8], key: &str, records: u64) -> Option<String> {
+    let page: Value = serde_json::from_slice(envelope).ok()?;
+    let all = page.get(key).and_then(count).filter(|all| *all > records)?;
+    Some(format!("it has {records} of {all} records"))
+}
+
 /// The position that a page leads on to: its member `key`, a string or a number. Absent, null and empty mean that there is none.
 pub fn cursor(page: &Value, key: &str) -> Result<Option<String>, ReadError> {
     match page.get(key) {

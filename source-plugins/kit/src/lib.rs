@@ -5,6 +5,7 @@
 //! | [`Scalar`] | a member that may be text, a whole number, absent, or anything else |
 //! | [`object`], [`part`] | one element of a page; a nested object that is allowed to be odd |
 //! | [`envelope`] | a page without its elements, checked to have its array |
+//! | [`count`], [`counted`] | a number of a page; what a page out of a file says of the rest |
 //! | [`cursor`] | the position that a page leads on to |
 //! | [`listed`], [`text`], [`texts`] | a list of names, and the texts of its items |
 //! | [`check_endpoint`], [`stream_name`] | the `endpoint` option, and the ledger's name for it |
@@ -28,7 +29,7 @@ mod visited;
 
 pub use empties::Empties;
 pub use endpoint::{check_endpoint, stream_name};
-pub use json::{count, cursor, envelope, object, part};
+pub use json::{count, counted, cursor, envelope, object, part};
 pub use listed::{listed, text, texts};
 pub use pace::Pace;
 pub use query::same_query;

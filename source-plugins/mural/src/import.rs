@@ -2,6 +2,7 @@
 
 use crate::{record::Entry, source::Settings};
 use headwater_contracts::{Echo, Import, OwnRequests, Record, Unreadable};
+use headwater_source_kit::cursor;
 use std::sync::Arc;
 
 /// See the module.
@@ -12,6 +13,12 @@ pub(crate) struct Exported {
 impl Import for Exported {
     fn elements(&self) -> &'static [&'static str] {
         &["data"]
+    }
+
+    fn remainder(&self, envelope: &[u8], _: u64) -> Option<String> {
+        let page = serde_json::from_slice(envelope).ok()?;
+        let token = cursor(&page, "nextToken").unwrap_or_else(|_| Some(String::new()));
+        token.map(|_| "it has a `nextToken`".to_owned())
     }
 
     fn record(&mut self, raw: &[u8], sent: &OwnRequests) -> Result<Record, Unreadable> {

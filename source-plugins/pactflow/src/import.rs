@@ -1,6 +1,10 @@
 //! Records out of a file.
 
-use crate::{record::Entry, source::Settings};
+use crate::{
+    page::{self, Link},
+    record::Entry,
+    source::Settings,
+};
 use headwater_contracts::{Echo, Import, OwnRequests, Record, Unreadable};
 use std::sync::Arc;
 
@@ -12,6 +16,11 @@ pub(crate) struct Exported {
 impl Import for Exported {
     fn elements(&self) -> &'static [&'static str] {
         &["events"]
+    }
+
+    fn remainder(&self, envelope: &[u8], records: u64) -> Option<String> {
+        let leads_on = !matches!(page::next(envelope), Ok(Link::End) | Err(_));
+        leads_on.then(|| format!("it has {records} events and a link to the page that follows"))
     }
 
     fn record(&mut self, raw: &[u8], sent: &OwnRequests) -> Result<Record, Unreadable> {

@@ -82,6 +82,8 @@ pub(crate) struct AuditScan {
     empties: Empties,
     /// A page without events led on to nobody knows where.
     led_nowhere: bool,
+    /// The time of the event after which the log went back to one read before, with more events than lie between two such pages.
+    led_back: Option<Timestamp>,
     /// Last event, and number of new events, of the page before in this chain.
     before: Option<(String, u64)>,
     /// Time of the latest event known when the scan was planned, and of the latest read by it.
@@ -115,6 +117,7 @@ impl AuditScan {
             used: Visited::default(),
             empties: Empties::default(),
             led_nowhere: false,
+            led_back: None,
             restarts: 0,
             page_size,
             began: None,
@@ -233,6 +236,7 @@ impl AuditScan {
         }
         if self.reached > self.base {
             self.complete(last, began, end);
+            self.led_back = Some(last);
             self.state.circled = true;
             return Ok(Next::Complete);
         }
@@ -415,12 +419,13 @@ impl Scan for AuditScan {
     }
 
     fn remarks(&mut self) -> Vec<String> {
-        let odd = std::mem::take(&mut self.led_nowhere);
-        odd.then(|| {
+        let nowhere = std::mem::take(&mut self.led_nowhere).then(|| {
             "a page without events has a `next` link that names no event: whether there are more cannot be told, and only what was read counts as read; tell the vendor".to_owned()
-        })
-        .into_iter()
-        .collect()
+        });
+        let back = self.led_back.take().map(|last| {
+            format!("after the event of `{last}` the log goes back to one read before; what was read up to there counts as read, and the next poll begins there; tell the vendor if this comes again")
+        });
+        nowhere.into_iter().chain(back).collect()
     }
 
     fn state(&self) -> Option<Value> {

@@ -195,6 +195,13 @@ impl Driver {
                     continue 'again;
                 }
                 if ended {
+                    if let Some(reason) = export.remainder(import.as_ref()) {
+                        tracing::warn!(
+                            source = %self.key.source, stream = %self.key.stream,
+                            "`{}` is one page of several: {reason}. What it has is delivered; import the others as well, or let `start_at` of the source reach back as far",
+                            path.display()
+                        );
+                    }
                     break 'again;
                 }
                 if unarchived.records >= ARCHIVE_EVERY {

@@ -3,8 +3,9 @@
 use super::{Bounds, Bytes, Piece, Pieces, not_kept, unreadable};
 use crate::{
     reader::Spool,
-    splitter::{Element, SplitError, Splitter},
+    splitter::{Element, Page, SplitError, Splitter},
 };
+use headwater_contracts::{Import, complaint, shown};
 use std::io::BufRead;
 
 /// Bytes taken apart at once: what a large buffer holds would become many records.
@@ -15,6 +16,8 @@ pub(super) struct Array {
     splitter: Option<Splitter>,
     spool: Spool,
     records: u64,
+    /// What the page around the records was.
+    page: Option<Page>,
 }
 
 impl Array {
@@ -34,7 +37,7 @@ impl Array {
                 Some(_) => return Err("this is no JSON document: check `format`".to_owned()),
             };
             let splitter = Some(Splitter::new(path).limit(bounds.limit));
-            return Ok(Self { bytes, splitter, spool: Spool::new(bounds), records: 0 });
+            return Ok(Self { bytes, splitter, spool: Spool::new(bounds), records: 0, page: None });
         }
     }
 }
@@ -47,7 +50,15 @@ impl Pieces for Array {
         let used = slice.len();
         if used == 0 {
             let Some(splitter) = self.splitter.take() else { return Ok(false) };
-            return splitter.finish().map(|_| false).map_err(|error| problem(&error));
+            let page = splitter.finish().map_err(|error| problem(&error))?;
+            let page = self.page.insert(page);
+            return match complaint(&page.envelope, page.records) {
+                Some(said) => Err(format!(
+                    "it is an answer that calls itself an error, and may lack records: \"{}\"; fetch it again",
+                    shown(&said, 300)
+                )),
+                None => Ok(false),
+            };
         }
         let (records, spool) = (&mut self.records, &mut self.spool);
         let mut unkept = None;
@@ -69,6 +80,10 @@ impl Pieces for Array {
             return Err(not_kept(&error));
         }
         pushed.map(|()| true).map_err(|error| problem(&error))
+    }
+
+    fn remainder(&self, import: &dyn Import) -> Option<String> {
+        self.page.as_ref().and_then(|page| import.remainder(&page.envelope, page.records))
     }
 }
 

@@ -21,8 +21,9 @@ pub(super) fn causes(error: &reqwest::Error) -> String {
     }
 }
 
-/// What a person should look at, where the text of an error is known to come from a slip.
-pub(super) fn hint(text: &str, scheme: &str) -> &'static str {
+/// What a person should look at, where the text of an error is known to come from a slip. A server that has `answered` before speaks
+/// what `scheme` says.
+pub(super) fn hint(text: &str, scheme: &str, answered: bool) -> &'static str {
     let says = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
     match scheme {
         _ if says(&["UnknownIssuer"]) => {
@@ -31,6 +32,7 @@ pub(super) fn hint(text: &str, scheme: &str) -> &'static str {
         _ if says(&["CaUsedAsEndEntity"]) => {
             ": the server's certificate says that it is an authority's own; if it is the right one, name this very certificate in `tls.ca_file`"
         }
+        _ if answered => "",
         "https" if says(&["InvalidContentType", "corrupt message", "wrong version number"]) => {
             ": what answers there does not speak TLS; is `endpoint` an `http://` address, or the port another one?"
         }
@@ -55,10 +57,12 @@ mod tests {
 
     #[test]
     fn a_wrong_scheme_is_suspected_from_either_side() {
-        assert!(hint("received corrupt message of type InvalidContentType", "https").contains("`http://`"));
-        assert!(hint("Connection reset by peer (os error 104)", "http").contains("`https://`"));
-        assert!(hint("invalid HTTP version parsed", "http").contains("`https://`"));
-        assert_eq!(hint("Connection reset by peer (os error 104)", "https"), "");
-        assert_eq!(hint("dns error", "http"), "");
+        assert!(hint("received corrupt message of type InvalidContentType", "https", false).contains("`http://`"));
+        assert!(hint("Connection reset by peer (os error 104)", "http", false).contains("`https://`"));
+        assert!(hint("invalid HTTP version parsed", "http", false).contains("`https://`"));
+        assert_eq!(hint("Connection reset by peer (os error 104)", "https", false), "");
+        assert_eq!(hint("dns error", "http", false), "");
+        assert_eq!(hint("Connection reset by peer (os error 104)", "http", true), "", "it has answered by HTTP");
+        assert!(hint("invalid peer certificate: UnknownIssuer", "https", true).contains("`tls.ca_file`"));
     }
 }
