@@ -52,6 +52,13 @@ pub(crate) enum Command {
     Validate {
         #[command(flatten)]
         config: Files,
+        /// Also ask the providers which names of events they have, and warn of a `filter` that holds another. Takes the
+        /// credentials.
+        #[arg(long)]
+        online: bool,
+        /// How long the providers may take to answer.
+        #[arg(long, default_value = "60s", value_parser = period, requires = "online")]
+        timeout: Duration,
     },
     /// Run the unit tests written in a configuration.
     Test {
@@ -105,6 +112,9 @@ pub(crate) enum Command {
         #[arg(long, short)]
         config: Vec<PathBuf>,
     },
+    /// Print what a source's log can be asked for: its provider's names of platforms, actions, categories, event types and
+    /// organizations.
+    List(ListArgs),
     /// Ask a source's log a question, now, without touching the ledger.
     Query(QueryArgs),
     /// Look at what has been read.
@@ -200,6 +210,34 @@ pub(crate) struct QueryArgs {
     /// Ask the built-in simulator instead: no credentials.
     #[arg(long)]
     pub(crate) simulate: bool,
+}
+
+/// Whose names are listed.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListArgs {
+    /// The source, by its name in the configuration.
+    pub(crate) source: String,
+    /// Files, or folders of `*.yaml`, that name the source and its credential.
+    #[arg(long, short, default_value = "pipeline.yaml")]
+    pub(crate) config: Vec<PathBuf>,
+    /// How to show them.
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: ListFormat,
+    /// How long the provider may take to answer.
+    #[arg(long, default_value = "60s", value_parser = period)]
+    pub(crate) timeout: Duration,
+    /// Ask the built-in simulator instead: no credentials.
+    #[arg(long)]
+    pub(crate) simulate: bool,
+}
+
+/// How names are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ListFormat {
+    /// For people.
+    Table,
+    /// One JSON object per line.
+    Json,
 }
 
 /// How an answer is shown.

@@ -9,6 +9,7 @@ mod descriptors;
 mod diagnosis;
 mod environment;
 mod imports;
+mod names;
 mod one_place;
 mod places;
 mod plugins;
@@ -163,13 +164,14 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let outcome = match &cli.command {
         Command::Run(args) => commands::run(args, cli.log_format),
-        Command::Validate { config } => commands::validate(config),
+        Command::Validate { config, online, timeout } => commands::validate(config, online.then_some(*timeout)),
         Command::Test { config } => commands::test(config),
         Command::Check { config, timeout, simulate } => commands::check(config, *timeout, *simulate),
         Command::Graph { config, format } => commands::graph(config, *format),
         Command::Simulate { providers, port, scenario } => commands::simulate(providers, *port, scenario),
         Command::Schema => commands::schema(),
         Command::Vrl { program, input, metadata, config } => commands::vrl(program, input, metadata.as_deref(), config),
+        Command::List(args) => commands::list(args),
         Command::Query(args) => commands::query(args, cli.log_format),
         Command::Ledger { command } => match command {
             LedgerCommand::Show { config, format } => commands::show_ledger(config, *format),

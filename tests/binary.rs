@@ -9,6 +9,7 @@ mod import;
 mod kafka_source;
 mod ledger;
 mod links;
+mod list;
 mod query;
 mod support;
 mod telemetry;

@@ -1,7 +1,7 @@
 //! `headwater ledger verify` and `rescan`: reading again what was read before, to compare or to deliver what is new.
 
 use super::{
-    check::{NOWHERE, nowhere},
+    ask::{NOWHERE, nowhere},
     ledger::at,
     run::{interrupted, show},
 };

@@ -1,31 +1,23 @@
 //! `headwater check`: what each source's endpoint says to a first question.
 
-use super::run::{interrupted, show};
+use super::ask::{NOWHERE, ask, nowhere};
 use crate::{
     Failure,
     assemble::{Purpose, assemble, topology},
-    consumers, simulation,
+    consumers, names, simulation,
     table::table,
     terminal,
 };
 use headwater_config::{DeadLetter, Pipeline, SinkSpec as Configured, State};
-use headwater_contracts::{Clock, Period, SinkConfig, SinkOptions, StartAt};
+use headwater_contracts::{Clock, Period, StartAt};
 use headwater_kafka::meet;
-use headwater_ledger::MemoryLedger;
-use headwater_runtime::{
-    Board, Clocks, DeadLetterTarget, Ending, Phase, RunOptions, SinkSpec, SourceSpec, StreamStatus, SystemClock,
-    Topology, run as run_pipeline,
-};
-use headwater_sink_blackhole::BlackholeConfig;
+use headwater_runtime::{Board, DeadLetterTarget, Phase, SourceSpec, StreamStatus, SystemClock};
 use headwater_sink_file::writable;
 use headwater_source_kafka::{TopicError, Topics, look};
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
-use tokio::sync::watch;
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 /// Events of this age are asked for: enough to see that reading works, little enough to be quick.
 const LOOK_BACK: Period = Period::hours(1);
-/// Failures in a row after which a stream is given up; at once if access is denied.
-const GIVE_UP_AFTER: u32 = 3;
 /// How long a cluster may take to answer.
 const PROBE: Duration = Duration::from_secs(20);
 /// A clock that is further off is worth a remark, seconds: `Date` has whole ones, and answers take a while.
@@ -53,6 +45,7 @@ pub(crate) fn check(config: &[PathBuf], timeout: Duration, simulate: bool) -> Re
         assembled.log_warnings();
     }
     let places = if simulate { Vec::new() } else { places(&assembled.pipeline) };
+    let wanted = names::wanted(&assembled.pipeline);
     // Nothing is delivered, nothing is kept.
     let sinks = std::mem::take(&mut assembled.pipeline.sinks);
     assembled.pipeline.imports.clear();
@@ -73,13 +66,23 @@ pub(crate) fn check(config: &[PathBuf], timeout: Duration, simulate: bool) -> Re
         for source in &mut topology.sources {
             source.options.start_at = Some(StartAt::Ago(LOOK_BACK));
         }
+        topology.sources.extend(names::inquiries(&wanted, &topology.sources));
         let asked;
         (probed, asked) = futures::join!(probe(sinks, places, oldest, timeout), ask(topology, &board, timeout));
         asked
     });
     terminal::clear();
     outcome?;
-    report(&board.snapshot(), &terms, &looks(&topics, timeout), &probed)
+    let (inquiries, streams): (Vec<_>, Vec<_>) =
+        board.snapshot().into_iter().partition(|stream| names::is_inquiry(&stream.source));
+    let reported = report(&streams, &terms, &looks(&topics, timeout), &probed);
+    let is_readable =
+        |source: &str| streams.iter().filter(|stream| stream.source == source).all(|stream| verdict(stream).is_ok());
+    let doubts = names::compare(&wanted, &inquiries, is_readable);
+    if !doubts.is_empty() {
+        terminal::tell_problems(&doubts);
+    }
+    reported
 }
 
 /// What a look at a sink, or at a folder, has shown.
@@ -158,36 +161,6 @@ impl Terms {
             if built.min_interval.0.is_zero() { String::new() } else { format!(", one in {}", built.min_interval) };
         let limit = format!("{}/{each}{pause}", most.requests);
         Self { requests: built.source.requests_per_day(), limit, retention: Period(built.source.retention()) }
-    }
-}
-
-/// The sink's name.
-pub(super) const NOWHERE: &str = "nowhere";
-
-/// A sink for all sources where nothing goes.
-pub(super) fn nowhere(sources: &[SourceSpec]) -> Result<SinkSpec, Failure> {
-    let sink = BlackholeConfig::default().build().map_err(Failure::run)?;
-    let inputs = sources.iter().map(|source| source.name.clone()).collect();
-    Ok(SinkSpec { name: NOWHERE.into(), inputs, sink, options: SinkOptions::default() })
-}
-
-/// Reads until all streams are caught up, given up, or out of time.
-async fn ask(topology: Topology, board: &Board, timeout: Duration) -> Result<(), Failure> {
-    let (stop_sender, stop) = watch::channel(false);
-    let ending = Ending { once: true, give_up_after: Some(GIVE_UP_AFTER), at_once: true };
-    let options =
-        RunOptions { ending, clocks: Clocks::Mark, grace: Duration::from_secs(1), stop, board: board.clone() };
-    let in_time = async {
-        tokio::time::sleep(timeout).await;
-        let _ = stop_sender.send(true);
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        // Streams that were given up say why on the board.
-        _ = run_pipeline(topology, Arc::new(MemoryLedger::new()), Arc::new(SystemClock), options) => Ok(()),
-        never = show(board.clone(), terminal::format()) => match never {},
-        () = interrupted() => Err(Failure::run("interrupted")),
-        () = in_time => Ok(()),
     }
 }
 

@@ -1,10 +1,12 @@
 //! One file per command.
 
 mod again;
+mod ask;
 mod backfill;
 mod check;
 mod graph;
 mod ledger;
+mod list;
 mod query;
 mod run;
 mod schema;
@@ -18,6 +20,7 @@ pub(crate) use backfill::backfill;
 pub(crate) use check::check;
 pub(crate) use graph::graph;
 pub(crate) use ledger::{export_ledger, reset_ledger, show_ledger};
+pub(crate) use list::list;
 pub(crate) use query::query;
 pub(crate) use run::run;
 pub(crate) use schema::schema;

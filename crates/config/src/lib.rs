@@ -59,4 +59,5 @@ pub use pipeline::{
 pub use registry::Registry;
 pub use schema::json_schema;
 pub use source_file::{Location, SourceFile, Span};
+pub use suggest::closest;
 pub use vrl_text::VrlText;

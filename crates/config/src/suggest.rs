@@ -30,7 +30,7 @@ const ALIKE: &[&[&str]] = &[
 ];
 
 /// The name of `known` that means the same as `word`, or is closest to it, if one is close.
-pub(crate) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase().replace('-', "_");
     let known: Vec<&str> = known.into_iter().collect();
     let groups = ALIKE.iter().filter(|group| group.contains(&word.as_str()));

@@ -39,6 +39,7 @@ mod telemetry;
 mod tls;
 mod transform;
 mod visible;
+mod vocabulary;
 
 pub use answer::{complaint, excerpt, instead_of_json, shown, warnings};
 pub use batch::{Batch, Outcome, Tally};
@@ -68,6 +69,7 @@ pub use telemetry::{Telemetry, TelemetryProtocol};
 pub use tls::{Pem, Tls};
 pub use transform::{Emit, Port, Transform};
 pub use visible::{is_visible, visible, visible_lines};
+pub use vocabulary::{Asked, Question, Term, Vocabulary};
 
 /// An instant, UTC. The ledger keeps milliseconds of it.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

@@ -11,7 +11,8 @@
 //! ```
 
 use crate::{
-    ConfigError, Coverage, Echo, Identity, Import, OwnRequests, PageEnd, ReadError, Rejection, Request, Span, Timestamp,
+    ConfigError, Coverage, Echo, Identity, Import, OwnRequests, PageEnd, ReadError, Rejection, Request, Span,
+    Timestamp, Vocabulary,
 };
 use serde_json::Value;
 
@@ -120,6 +121,12 @@ pub trait Source: Send + Sync + 'static {
     /// is nothing to import.
     fn import(&self, _stream: &str, _state: Option<&Value>) -> Option<Box<dyn Import>> {
         None
+    }
+
+    /// What its log can be asked for: how the provider is asked for its names, and which of them these settings hold. A person
+    /// asks; reading never depends on it.
+    fn vocabulary(&self) -> Vocabulary {
+        Vocabulary::default()
     }
 
     /// Whether its scans deliver records beyond `max_event_bytes` shortened ([`Scan::trimmed`]), rather than not at all.

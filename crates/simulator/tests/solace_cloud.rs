@@ -227,10 +227,26 @@ async fn item_13_categories_grow_and_a_download_is_a_stream_of_octets() {
     let before = categories(&stage).await.as_array().unwrap().clone();
     assert_eq!(categories(&wrapped).await, serde_json::json!({ "data": before }));
     assert_eq!(all(&before, "category"), ["DISTRIBUTED_TRACING", "IAM", "SERVICE"]);
-    assert_eq!(before[1]["types"].as_array().unwrap().len(), 2);
+    let iam: Vec<&str> = before[1]["types"].as_array().unwrap().iter().filter_map(|one| one["name"].as_str()).collect();
+    assert_eq!(iam, ["LOGIN", "PASSWORD_RESET", "UNKNOWN", "USER_CREATION", "USER_GROUP_CREATE"]);
+    assert_eq!(before[1]["types"][0]["description"], "User login");
     stage.pass(2 * 86_400);
     assert!(categories(&stage).await.as_array().unwrap().len() > before.len());
     assert_eq!(stage.get("downloadType=json").await.headers()["content-type"], "application/octet-stream");
+}
+
+#[tokio::test]
+async fn item_13_categories_take_from_the_budget_of_the_log() {
+    let stage = Stage::solace_cloud(small(1, |s| s.limit = Some(3)));
+    let categories = async || {
+        let url = format!("{}/api/v2/audit/categories", stage.simulator.url());
+        stage.client.get(url).header("authorization", &stage.authorization).send().await.unwrap().status().as_u16()
+    };
+    for _ in 0..3 {
+        assert_eq!(categories().await, 200);
+    }
+    stage.pass(30);
+    assert_eq!([categories().await, stage.get("").await.status().as_u16()], [429, 429]);
 }
 
 #[tokio::test]

@@ -3,10 +3,11 @@
 use crate::{
     echo::Recognizer,
     source::{Anypoint, Settings},
+    vocabulary::{ACTION, OBJECT_TYPE, PLATFORM},
 };
 use headwater_contracts::{
-    Auth, BuiltSource, Cadence, ConfigError, Login, LoginBody, LoginField, OwnQueryPolicy, Period, RateLimit, Rescan,
-    Secret, SourceConfig, SourceOptions,
+    Asked, Auth, BuiltSource, Cadence, ConfigError, Login, LoginBody, LoginField, OwnQueryPolicy, Period, RateLimit,
+    Rescan, Secret, SourceConfig, SourceOptions,
 };
 use headwater_source_kit::check_endpoint;
 use schemars::JsonSchema;
@@ -121,6 +122,16 @@ impl Filter {
             ("user_ids", "userIds", &self.user_ids),
             ("client_ids", "clientIds", &self.client_ids),
         ]
+    }
+
+    /// The names that the platform lists.
+    fn asked(&self) -> Vec<Asked> {
+        let lists = [
+            (PLATFORM, "filter.platforms", &self.platforms),
+            (OBJECT_TYPE, "filter.object_types", &self.object_types),
+            (ACTION, "filter.actions", &self.actions),
+        ];
+        lists.into_iter().flat_map(|(kind, option, names)| Asked::each(kind, option, names)).collect()
     }
 
     /// The members of a query's body. Each value once, in an order that does not depend on how they are written down.
@@ -311,6 +322,7 @@ impl SourceConfig for AnypointConfig {
         let settings = Settings {
             organizations: self.organization_ids,
             cadence,
+            asked: self.filter.asked(),
             filter: self.filter.body(),
             retention: self.retention.0,
             ahead: self.ahead.0,

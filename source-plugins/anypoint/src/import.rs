@@ -127,6 +127,7 @@ mod tests {
         let settings = Settings {
             organizations: Vec::new(),
             cadence,
+            asked: Vec::new(),
             filter: serde_json::Map::new(),
             retention: TimeDelta::days(30),
             ahead: TimeDelta::minutes(5),

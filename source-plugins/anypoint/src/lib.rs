@@ -35,6 +35,7 @@ mod occurrences;
 mod record;
 mod source;
 mod state;
+mod vocabulary;
 mod window;
 
 pub use config::{AnypointConfig, AuthConfig, Filter};

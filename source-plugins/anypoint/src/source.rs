@@ -4,10 +4,13 @@ use crate::{
     echo::Recognizer,
     import::Exported,
     state::{State, Sweep},
+    vocabulary::vocabulary,
     window::{Job, Purpose, Window},
 };
 use chrono::TimeDelta;
-use headwater_contracts::{Cadence, Gap, Identity, Import, Plan, Source, Span, StreamView, Timestamp};
+use headwater_contracts::{
+    Asked, Cadence, Gap, Identity, Import, Plan, Source, Span, StreamView, Timestamp, Vocabulary,
+};
 use serde_json::{Map, Value};
 use std::{
     collections::HashMap,
@@ -30,6 +33,8 @@ pub(crate) struct Settings {
     pub(crate) cadence: Cadence,
     /// Members of each query's body.
     pub(crate) filter: Map<String, Value>,
+    /// The names among them that the platform lists.
+    pub(crate) asked: Vec<Asked>,
     pub(crate) retention: TimeDelta,
     pub(crate) ahead: TimeDelta,
     pub(crate) versioned_objects: bool,
@@ -241,6 +246,10 @@ impl Source for Anypoint {
     fn horizon(&self, now: Timestamp) -> Timestamp {
         let needed = self.needed.lock().unwrap_or_else(PoisonError::into_inner);
         needed.values().min().copied().unwrap_or(now - self.settings.retention - TimeDelta::days(2))
+    }
+
+    fn vocabulary(&self) -> Vocabulary {
+        vocabulary(&self.settings.organizations, &self.settings.asked)
     }
 
     fn leaves_echoes(&self) -> bool {

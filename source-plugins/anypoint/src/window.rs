@@ -15,7 +15,7 @@ use headwater_source_kit::{Empties, StrayPage, Strays, Visited, cursor, envelope
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 
-const DENIED: &str = "401 and 403 may both mean a missing permission: the scope or role \"Audit Log Viewer\" must be granted in this very business group";
+pub(crate) const DENIED: &str = "401 and 403 may both mean a missing permission: the scope or role \"Audit Log Viewer\" must be granted in this very business group";
 
 /// After so many broken chains the window is read in halves.
 const FAILURES: u32 = 3;
@@ -426,6 +426,7 @@ mod tests {
         let settings = Settings {
             organizations: Vec::new(),
             cadence,
+            asked: Vec::new(),
             filter: serde_json::Map::new(),
             retention: TimeDelta::days(30),
             ahead: TimeDelta::minutes(5),

@@ -29,6 +29,7 @@ mod source;
 mod state;
 mod trim;
 mod unit;
+mod vocabulary;
 mod window;
 
 pub use config::{Api7Config, Filter, OwnIdentity, TimestampUnit};

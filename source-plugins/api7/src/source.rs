@@ -8,10 +8,13 @@ use crate::{
     record::Entry,
     state::State,
     unit::Unit,
+    vocabulary::vocabulary,
     window::{DOUBT, Duty, Job, Window},
 };
 use chrono::TimeDelta;
-use headwater_contracts::{Cadence, Gap, Identity, Import, Plan, Request, Source, Span, StreamView, Timestamp};
+use headwater_contracts::{
+    Cadence, Gap, Identity, Import, Plan, Request, Source, Span, StreamView, Timestamp, Vocabulary,
+};
 use headwater_source_kit::{Pace, Rescans};
 use serde_json::Value;
 use std::sync::Arc;
@@ -152,6 +155,10 @@ impl Source for Api7 {
 
     fn streams(&self) -> Vec<String> {
         vec![self.settings.stream.clone()]
+    }
+
+    fn vocabulary(&self) -> Vocabulary {
+        vocabulary(&self.settings.filter)
     }
 
     /// One scan at a time, the most important one: each commits the whole state of the stream, so the next is planned

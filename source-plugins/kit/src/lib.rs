@@ -7,6 +7,7 @@
 //! | [`envelope`] | a page without its elements, checked to have its array |
 //! | [`count`], [`counted`] | a number of a page; what a page out of a file says of the rest |
 //! | [`cursor`] | the position that a page leads on to |
+//! | [`listed`], [`text`], [`texts`] | a list of names, and the texts of its items |
 //! | [`check_endpoint`], [`stream_name`] | the `endpoint` option, and the ledger's name for it |
 //! | [`Pace`] | how often and how far back to read where each page read is recorded |
 //! | [`Rescans`] | when re-scans were last done, and where the next begin |
@@ -17,6 +18,7 @@
 mod empties;
 mod endpoint;
 mod json;
+mod listed;
 mod pace;
 mod query;
 mod raw;
@@ -28,6 +30,7 @@ mod visited;
 pub use empties::Empties;
 pub use endpoint::{check_endpoint, stream_name};
 pub use json::{count, counted, cursor, envelope, object, part};
+pub use listed::{listed, text, texts};
 pub use pace::Pace;
 pub use query::same_query;
 pub use raw::Raw;

@@ -33,6 +33,7 @@ mod schedule;
 mod source;
 mod state;
 mod sweep;
+mod vocabulary;
 mod window;
 
 pub use config::{CallBudget, DateFormat, Filter, Mode, MuralConfig};

@@ -8,11 +8,12 @@ use crate::{
     schedule::{self, Due, Duty},
     state::{State, Swept},
     sweep::{Job, Sweep},
+    vocabulary::vocabulary,
     window::{PARTITION, partition_of, whole_second},
 };
 use chrono::TimeDelta;
 use headwater_contracts::{
-    Cadence, ConfigError, Gap, Identity, Import, Lookup, Plan, Source, Span, StreamView, Timestamp,
+    Cadence, ConfigError, Gap, Identity, Import, Lookup, Plan, Source, Span, StreamView, Timestamp, Vocabulary,
 };
 use serde_json::Value;
 use std::{collections::BTreeSet, sync::Arc};
@@ -114,6 +115,10 @@ impl Mural {
 impl Source for Mural {
     fn streams(&self) -> Vec<String> {
         vec![self.settings.stream.clone()]
+    }
+
+    fn vocabulary(&self) -> Vocabulary {
+        vocabulary(&self.settings.actions)
     }
 
     /// While the call budget holds sweeps back, `wake` is when enough calls have left its period, or a poll from now if

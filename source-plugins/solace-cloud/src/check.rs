@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::sync::Arc;
 
 /// Categories and types of events: of the audit API, and short.
-const CATEGORIES: &str = "/api/v2/audit/categories";
+pub(crate) const CATEGORIES: &str = "/api/v2/audit/categories";
 /// What the token may do. Of another, older API: it may be gone, and its shape is not documented.
 const PERMISSIONS: &str = "/api/v0/token/permissions";
 

@@ -35,5 +35,6 @@ mod scan;
 mod seek;
 mod source;
 mod state;
+mod vocabulary;
 
 pub use config::{Filter, SolaceCloudConfig};

@@ -7,9 +7,10 @@ use crate::{
     import::Exported,
     scan::{AuditScan, Job, SMALL_PAGE},
     state::State,
+    vocabulary::vocabulary,
 };
 use chrono::TimeDelta;
-use headwater_contracts::{Cadence, Gap, Import, Period, Plan, Source, Span, StreamView, Timestamp};
+use headwater_contracts::{Cadence, Gap, Import, Period, Plan, Source, Span, StreamView, Timestamp, Vocabulary};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -122,6 +123,10 @@ impl SolaceCloud {
 impl Source for SolaceCloud {
     fn streams(&self) -> Vec<String> {
         vec![self.stream.clone()]
+    }
+
+    fn vocabulary(&self) -> Vocabulary {
+        vocabulary(&self.settings.filter)
     }
 
     /// One scan at a time: each commits the whole state of the stream, so the next is planned from what this one leaves.

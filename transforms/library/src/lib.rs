@@ -15,6 +15,7 @@ mod classes;
 mod fallback;
 mod function;
 mod meta;
+mod names;
 mod normalize;
 mod ocsf;
 mod outcome;
@@ -25,6 +26,8 @@ mod time;
 mod unmapped;
 mod version;
 mod view;
+
+pub use names::{Name, names};
 
 use headwater_contracts::OcsfVersion;
 

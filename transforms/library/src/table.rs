@@ -120,6 +120,9 @@ pub(crate) struct Provider {
     /// A fact that has no attribute of its own, and the derived or composed one that shows it.
     #[serde(default)]
     pub(crate) shown_by: BTreeMap<String, String>,
+    /// What people ask the provider's log for, and the text that the rows tell it by.
+    #[serde(default)]
+    pub(crate) names: BTreeMap<String, String>,
     pub(crate) entities: BTreeMap<String, EntitySpec>,
     /// Where a list has the entity that an event is about, among others.
     pub(crate) primary: Option<Primary>,

@@ -2,6 +2,7 @@
 //! empty page at the end, tokens whose fetching is itself recorded, and a budget per minute that answers 503.
 
 mod events;
+mod names;
 mod pages;
 mod query;
 mod tokens;

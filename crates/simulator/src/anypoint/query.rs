@@ -2,6 +2,7 @@
 
 use super::HighLimit;
 use super::events::Events;
+use super::names;
 use crate::api::Call;
 use crate::log::Log;
 use crate::time::parse;
@@ -148,9 +149,9 @@ impl Query {
 /// What the listing endpoints answer, by the end of their paths.
 pub(super) fn listings(retention_days: u32) -> [(&'static str, Value); 5] {
     [
-        ("/platforms", json!([{ "name": "CoreServices" }, { "name": "Runtime Manager", "label": "Runtime Manager" }])),
-        ("/objectTypes", json!([{ "name": "User", "platforms": ["CoreServices"] }])),
-        ("/actions", json!([{ "name": "Login", "objectTypes": ["User"] }])),
+        ("/platforms", names::platforms()),
+        ("/objectTypes", names::object_types()),
+        ("/actions", names::actions()),
         ("/objects", json!([{ "objectId": "1184756", "objectName": "orders-sapi" }])),
         ("/retentionSettings", json!([{ "retentionPeriod": retention_days, "effectiveFrom": null }])),
     ]

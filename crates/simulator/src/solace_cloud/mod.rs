@@ -160,14 +160,21 @@ const UNPRIVILEGED: &str = "sim-solace-token-without-audit-permission";
 const ELSEWHERE: &str = "sim-solace-token-of-the-european-union";
 
 /// The categories there are, and those that are added a day later.
-const KNOWN: [(&str, &str); 4] = [
-    ("DISTRIBUTED_TRACING", "ENABLE_DISTRIBUTED_TRACING"),
-    ("IAM", "LOGIN"),
-    ("IAM", "UNKNOWN"),
-    ("SERVICE", "SERVICE_CREATE"),
+const KNOWN: [(&str, &str, &str); 9] = [
+    ("DISTRIBUTED_TRACING", "ENABLE_DISTRIBUTED_TRACING", "Enable distributed tracing"),
+    ("IAM", "LOGIN", "User login"),
+    ("IAM", "PASSWORD_RESET", "Password reset"),
+    ("IAM", "UNKNOWN", ""),
+    ("IAM", "USER_CREATION", "User creation"),
+    ("IAM", "USER_GROUP_CREATE", "User group creation"),
+    ("SERVICE", "SERVICE_CREATE", "Service creation"),
+    ("SERVICE", "SERVICE_DELETE", "Service deletion"),
+    ("SERVICE", "SERVICE_SHOW_PASSWORD", "Show the service's password"),
 ];
-const ADDED: [(&str, &str); 2] =
-    [("EVENT_MANAGEMENT", "EVENT_ACCESS_REQUEST_APPROVE"), ("AGENT_MESH", "AGENT_MESH_RENAME")];
+const ADDED: [(&str, &str, &str); 2] = [
+    ("EVENT_MANAGEMENT", "EVENT_ACCESS_REQUEST_APPROVE", "Approve an event access request"),
+    ("AGENT_MESH", "AGENT_MESH_RENAME", "Rename an agent mesh"),
+];
 
 /// The simulated account.
 pub(crate) struct SolaceCloud {
@@ -226,7 +233,7 @@ impl SolaceCloud {
         reply.retry_after(self.options.limit_retry_after, call.now)
     }
 
-    fn categories(&self, now: i64) -> Vec<(&'static str, &'static str)> {
+    fn categories(&self, now: i64) -> Vec<(&'static str, &'static str, &'static str)> {
         let added = if now - self.start > days(1) { &ADDED[..] } else { &[] };
         KNOWN.iter().chain(added).copied().collect()
     }
@@ -291,7 +298,7 @@ impl SolaceCloud {
 
     fn answer(&mut self, log: &Log, call: &Call) -> Result<Reply, Reply> {
         Self::authorize(call)?;
-        let mut categories: Vec<&str> = self.categories(call.now).iter().map(|(category, _)| *category).collect();
+        let mut categories: Vec<&str> = self.categories(call.now).iter().map(|(category, ..)| *category).collect();
         categories.dedup();
         let query = Query::read(call, &self.options, &categories)
             .map_err(|refused| error(400, "invalid request parameter", Some((&refused.parameter, &refused.problem))))?;
@@ -361,14 +368,19 @@ impl Api for SolaceCloud {
 
     fn other(&mut self, _: &mut Log, call: &Call) -> Reply {
         let answer = |value: &Value| Reply::text(200, "application/json", value.to_string().into_bytes());
+        // What else there is takes from the same budget.
+        if [CATEGORIES, PERMISSIONS].contains(&call.path.as_str()) && !self.limit.admits(call.now) {
+            return self.throttled(call);
+        }
         match (call.path.as_str(), Self::authorize(call)) {
             (CATEGORIES | PERMISSIONS, Err(refusal)) => refusal,
             (CATEGORIES, Ok(())) => {
                 let mut list: Vec<Value> = Vec::new();
-                for (category, kind) in self.categories(call.now) {
-                    let kind = json!({ "name": kind, "description": "" });
-                    match list.last_mut().filter(|last| last["category"] == category) {
-                        Some(last) => last["types"] = json!([last["types"][0], kind]),
+                for (category, kind, description) in self.categories(call.now) {
+                    let kind = json!({ "name": kind, "description": description });
+                    let last = list.last_mut().filter(|last| last["category"] == category);
+                    match last.and_then(|last| last["types"].as_array_mut()) {
+                        Some(types) => types.push(kind),
                         None => list.push(json!({ "category": category, "types": [kind] })),
                     }
                 }

@@ -53,6 +53,7 @@ impl Provider {
         for name in self.no_fact.keys().chain(self.shown_by.keys()) {
             self.facts.get(name).ok_or_else(|| format!("`{name}` is no fact"))?;
         }
+        self.check_names(self.names.values().map(String::as_str), &[])?;
         for name in self.shown_by.values() {
             let known = self.derived.contains_key(name) || self.composed.contains_key(name);
             known.then_some(()).ok_or_else(|| format!("`{name}` is neither derived nor composed"))?;

@@ -38,6 +38,11 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
+    /// What this name must match; nothing if it does not matter.
+    pub(crate) fn compared_with(&self, name: &str) -> &[Pattern] {
+        self.when.get(name).map_or(&[], |list| list.0.as_slice())
+    }
+
     /// All that it chooses.
     pub(super) fn chosen(&self) -> impl Iterator<Item = &Chosen> {
         [&self.user, &self.group, &self.entity, &self.web_resource, &self.app].into_iter().flatten()
