@@ -100,7 +100,7 @@ fn complains(name: &str, value: &Value, beside_no_data: bool) -> bool {
         }
         "statuscode" | "httpstatus" => refused,
         "code" | "message" | "msg" | "detail" => refused || (beside_no_data && !is_fine(value)),
-        "fault" | "faultstring" | "exception" => !is_fine(value),
+        "fault" | "faultstring" | "exception" | "failures" => !is_fine(value),
         "partial" | "ispartial" | "partialresult" | "partialresults" | "incomplete" | "isincomplete"
         | "incompleteresult" | "incompleteresults" | "timedout" | "truncated" | "istruncated" => {
             *value == Value::Bool(true) || *value == "true"
@@ -199,6 +199,9 @@ mod tests {
     fn a_page_that_is_a_part_of_the_answer_says_so() {
         for (member, said) in [
             (r#""partial":true"#, "partial: `true`"),
+            (r#""truncated":true"#, "truncated: `true`"),
+            (r#""isTruncated":"true""#, r#"isTruncated: `"true"`"#),
+            (r#""failures":[{"shard":2}]"#, r#"failures: `[{"shard":2}]`"#),
             (r#""timed_out":true,"_shards":{"failed":2}"#, "timed_out: `true`"),
             (r#""incomplete":"true""#, r#"incomplete: `"true"`"#),
             (r#""incomplete_results":true"#, "incomplete_results: `true`"),

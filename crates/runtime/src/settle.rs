@@ -243,6 +243,7 @@ async fn keep_in_sink(context: &LaneContext, sink: usize, letters: Vec<DeadLette
 
 /// Why the store did not take the letters, if it did not.
 async fn keep_in_store(context: &LaneContext, letters: Arc<Vec<DeadLetter>>) -> Option<String> {
+    let mut attempts = 0;
     loop {
         let (store, letters) = (context.letters.clone(), letters.clone());
         let kept = tokio::task::spawn_blocking(move || {
@@ -251,9 +252,16 @@ async fn keep_in_store(context: &LaneContext, letters: Arc<Vec<DeadLetter>>) -> 
         });
         match kept.await {
             Ok(Ok(())) => return None,
-            Ok(Err(error)) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+            Ok(Err(error))
+                if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+                    && context.give_up_after.is_none_or(|limit| attempts < limit) =>
+            {
+                attempts += 1;
                 tracing::error!("no space left for dead letters: {error}; nothing is lost, delivery waits");
-                context.clock.sleep(FULL_DISK_WAIT).await;
+                tokio::select! {
+                    () = context.clock.sleep(FULL_DISK_WAIT) => {}
+                    () = context.failure.happened() => return Some(error.to_string()),
+                }
             }
             Ok(Err(error)) => return Some(error.to_string()),
             Err(panic) => return Some(panic.to_string()),

@@ -103,6 +103,19 @@ pub(crate) fn of_http(status: StatusCode, headers: &HeaderMap, body: &[u8], now:
             format!("HTTP {status}, which no OTLP receiver answers: whether it has taken the events is unknown");
         return Answer::Again { reason, after: retry_after(headers, now) };
     }
+    let grpc = headers.get("grpc-status").map(|code| String::from_utf8_lossy(code.as_bytes()).into_owned());
+    if status.is_success()
+        && let Some(code) =
+            grpc.filter(|code| code != "0").or_else(|| kind.starts_with("application/grpc").then(String::new))
+    {
+        let said = headers.get("grpc-message").map(|said| beginning(&String::from_utf8_lossy(said.as_bytes())));
+        let code = if code.is_empty() { String::new() } else { format!(" with gRPC status {}", beginning(&code)) };
+        let said = said.map_or_else(String::new, |said| format!(": {said}"));
+        let reason = format!(
+            "HTTP {status}{code}{said}: an answer of gRPC; if that is what the receiver speaks, set `protocol: grpc`"
+        );
+        return Answer::Unfit { reason };
+    }
     if status.is_success() {
         let response = match (protobuf, json) {
             _ if body.is_empty() => Some(ExportLogsServiceResponse::default()),
@@ -201,9 +214,11 @@ fn whole_number(value: &Value) -> Option<i64> {
 /// Whether a member, which OTLP does not have, is one in which others say that something went wrong, and does say so.
 fn says_error(name: &str, value: &Value) -> bool {
     let name = name.to_ascii_lowercase();
+    let positive = ["success", "accepted", "ok"];
     let is_fine = match value {
         Value::Null => true,
-        Value::Bool(value) => *value == (name == "success"),
+        Value::Bool(value) => *value == positive.contains(&name.as_str()),
+        Value::Number(number) if name == "accepted" => number.as_f64() != Some(0.0),
         Value::Number(number) => matches!(number.as_u64(), Some(0 | 200)),
         Value::String(text) => {
             ["", "0", "200", "ok", "success", "true"].iter().any(|fine| text.eq_ignore_ascii_case(fine))
@@ -211,7 +226,8 @@ fn says_error(name: &str, value: &Value) -> bool {
         Value::Array(items) => items.is_empty(),
         Value::Object(members) => members.is_empty(),
     };
-    ["error", "errors", "code", "message", "status", "success"].contains(&name.as_str()) && !is_fine
+    (positive.contains(&name.as_str()) || ["error", "errors", "code", "message", "status"].contains(&name.as_str()))
+        && !is_fine
 }
 
 /// Whether a JSON body is a `google.rpc.Status`.
@@ -389,6 +405,8 @@ mod tests {
             r#"{"error":"quota exceeded","code":429}"#,
             r#"{"code":7,"message":"permission denied"}"#,
             r#"{"success":false}"#,
+            r#"{"accepted":false}"#,
+            r#"{"accepted":0}"#,
             r#"{"message":"Service Unavailable"}"#,
             r#"{"errors":[{"detail":"no"}],"partialSuccess":{}}"#,
             r#"{"Status":"failed"}"#,
@@ -411,6 +429,7 @@ mod tests {
             r#"{"partialSuccess":{"rejectedLogRecords":null,"errorMessage":null}}"#,
             r#"{"partialSuccess":{},"traceId":"t"}"#,
             r#"{"success":true,"error":null,"errors":[],"code":200,"message":"OK"}"#,
+            r#"{"accepted":60}"#,
         ] {
             assert_eq!(http(200, &[JSON], body.as_bytes()), Answer::Taken, "{body}");
         }
@@ -427,6 +446,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn an_answer_of_grpc_is_no_success_of_http() {
+        let grpc = ("content-type", "application/grpc");
+        for headers in [&[grpc, ("grpc-status", "13")][..], &[grpc], &[PROTOBUF, ("grpc-status", "7")]] {
+            let answer = http(200, headers, b"");
+            assert!(matches!(&answer, Answer::Unfit { reason } if reason.contains("gRPC")), "{headers:?}: {answer:?}");
+        }
+        assert!(matches!(http(200, &[PROTOBUF, ("grpc-status", "0")], b""), Answer::Taken));
     }
 
     #[test]

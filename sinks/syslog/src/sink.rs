@@ -4,7 +4,7 @@ use crate::{
     connect::Receiver,
     datagram::{Mailbox, Mailer},
     message::Encoder,
-    stream::{Connection, Frames},
+    stream::{Connection, FAREWELL, Frames},
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -124,9 +124,18 @@ impl Sink for SyslogSink {
     async fn close(&mut self) -> Result<(), SinkError> {
         if let Way::Stream(_, connection) = &mut self.way
             && let Some(connection) = connection.take()
-            && let Err(error) = connection.close(self.write_timeout).await
         {
-            tracing::warn!("{}: {error} while closing; what it had not read by then is lost", self.name);
+            match connection.close(self.write_timeout).await {
+                Ok(true) => {}
+                Ok(false) => tracing::warn!(
+                    "{}: the receiver has not closed its side {} s after everything was sent: whether it has read all of it is not known",
+                    self.name,
+                    FAREWELL.as_secs()
+                ),
+                Err(error) => {
+                    tracing::warn!("{}: {error} while closing; what it had not read by then is lost", self.name);
+                }
+            }
         }
         Ok(())
     }

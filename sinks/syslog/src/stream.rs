@@ -16,7 +16,7 @@ use tokio::{
 };
 
 /// How long a receiver may take to close its side, once we have closed ours.
-const FAREWELL: Duration = Duration::from_secs(5);
+pub(crate) const FAREWELL: Duration = Duration::from_secs(5);
 
 /// How often what a receiver has sent is looked at before a write, in reads of 4 KiB.
 const LOOKS: usize = 64;
@@ -132,9 +132,9 @@ impl Connection {
         Ok(())
     }
 
-    /// Completes what was begun, closes our side and waits for the receiver to close its own: it has then read all. Fails if it has
-    /// closed its side before.
-    pub(crate) async fn close(mut self, patience: Duration) -> io::Result<()> {
+    /// Completes what was begun, closes our side and waits for the receiver to close its own: it has then read all. `false` if it
+    /// does not within [`FAREWELL`]. Fails if it has closed its side before.
+    pub(crate) async fn close(mut self, patience: Duration) -> io::Result<bool> {
         self.finish(patience).await?;
         self.check().await?;
         self.stream.shutdown().await?;
@@ -142,16 +142,16 @@ impl Connection {
             let mut space = [0; 4096];
             loop {
                 match self.stream.read(&mut space).await {
-                    Ok(0) => return Ok(()),
+                    Ok(0) => return Ok(true),
                     Ok(_) => {}
                     // It has closed without TLS's word of farewell, as rsyslog does. Had it not read all, its system would have reset
                     // the connection.
-                    Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(()),
+                    Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(true),
                     Err(error) => return Err(error),
                 }
             }
         };
-        timeout(FAREWELL, drain).await.unwrap_or(Ok(()))
+        timeout(FAREWELL, drain).await.unwrap_or(Ok(false))
     }
 }
 

@@ -12,9 +12,12 @@ use chrono::{SecondsFormat, TimeDelta};
 use headwater_contracts::{
     Echo, Next, OwnRequests, PageEnd, ReadError, Record, Rejection, Request, Scan, Span, Timestamp, Unreadable,
 };
-use headwater_source_kit::{Empties, StrayPage, Strays, Visited, cursor, envelope};
+use headwater_source_kit::{Empties, ODD, StrayPage, Strays, Visited, ascending, certain, cursor, envelope};
 use serde_json::Value;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    cmp::Reverse,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 const PATH: &str = "/enterprise/v1/audit-log";
 
@@ -94,10 +97,12 @@ pub(crate) struct Sweep {
     /// Records that the window asked for cannot contain.
     strays: Strays,
     oldest: Option<Timestamp>,
-    /// The same, of the chain at hand.
-    reached: Option<Timestamp>,
+    /// Times of the page at hand, as they stand there.
+    times: Vec<Timestamp>,
     /// A full page without a token ended the chain here: what is behind it is asked for by time.
     behind: Option<Timestamp>,
+    /// What is not older was on that page.
+    shown: Option<Timestamp>,
     /// Larger than `page_size`, where so many records are of one time that time leads no further.
     ample: Option<u32>,
     /// There was more behind a full page without a token.
@@ -141,8 +146,9 @@ impl Sweep {
             full: 0,
             strays: Strays::default(),
             oldest: None,
-            reached: None,
+            times: Vec::new(),
             behind: None,
+            shown: None,
             ample: None,
             lost_token: false,
             remarks: Vec::new(),
@@ -166,8 +172,13 @@ impl Sweep {
     /// A page as large as was asked for came without a token: that proves nothing of what is behind it. Asks for the rest
     /// by time, or, where it is all of one time, for a larger page. `None`: there is no larger one.
     fn look_behind(&mut self, size: u32) -> Option<Next> {
-        let next = self.reached.filter(|reached| just_after(*reached) < self.window().1);
-        if let Some(reached) = next {
+        // Newest first. One record may bear another time than its neighbours, and what lies between must not be passed over.
+        let descending: Vec<_> = self.times.iter().map(|time| Reverse(*time)).collect();
+        let ordered: Vec<_> = ascending(&descending).into_iter().map(|at| descending[at]).collect();
+        let is_sorted = (descending.len() - ordered.len()) * ODD <= descending.len();
+        let next = certain(&ordered).filter(|Reverse(reached)| is_sorted && just_after(*reached) < self.window().1);
+        if let Some(Reverse(reached)) = next {
+            self.shown = ordered.last().map(|Reverse(last)| *last);
             (self.behind, self.ample) = (Some(reached), None);
         } else if size < LARGEST_PAGE {
             self.ample = Some(size.saturating_mul(2).min(LARGEST_PAGE));
@@ -187,7 +198,7 @@ impl Sweep {
 
     fn restart_chain(&mut self) {
         (self.token, self.met) = (None, 0);
-        (self.reached, self.behind, self.ample, self.lost_token) = (None, None, None, false);
+        (self.shown, self.behind, self.ample, self.lost_token) = (None, None, None, false);
         self.used.clear();
         self.empties.restart();
         self.server_errors = 0;
@@ -307,6 +318,7 @@ impl Scan for Sweep {
 
     fn request(&mut self) -> Request {
         self.strays.begin_page();
+        self.times.clear();
         let mut request = Request::get(PATH);
         if let Some(token) = &self.token {
             // Everything else is ignored beside a token.
@@ -337,11 +349,11 @@ impl Scan for Sweep {
         }
         if let Some(time) = time {
             self.oldest = Some(self.oldest.map_or(time, |oldest| oldest.min(time)));
-            self.reached = Some(self.reached.map_or(time, |reached| reached.min(time)));
+            self.times.push(time);
         }
         // What lies at the border was met before, and must not count as another one of the newest.
-        let further = self.behind.is_none_or(|behind| time.is_some_and(|time| time < behind));
-        self.lost_token |= self.behind.is_some() && further;
+        let further = self.shown.is_none_or(|shown| time.is_some_and(|time| time < shown));
+        self.lost_token |= self.shown.is_some() && further;
         // Neighbours belong to the sweeps of their own partitions. What has no readable date belongs to whoever meets it
         // first.
         let wanted = time.is_none_or(|time| self.job.low <= time && time < self.job.high);

@@ -16,17 +16,13 @@
 use crate::page::Pagination;
 use chrono::TimeDelta;
 use headwater_contracts::Timestamp;
-use headwater_source_kit::Empties;
+use headwater_source_kit::{Empties, ODD, ascending, certain};
 use std::collections::{HashMap, HashSet};
 
 /// How far before the last start the next page begins, if possible: servers that compare by the second lose nothing.
 const MARGIN: TimeDelta = TimeDelta::seconds(1);
 /// The least that includes all records of the last start, by an exclusive bound.
 const TICK: TimeDelta = TimeDelta::milliseconds(1);
-/// One in so many records of a page may be in the wrong place; and so many at its end are asked for again with the next.
-const ODD: usize = 10;
-/// Pages of fewer records have no end that could be spared.
-const SMALL: usize = 4;
 /// Times the pages at one bound are read until every place is accounted for. Each time, every record of a tie has a new
 /// chance of being shown.
 const ATTEMPTS: u32 = 60;
@@ -90,15 +86,6 @@ struct Placed {
     odd: Option<(Timestamp, usize)>,
 }
 
-impl Placed {
-    /// The start to go on from: of the last record in order that has some behind it.
-    fn certain(&self) -> Option<Timestamp> {
-        let all = self.ordered.len();
-        let spared = if all < SMALL { 0 } else { all.div_ceil(ODD) };
-        self.ordered.get(all.checked_sub(1 + spared)?).copied()
-    }
-}
-
 impl Current {
     /// Finds the order that most records are in. The others, and those without a start, have the place that they have.
     fn place(self, bound: Timestamp) -> Placed {
@@ -121,25 +108,6 @@ impl Current {
         }
         placed
     }
-}
-
-/// The positions of a longest subsequence that does not descend.
-fn ascending(starts: &[Timestamp]) -> Vec<usize> {
-    // For each length, the position of the least start that a subsequence of it can end with.
-    let mut ends: Vec<usize> = Vec::new();
-    let mut before = vec![None; starts.len()];
-    for (at, start) in starts.iter().enumerate() {
-        let length = ends.partition_point(|end| starts[*end] <= *start);
-        before[at] = length.checked_sub(1).map(|shorter| ends[shorter]);
-        if length == ends.len() {
-            ends.push(at);
-        } else {
-            ends[length] = at;
-        }
-    }
-    let mut positions: Vec<usize> = std::iter::successors(ends.last().copied(), |at| before[*at]).collect();
-    positions.reverse();
-    positions
 }
 
 impl Seek {
@@ -212,7 +180,7 @@ impl Seek {
                 count - 1
             ));
         }
-        let last = if last_page { placed.ordered.last().copied() } else { placed.certain() };
+        let last = if last_page { placed.ordered.last().copied() } else { certain(&placed.ordered) };
         self.passed = last;
         let places = self.before + placed.places.len() as u64;
         // Records of this page whose places all answers agree on: those that started before the last one.
@@ -504,10 +472,7 @@ mod tests {
         let placed = place(&[1, 2, 900, 3, 4, 5]);
         assert_eq!(placed.odd, Some((at(900), 1)));
         assert_eq!(placed.places[2], ("900".to_owned(), at(2)));
-        assert_eq!(placed.certain(), Some(at(4)));
-        assert_eq!(place(&[1, 2, 3, 4, 900]).certain(), Some(at(4)));
-        assert_eq!(place(&[7, 8]).certain(), Some(at(8)), "a page of two has no end to spare");
-        assert_eq!(place(&[]).certain(), None);
+        assert_eq!(placed.ordered, [1, 2, 3, 4, 5].map(at));
     }
 
     #[test]

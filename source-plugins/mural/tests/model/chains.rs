@@ -242,3 +242,27 @@ fn more_of_one_time_than_the_largest_page_holds_is_told_where_tokens_are_lost() 
     assert!(error.to_string().contains("without a `nextToken`"), "{error}");
     assert!(scan.request().query.contains(&("maxResults".into(), "1000".into())), "from the beginning");
 }
+
+#[test]
+fn one_record_with_an_earlier_date_does_not_lead_past_what_is_between() {
+    let options = SourceOptions { page_size: Some(100), ..SourceOptions::default() };
+    let reader = Reader::new(json!({ "mode": "settled" }), &options, BEGIN - 10 * DAY);
+    let server = Server::new(plain(), vec![]);
+    for odd in [0, 50, 95, 99] {
+        let mut scan = first_scan(&reader, &server);
+        let newest = at(scan.span().from + HOUR);
+        let _ = scan.request();
+        for n in 0..100 {
+            let seconds = if n == odd { n + 1800 } else { n };
+            let date = newest - chrono::TimeDelta::seconds(seconds);
+            let raw = json!({ "id": format!("e{n}"), "date": date.to_rfc3339() }).to_string();
+            scan.record(raw.as_bytes(), &headwater_contracts::OwnRequests::default()).unwrap();
+        }
+        assert!(matches!(scan.page(&end(r#"{"data":[]}"#, 100)), Ok(Next::More)));
+        let request = scan.request();
+        let (_, until) = request.query.iter().find(|(name, _)| name == "filter[date][until]").unwrap();
+        let until: headwater_contracts::Timestamp = until.parse().unwrap();
+        let (first, last) = (newest - chrono::TimeDelta::seconds(99), newest - chrono::TimeDelta::seconds(80));
+        assert!(first <= until && until <= last, "{odd}: {until}");
+    }
+}
