@@ -10,7 +10,8 @@ use crate::{
 use async_trait::async_trait;
 use headwater_config::{LoadOptions, NoSource, ProcessEnvironment, Question, SourceFile, read_source};
 use headwater_contracts::{
-    Clock, Delivery, Emit, Event, Lookup, Period, Sink, SinkError, SinkOptions, Span, StartAt, Timestamp, Transform,
+    Clock, Delivery, Emit, Event, Lookup, Period, Rejected, Sink, SinkError, SinkOptions, Span, StartAt, Timestamp,
+    Transform,
 };
 use headwater_ledger::MemoryLedger;
 use headwater_runtime::{
@@ -36,6 +37,8 @@ use vrl::path::OwnedValuePath;
 const COLUMNS: &[&str] = &["time", "actor.user.name", "metadata.event_code", "status", "message"];
 /// Failures in a row after which the question is given up.
 const GIVE_UP_AFTER: u32 = 5;
+/// So many events that are left out are named; the others are counted.
+const SAID: u64 = 10;
 /// How often a log line says how far the reading is.
 const NARRATE_EVERY: Duration = Duration::from_secs(10);
 
@@ -49,7 +52,7 @@ pub(crate) fn query(args: &QueryArgs, log_format: LogFormat) -> Result<(), Failu
     let columns = columns(args)?;
     let paths = columns.iter().filter_map(|(_, path)| path.clone()).collect();
     let rows = Arc::new(Mutex::new(Rows::new(args, &columns)));
-    let asked = Arc::new(AtomicU64::new(0));
+    let (asked, left_out) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let mut asked_of = source(args, since)?;
     // A condition may let few of the newest pass, and none of them is known to be enough.
     let newest = args.last.filter(|_| args.condition.is_none());
@@ -62,7 +65,7 @@ pub(crate) fn query(args: &QueryArgs, log_format: LogFormat) -> Result<(), Failu
         consumers: Vec::new(),
         transforms: transforms(args, Within { since, until, asked: asked.clone() })?,
         sinks: Vec::new(),
-        dead_letters: DeadLetterTarget::Store(Box::new(Remarks)),
+        dead_letters: DeadLetterTarget::Store(Box::new(Remarks(left_out.clone()))),
         oversized: None,
     };
     topology.sinks.push(SinkSpec {
@@ -104,6 +107,12 @@ pub(crate) fn query(args: &QueryArgs, log_format: LogFormat) -> Result<(), Failu
     outcome?;
     let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
     rows.finish()?;
+    match left_out.load(Ordering::Relaxed) {
+        0 => {}
+        left_out => tracing::warn!(
+            "not in the answer, as they cannot be shown like this: {left_out} of the events; `--format json` without `--where` and `--normalize` has them"
+        ),
+    }
     rows.sum_up(asked.load(Ordering::Relaxed), !args.columns.is_empty());
     Ok(())
 }
@@ -178,7 +187,7 @@ fn transforms(args: &QueryArgs, within: Within) -> Result<Vec<TransformSpec>, Fa
         // No source may be in the way of these names.
         let name = format!("query {name}");
         let inputs = vec![std::mem::replace(&mut input, name.clone())];
-        TransformSpec { name, inputs, transform, on_refusal: OnRefusal::Stop }
+        TransformSpec { name, inputs, transform, on_refusal: OnRefusal::DeadLetter }
     };
     Ok(steps.into_iter().map(spec).collect())
 }
@@ -241,11 +250,17 @@ struct Answer {
 }
 
 impl Answer {
-    /// Adds events to the answer; whether there are as many now as are asked for.
-    fn take(&self, events: &[Event]) -> Result<bool, SinkError> {
+    /// Adds events to the answer; whether there are as many now as are asked for. Those that have no row are handed to `rejected`.
+    fn take(&self, events: &[Event], rejected: &mut Vec<Rejected>) -> Result<bool, SinkError> {
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        for event in events {
-            let row = rows.row(event, &self.columns, &self.paths).map_err(SinkError::Fatal)?;
+        for (index, event) in events.iter().enumerate() {
+            let row = match rows.row(event, &self.columns, &self.paths) {
+                Ok(row) => row,
+                Err(reason) => {
+                    rejected.push(Rejected { index, reason });
+                    continue;
+                }
+            };
             rows.add(event.time, row).map_err(|failure| SinkError::Fatal(failure.to_string()))?;
         }
         rows.stopped = self.enough.is_some() && rows.are_enough();
@@ -256,14 +271,15 @@ impl Answer {
 #[async_trait]
 impl Sink for Answer {
     async fn deliver(&mut self, events: &[Event]) -> Result<Delivery, SinkError> {
-        if self.take(events)?
+        let mut rejected = Vec::new();
+        if self.take(events, &mut rejected)?
             && let Some(enough) = &self.enough
         {
             enough.notify_one();
             // Once this returned, more would be read.
             return std::future::pending().await;
         }
-        Ok(Delivery::default())
+        Ok(Delivery { rejected, ..Delivery::default() })
     }
 }
 
@@ -410,12 +426,14 @@ impl Rows {
 }
 
 /// There is no store for what is no record: a person is told.
-struct Remarks;
+struct Remarks(Arc<AtomicU64>);
 
 impl DeadLetters for Remarks {
     fn append(&mut self, letters: &[DeadLetter]) -> io::Result<()> {
         for letter in letters {
-            tracing::warn!("left out `{}`: {}", letter.event.id, letter.reason);
+            if self.0.fetch_add(1, Ordering::Relaxed) < SAID {
+                tracing::warn!("left out `{}`: {}", letter.event.id, letter.reason);
+            }
         }
         Ok(())
     }

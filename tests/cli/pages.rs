@@ -134,3 +134,32 @@ fn check_takes_no_page_for_one_that_is_none() {
         }
     }
 }
+
+#[test]
+fn one_record_that_no_table_can_show_leaves_a_question_its_other_rows() {
+    let deep = "[".repeat(200) + &"]".repeat(200);
+    let record = |id: &str, more: &str| format!(r#"{{"uuid":"{id}","timestamp":"2026-01-01T00:00:00Z"{more}}}"#);
+    for odd in [r#","x":1e999"#.to_owned(), format!(r#","x":{deep}"#)] {
+        let page = format!(r#"{{"events":[{},{},{}]}}"#, record("a", ""), record("b", &odd), record("c", ""));
+        let url = server("application/json", page.leak());
+        let dir = folder(&format!(
+            "sources:\n  in: {{ type: pactflow, endpoint: \"{url}\", token: t, rate_limit: {{ requests: 1000000, per: 1s }} }}\n\
+             sinks:\n  out: {{ type: blackhole, inputs: [in] }}\n"
+        ));
+        let ask = |more: &[&str]| {
+            run(dir.path(), &[&["query", "in", "--since", "2025-12-31", "--until", "2026-01-02"], more].concat())
+        };
+        for more in
+            [&["--format", "table"][..], &["--format", "csv", "--columns", "uuid"], &["--where", ".uuid != \"z\""]]
+        {
+            let asked = ask(more);
+            assert_code(&asked, Some(0));
+            let rows =
+                stdout(&asked).lines().filter(|line| line.contains("2026-01-01") || ["a", "c"].contains(line)).count();
+            assert_eq!(rows, 2, "{more:?}: {}", stdout(&asked));
+            assert!(stderr(&asked).contains("left out `b`"), "{more:?}: {}", stderr(&asked));
+            assert!(stderr(&asked).contains("1 of the events; `--format json`"), "{}", stderr(&asked));
+        }
+        assert_eq!(stdout(&ask(&["--format", "json"])).lines().count(), 3);
+    }
+}

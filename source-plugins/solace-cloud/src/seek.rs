@@ -14,7 +14,7 @@
 //! one that was counted in its place would have been gone by then.
 
 use crate::page::Pagination;
-use chrono::TimeDelta;
+use chrono::{SubsecRound, TimeDelta};
 use headwater_contracts::Timestamp;
 use headwater_source_kit::{Empties, ODD, ascending, certain};
 use std::collections::{HashMap, HashSet};
@@ -46,8 +46,8 @@ pub(crate) struct Seek {
     /// Everything that started at or before this has been read.
     bound: Timestamp,
     page: u64,
-    /// Different records on the pages before this one.
-    before: u64,
+    /// The places of the pages before this one.
+    before: Vec<Timestamp>,
     /// What has been seen at this bound, by id, with the start that its place stands for.
     seen: HashMap<String, Timestamp>,
     /// What was counted, and where it leads: has to be seen again.
@@ -116,7 +116,7 @@ impl Seek {
         Self {
             bound,
             page: 1,
-            before: 0,
+            before: Vec::new(),
             seen: HashMap::new(),
             counted: None,
             attempts: 0,
@@ -161,7 +161,8 @@ impl Seek {
 
     /// A record of the page.
     pub(crate) fn record(&mut self, id: &str, start: Option<Timestamp>) {
-        self.current.records.push((id.to_owned(), start));
+        // Some servers sort by the second: of one second, any order is right.
+        self.current.records.push((id.to_owned(), start.map(|start| start.trunc_subsecs(0))));
     }
 
     /// The page has been read to its end; `size` records had been asked for.
@@ -182,9 +183,8 @@ impl Seek {
         }
         let last = if last_page { placed.ordered.last().copied() } else { certain(&placed.ordered) };
         self.passed = last;
-        let places = self.before + placed.places.len() as u64;
-        // Records of this page whose places all answers agree on: those that started before the last one.
-        let firm = placed.places.iter().filter(|(_, place)| Some(*place) < last).count() as u64;
+        self.before.extend(placed.places.iter().map(|(_, place)| *place));
+        let places = self.before.len() as u64;
         self.seen.extend(placed.places);
         if last_page {
             if (self.seen.len() as u64) < places {
@@ -210,12 +210,12 @@ impl Seek {
             if let Err(why) = self.empties.page(records as u64) {
                 return Step::Stuck(why);
             }
-            self.before = places;
             self.page += 1;
             return Step::More;
         };
-        let seen = self.seen.values().filter(|place| **place < last).count() as u64;
-        if seen < self.before + firm {
+        // Places that all answers agree on: those before the start that is gone on from.
+        let seen = self.seen.values().filter(|place| **place < last).count();
+        if seen < self.before.iter().filter(|place| **place < last).count() {
             return self.again("records of equal start changed places between two pages");
         }
         self.settle(Some(last), Some(next))
@@ -247,7 +247,7 @@ impl Seek {
     /// Back to the first page at this bound. What has been seen of it stays seen.
     fn again(&mut self, why: &str) -> Step {
         self.page = 1;
-        self.before = 0;
+        self.before.clear();
         self.attempts += 1;
         if self.attempts < ATTEMPTS {
             return Step::More;
@@ -274,6 +274,8 @@ mod tests {
         expire: Vec<usize>,
         cap: u64,
         answers: usize,
+        /// Sorts by the second.
+        coarse: bool,
     }
 
     impl Server {
@@ -289,11 +291,12 @@ mod tests {
                 self.appear.iter().filter(|(when, ..)| *when == answers).map(|(_, id, start)| (id.clone(), *start));
             self.records.extend(new);
             let mut found: Vec<_> = self.records.iter().filter(|(_, start)| at(*start) > bound).cloned().collect();
+            let unit = if self.coarse { 1000 } else { 1 };
             found.sort_by_cached_key(|(id, start)| {
                 use std::hash::{DefaultHasher, Hash, Hasher};
                 let mut hasher = DefaultHasher::new();
                 (id, answers).hash(&mut hasher);
-                (*start, hasher.finish())
+                (start.div_euclid(unit), hasher.finish())
             });
             let size = self.size.min(size as usize);
             let from = (usize::try_from(page).unwrap() - 1) * size;
@@ -333,7 +336,7 @@ mod tests {
 
     fn server(starts: &[i64], size: usize) -> Server {
         let records = starts.iter().enumerate().map(|(n, start)| (format!("r{n}"), *start)).collect();
-        Server { records, size, appear: vec![], expire: vec![], cap: u64::MAX, answers: 0 }
+        Server { records, size, appear: vec![], expire: vec![], cap: u64::MAX, answers: 0, coarse: false }
     }
 
     proptest! {
@@ -344,10 +347,12 @@ mod tests {
             appear in prop::collection::vec((1usize..30, 0i64..60_000), 0..8),
             expire in prop::collection::vec(1usize..30, 0..8),
             capped in any::<bool>(),
+            coarse in any::<bool>(),
         ) {
             let mut server = server(&starts, size);
             server.appear = appear.iter().enumerate().map(|(n, (when, start))| (*when, format!("new{n}"), *start)).collect();
             server.expire = expire;
+            server.coarse = coarse;
             if capped {
                 server.cap = size as u64;
             }
@@ -425,9 +430,9 @@ mod tests {
     fn a_server_that_does_not_sort_is_found_out() {
         let mut seek = Seek::new(at(0));
         seek.begin_page();
-        seek.record("a", Some(at(9)));
+        seek.record("a", Some(at(9000)));
         seek.record("b", None);
-        seek.record("c", Some(at(8)));
+        seek.record("c", Some(at(8000)));
         assert!(matches!(seek.end_page(&Pagination::default(), 3), Step::Stuck(_)));
     }
 
