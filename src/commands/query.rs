@@ -279,7 +279,7 @@ impl Sink for Answer {
             // Once this returned, more would be read.
             return std::future::pending().await;
         }
-        Ok(Delivery { rejected, ..Delivery::default() })
+        Ok(Delivery { rejected })
     }
 }
 
