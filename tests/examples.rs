@@ -49,12 +49,7 @@ fn copy(example: &Path) -> tempfile::TempDir {
 
 /// `headwater ARGS` without the credentials of whoever runs the tests.
 fn bare(dir: &Path, args: &[&str]) -> Output {
-    support::command(dir, args)
-        .env_remove("PACTFLOW_TOKEN")
-        .env_remove("MURAL_API_KEY")
-        .env_remove("API7_TOKEN")
-        .output()
-        .unwrap()
+    support::without_credentials(&mut support::command(dir, args)).output().unwrap()
 }
 
 /// Files below `dir`, by path.

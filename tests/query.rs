@@ -19,17 +19,6 @@ const FAILED: Option<i32> = Some(1);
 const USAGE: Option<i32> = Some(2);
 const CONFIG: Option<i32> = Some(78);
 
-/// Variables of the default pipeline: of whoever runs the tests, none counts.
-const CREDENTIALS: [&str; 7] = [
-    "PACTFLOW_TOKEN",
-    "MURAL_API_KEY",
-    "SOLACE_TOKEN",
-    "API7_TOKEN",
-    "ANYPOINT_ORGANIZATION_ID",
-    "ANYPOINT_CLIENT_ID",
-    "ANYPOINT_CLIENT_SECRET",
-];
-
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -48,26 +37,19 @@ fn scripts() -> Vec<PathBuf> {
     found
 }
 
-fn without_credentials(command: &mut Command) -> &mut Command {
-    for variable in CREDENTIALS {
-        command.env_remove(variable);
-    }
-    command
-}
-
 /// Runs a script where `headwater` is on the path.
 fn ask(script: &Path, dir: &Path, args: &[&str], variables: &[(&str, String)]) -> Output {
     let binary = Path::new(env!("CARGO_BIN_EXE_headwater")).parent().unwrap().to_path_buf();
     let path = env::join_paths([binary].into_iter().chain(env::split_paths(&env::var_os("PATH").unwrap()))).unwrap();
     let mut command = Command::new(script);
     command.args(args).current_dir(dir).stdin(Stdio::null()).env("PATH", path).envs(variables.iter().cloned());
-    without_credentials(&mut command).output().expect("the script runs")
+    support::without_credentials(&mut command).output().expect("the script runs")
 }
 
 /// `headwater query ARGS` in a folder.
 fn query(dir: &Path, args: &[&str]) -> Output {
     let mut command = support::command(dir, &["query"]);
-    without_credentials(command.args(args)).output().expect("headwater runs")
+    support::without_credentials(command.args(args)).output().expect("headwater runs")
 }
 
 /// The provider that a script asks, and the name it gives the source.
@@ -594,7 +576,9 @@ fn only_the_credential_of_the_source_asked_is_needed() {
     fs::copy(repository().join("pipeline.yaml"), dir.path().join("pipeline.yaml")).unwrap();
     let simulator = simulator(Provider::SolaceCloud);
     let mut command = support::command(dir.path(), &["query", "solace", "--since", "1h"]);
-    without_credentials(&mut command).env("SOLACE_TOKEN", simulator.credential()).env("SOLACE_URL", simulator.url());
+    support::without_credentials(&mut command)
+        .env("SOLACE_TOKEN", simulator.credential())
+        .env("SOLACE_URL", simulator.url());
     let done = command.output().unwrap();
     assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
     let done = query(dir.path(), &["solace", "--since", "1h"]);

@@ -223,10 +223,15 @@ fn ready(port: u16) -> (bool, usize) {
     (head.contains("200 OK"), reads)
 }
 
-fn wait_until(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) -> Duration {
+fn wait_until(what: &str, limit: Duration, is_so: impl FnMut() -> bool) -> Duration {
+    wait_until_or_say(limit, is_so, || what.to_owned())
+}
+
+/// The same; `what` is asked for once it has not come true in time.
+fn wait_until_or_say(limit: Duration, mut is_so: impl FnMut() -> bool, what: impl Fn() -> String) -> Duration {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < limit, "not within {limit:?}: {what}");
+        assert!(begun.elapsed() < limit, "not within {limit:?}: {}", what());
         std::thread::sleep(Duration::from_millis(10));
     }
     begun.elapsed()
@@ -264,12 +269,8 @@ fn an_instance_that_dies_hangs_or_is_cut_off_is_replaced_within_its_session() {
         first.0 && second.0 && first.1 > 0 && second.1 > 0 && first.1 + second.1 == streams
     };
     let wait_until_shared = || {
-        let begun = Instant::now();
-        while !shared() {
-            let said = || [ports[0], ports[1]].map(|port| support::get(port, "/ready"));
-            assert!(begun.elapsed() < PATIENT, "the two do not share the streams: {:#?}", said());
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let said = || [ports[0], ports[1]].map(|port| support::get(port, "/ready"));
+        wait_until_or_say(PATIENT, shared, || format!("the two share the streams: {:#?}", said()));
     };
     let (mut victim, heir) = (start(0), start(1));
     for trouble in ["killed", "hung", "cut off"] {

@@ -1,7 +1,9 @@
-//! A run that delivers nothing and keeps nothing: it asks, until everything is answered, given up, or out of time.
+//! Questions to providers: which source a person asks, and a run that delivers nothing and keeps nothing. It asks until everything is
+//! answered, given up, or out of time.
 
 use super::run::{interrupted, show};
-use crate::{Failure, terminal};
+use crate::{Failure, plugins, terminal};
+use headwater_config::{LoadOptions, NoSource, ProcessEnvironment, Question, read_source};
 use headwater_contracts::{SinkConfig, SinkOptions};
 use headwater_ledger::MemoryLedger;
 use headwater_runtime::{
@@ -9,7 +11,7 @@ use headwater_runtime::{
     run as run_pipeline,
 };
 use headwater_sink_blackhole::BlackholeConfig;
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// Failures in a row after which a stream is given up; at once if access is denied.
@@ -23,6 +25,17 @@ pub(super) fn nowhere(sources: &[SourceSpec]) -> Result<SinkSpec, Failure> {
     let sink = BlackholeConfig::default().build().map_err(Failure::run)?;
     let inputs = sources.iter().map(|source| source.name.clone()).collect();
     Ok(SinkSpec { name: NOWHERE.into(), inputs, sink, options: SinkOptions::default() })
+}
+
+/// The source that `question` is put to, as the configuration has it. Where the simulators answer, it needs no credential.
+pub(super) fn one_source(config: &[PathBuf], question: Question<'_>, simulate: bool) -> Result<SourceSpec, Failure> {
+    let environment = ProcessEnvironment;
+    let options = LoadOptions { environment: &environment, lenient: simulate, resolve_secrets: !simulate };
+    let spec = read_source(config, question, &plugins::registry(), options).map_err(|problem| match problem {
+        NoSource::Question(problems) => Failure::problems(problems, None).on_the_command_line(),
+        NoSource::Configuration(problems) => Failure::problems(problems, None),
+    })?;
+    Ok(SourceSpec { name: spec.name, built: spec.built, options: spec.options, simulated: false })
 }
 
 /// Reads until all streams are caught up, given up, or out of time.

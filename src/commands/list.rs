@@ -1,17 +1,16 @@
 //! `headwater list`: what can be asked of a source's log, from the provider itself. No ledger, nothing kept.
 
-use super::ask::ask_only;
+use super::ask::{ask_only, one_source};
 use crate::{
     Failure,
     cli::{ListArgs, ListFormat},
     names::{Heard, Known, inquiry},
-    plugins, simulation,
+    simulation,
     table::table,
     terminal,
 };
-use headwater_config::{LoadOptions, NoSource, ProcessEnvironment, Question, read_source};
+use headwater_config::Question;
 use headwater_contracts::Term;
-use headwater_runtime::SourceSpec;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use tracing::Level;
@@ -33,7 +32,8 @@ struct Row<'a> {
 
 /// Asks the provider, and prints what it lists; what headwater knows, where it lists nothing.
 pub(crate) fn list(args: &ListArgs) -> Result<(), Failure> {
-    let asked_of = source(args)?;
+    let question = Question { source: &args.source, filter: None };
+    let asked_of = one_source(&args.config, question, args.simulate)?;
     let provider = asked_of.built.provider;
     let questions = asked_of.built.source.vocabulary().questions;
     let heard = Heard::default();
@@ -48,17 +48,6 @@ pub(crate) fn list(args: &ListArgs) -> Result<(), Failure> {
     let known = Known::new(provider, &questions, &heard, streams.first());
     show(&rows(&known), args.format)?;
     explain(&args.source, provider, questions.is_empty(), &known)
-}
-
-fn source(args: &ListArgs) -> Result<SourceSpec, Failure> {
-    let environment = ProcessEnvironment;
-    let options = LoadOptions { environment: &environment, lenient: args.simulate, resolve_secrets: !args.simulate };
-    let question = Question { source: &args.source, filter: None };
-    let spec = read_source(&args.config, question, &plugins::registry(), options).map_err(|problem| match problem {
-        NoSource::Question(problems) => Failure::problems(problems, None).on_the_command_line(),
-        NoSource::Configuration(problems) => Failure::problems(problems, None),
-    })?;
-    Ok(SourceSpec { name: spec.name, built: spec.built, options: spec.options, simulated: false })
 }
 
 fn rows(known: &Known) -> Vec<Row<'_>> {

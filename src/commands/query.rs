@@ -1,14 +1,15 @@
 //! `headwater query`: a question to a source's log, answered at once. No ledger, no pipeline, nothing kept.
 
+use super::ask::one_source;
 use crate::{
     Failure,
     cli::{CsvFormulas, LogFormat, QueryArgs, QueryFormat},
-    plugins, simulation,
+    simulation,
     table::Table,
     terminal,
 };
 use async_trait::async_trait;
-use headwater_config::{LoadOptions, NoSource, ProcessEnvironment, Question, SourceFile, read_source};
+use headwater_config::{Question, SourceFile};
 use headwater_contracts::{
     Clock, Delivery, Emit, Event, Lookup, Period, Rejected, Sink, SinkError, SinkOptions, Span, StartAt, Timestamp,
     Transform,
@@ -147,17 +148,11 @@ fn warn_of_retention(sources: &[SourceSpec], since: Timestamp, now: Timestamp) {
 
 fn source(args: &QueryArgs, since: Timestamp) -> Result<SourceSpec, Failure> {
     let filter = (!args.filter.is_empty()).then(|| SourceFile::new("--filter", "", args.filter.join("\n").as_str()));
-    let environment = ProcessEnvironment;
-    let options = LoadOptions { environment: &environment, lenient: args.simulate, resolve_secrets: !args.simulate };
     let question = Question { source: &args.source, filter: filter.as_ref() };
-    let read = read_source(&args.config, question, &plugins::registry(), options);
-    let mut spec = read.map_err(|problem| match problem {
-        NoSource::Question(problems) => Failure::problems(problems, None).on_the_command_line(),
-        NoSource::Configuration(problems) => Failure::problems(problems, None),
-    })?;
+    let mut spec = one_source(&args.config, question, args.simulate)?;
     spec.options.start_at = Some(StartAt::At(since));
     spec.built.min_interval = spec.built.question_interval;
-    Ok(SourceSpec { name: spec.name, built: spec.built, options: spec.options, simulated: false })
+    Ok(spec)
 }
 
 /// The time asked for, the condition, the normalization: one after the other.

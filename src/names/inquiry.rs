@@ -3,10 +3,9 @@
 
 use chrono::TimeDelta;
 use headwater_contracts::{
-    BuiltSource, Next, OwnRequests, PageEnd, Plan, ReadError, Record, Rejection, Request, Scan, Source, Span,
-    StreamView, Term, Timestamp, Unreadable,
+    BuiltSource, Next, OwnRequests, PageEnd, Plan, Question, ReadError, Record, Rejection, Request, Scan, Source, Span,
+    StreamView, Term, Timestamp, Unreadable, excerpt, shown,
 };
-use headwater_contracts::{Question, shown};
 use headwater_runtime::SourceSpec;
 use serde_json::Value;
 use std::{
@@ -37,19 +36,17 @@ impl Heard {
     }
 }
 
-/// The name of the component that asks for `source`; no source may be in the way of it.
-fn name(source: &str) -> String {
-    format!("names of {source}")
-}
+/// How the name of a component that asks begins; no source may be in the way of it.
+const PREFIX: &str = "names of ";
 
 /// Whether `component` asks for `source`.
 pub(crate) fn of(source: &str, component: &str) -> bool {
-    component.strip_prefix("names of ") == Some(source)
+    component.strip_prefix(PREFIX) == Some(source)
 }
 
 /// Whether `component` asks for some source.
 pub(crate) fn is_inquiry(component: &str) -> bool {
-    component.starts_with("names of ")
+    component.starts_with(PREFIX)
 }
 
 /// A component that asks these questions at the endpoint of `source`, and with its credential.
@@ -62,7 +59,7 @@ pub(crate) fn inquiry(source: &SourceSpec, questions: &[Question], heard: &Heard
         shares_endpoint: built.source.shares_endpoint(),
     };
     SourceSpec {
-        name: name(&source.name),
+        name: format!("{PREFIX}{}", source.name),
         built: BuiltSource {
             source: Box::new(inquiry),
             provider: built.provider,
@@ -170,10 +167,10 @@ impl Scan for Ask {
     fn page(&mut self, end: &PageEnd<'_>) -> Result<Next, ReadError> {
         let read = self.question().and_then(|question| (question.read)(end.envelope));
         let said = read.map(|terms| terms.into_iter().filter(|term| is_name(&term.name)).collect());
-        let body = Rejection { status: 200, retry_after: None, content_type: String::new(), body: Vec::new() };
         Ok(self.hear(said.ok_or_else(|| {
-            let said = Rejection { body: end.envelope.to_vec(), ..body }.message();
-            let said = said.unwrap_or_else(|| headwater_contracts::excerpt(end.envelope));
+            let body = end.envelope.to_vec();
+            let answer = Rejection { status: 200, retry_after: None, content_type: String::new(), body };
+            let said = answer.message().unwrap_or_else(|| excerpt(end.envelope));
             format!("the answer is no list of names: {}", shown(&said, NAME_MAX))
         })))
     }

@@ -20,7 +20,7 @@ pub struct Question {
     pub kinds: &'static [&'static str],
     /// The request. Like a page's it takes from the budget, and the provider may record it.
     pub request: Request,
-    /// Reads a whole answer; `None` if it is no such list.
+    /// Reads a whole answer. `None`: the answer is not such a list.
     pub read: fn(&[u8]) -> Option<Vec<Term>>,
     /// What a person should do about 401 and 403.
     pub denied: &'static str,

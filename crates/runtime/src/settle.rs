@@ -258,14 +258,21 @@ async fn keep_in_store(context: &LaneContext, letters: Arc<Vec<DeadLetter>>) -> 
             {
                 attempts += 1;
                 tracing::error!("no space left for dead letters: {error}; nothing is lost, delivery waits");
-                tokio::select! {
-                    () = context.clock.sleep(FULL_DISK_WAIT) => {}
-                    () = context.failure.happened() => return Some(error.to_string()),
+                if !wait_for_space(context).await {
+                    return Some(error.to_string());
                 }
             }
             Ok(Err(error)) => return Some(error.to_string()),
             Err(panic) => return Some(panic.to_string()),
         }
+    }
+}
+
+/// Waits before what a full disk refused is tried again. `false` if the run has failed meanwhile.
+async fn wait_for_space(context: &LaneContext) -> bool {
+    tokio::select! {
+        () = context.clock.sleep(FULL_DISK_WAIT) => true,
+        () = context.failure.happened() => false,
     }
 }
 
@@ -292,9 +299,8 @@ async fn write(context: &LaneContext, mut step: Step) -> bool {
                 attempts += 1;
                 tracing::error!("{passing}");
                 trace.failed(&passing);
-                tokio::select! {
-                    () = context.clock.sleep(FULL_DISK_WAIT) => {}
-                    () = context.failure.happened() => return false,
+                if !wait_for_space(context).await {
+                    return false;
                 }
             }
             Ok(Err(error)) => {

@@ -94,45 +94,12 @@ const NO_GRPC_STATUS: &str = "grpc-status header missing, mapped from HTTP statu
 
 /// An HTTP response; `now` is what a date in `Retry-After` is counted from.
 pub(crate) fn of_http(status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Answer {
-    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let protobuf = kind.starts_with("application/x-protobuf") || kind.starts_with("application/protobuf");
-    let json = kind.starts_with("application/json");
-    if status.is_success() && !matches!(status.as_u16(), 200 | 202 | 204) {
-        // Of all of these only 200 is one of OTLP's. 202 and 204 say as much; the others, such as 206, that something is missing.
-        let reason =
-            format!("HTTP {status}, which no OTLP receiver answers: whether it has taken the events is unknown");
-        return Answer::Again { reason, after: retry_after(headers, now) };
-    }
-    let grpc = headers.get("grpc-status").map(|code| String::from_utf8_lossy(code.as_bytes()).into_owned());
-    if status.is_success()
-        && let Some(code) =
-            grpc.filter(|code| code != "0").or_else(|| kind.starts_with("application/grpc").then(String::new))
-    {
-        let said = headers.get("grpc-message").map(|said| beginning(&String::from_utf8_lossy(said.as_bytes())));
-        let code = if code.is_empty() { String::new() } else { format!(" with gRPC status {}", beginning(&code)) };
-        let said = said.map_or_else(String::new, |said| format!(": {said}"));
-        let reason = format!(
-            "HTTP {status}{code}{said}: an answer of gRPC; if that is what the receiver speaks, set `protocol: grpc`"
-        );
-        return Answer::Unfit { reason };
-    }
     if status.is_success() {
-        let response = match (protobuf, json) {
-            _ if body.is_empty() => Some(ExportLogsServiceResponse::default()),
-            (true, _) => ExportLogsServiceResponse::decode(body).ok(),
-            (_, true) => of_json(body),
-            _ => None,
-        };
-        let foreign = || {
-            let said = if json { format!(": {}", beginning(&String::from_utf8_lossy(body))) } else { String::new() };
-            Answer::Unfit {
-                reason: format!("HTTP {status}, but no answer of an OTLP receiver (Content-Type `{kind}`){said}"),
-            }
-        };
-        return response.map_or_else(foreign, of_response);
+        return of_success(status, headers, body, now);
     }
-    let stated = if protobuf && !body.is_empty() { tonic_types::Status::decode(body).ok() } else { None };
-    let is_receivers = stated.is_some() || json && has_status(body);
+    let kind = Kind::of(headers);
+    let stated = if kind.is_protobuf && !body.is_empty() { tonic_types::Status::decode(body).ok() } else { None };
+    let is_receivers = stated.is_some() || kind.is_json && has_status(body);
     let said = stated.map_or_else(|| beginning(&String::from_utf8_lossy(body)), |status| status.message);
     let reason = if said.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}: {said}") };
     match status.as_u16() {
@@ -145,9 +112,59 @@ pub(crate) fn of_http(status: StatusCode, headers: &HeaderMap, body: &[u8], now:
         // It is for a proxy to say, too, and halves are smaller.
         413 => Answer::Refused { reason, divisible: true },
         // An OTLP receiver says what its answer is. Go's servers and proxies that are spoken to in the wrong protocol do not.
-        400.. if kind.is_empty() || kind.starts_with("text/html") => Answer::Unfit { reason },
+        400.. if kind.text.is_empty() || kind.text.starts_with("text/html") => Answer::Unfit { reason },
         400 | 422 => Answer::Refused { reason, divisible: true },
         _ => Answer::Refused { reason, divisible: false },
+    }
+}
+
+/// A 2xx response.
+fn of_success(status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Answer {
+    if !matches!(status.as_u16(), 200 | 202 | 204) {
+        // Of all of these only 200 is one of OTLP's. 202 and 204 say as much; the others, such as 206, that something is missing.
+        let reason =
+            format!("HTTP {status}, which no OTLP receiver answers: whether it has taken the events is unknown");
+        return Answer::Again { reason, after: retry_after(headers, now) };
+    }
+    let kind = Kind::of(headers);
+    let said = |name: &str| headers.get(name).map(|value| beginning(&String::from_utf8_lossy(value.as_bytes())));
+    let refused = said("grpc-status").filter(|code| code != "0");
+    if refused.is_some() || kind.text.starts_with("application/grpc") {
+        let code = refused.map_or_else(String::new, |code| format!(" with gRPC status {code}"));
+        let said = said("grpc-message").map_or_else(String::new, |said| format!(": {said}"));
+        let reason = format!(
+            "HTTP {status}{code}{said}: an answer of gRPC; if that is what the receiver speaks, set `protocol: grpc`"
+        );
+        return Answer::Unfit { reason };
+    }
+    let response = match (kind.is_protobuf, kind.is_json) {
+        _ if body.is_empty() => Some(ExportLogsServiceResponse::default()),
+        (true, _) => ExportLogsServiceResponse::decode(body).ok(),
+        (_, true) => of_json(body),
+        _ => None,
+    };
+    let foreign = || {
+        let said =
+            if kind.is_json { format!(": {}", beginning(&String::from_utf8_lossy(body))) } else { String::new() };
+        Answer::Unfit {
+            reason: format!("HTTP {status}, but no answer of an OTLP receiver (Content-Type `{}`){said}", kind.text),
+        }
+    };
+    response.map_or_else(foreign, of_response)
+}
+
+/// What `Content-Type` says; empty if it is absent.
+struct Kind<'a> {
+    text: &'a str,
+    is_protobuf: bool,
+    is_json: bool,
+}
+
+impl<'a> Kind<'a> {
+    fn of(headers: &'a HeaderMap) -> Self {
+        let text = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let is_protobuf = text.starts_with("application/x-protobuf") || text.starts_with("application/protobuf");
+        Self { text, is_protobuf, is_json: text.starts_with("application/json") }
     }
 }
 
@@ -214,10 +231,13 @@ fn whole_number(value: &Value) -> Option<i64> {
 /// Whether a member, which OTLP does not have, is one in which others say that something went wrong, and does say so.
 fn says_error(name: &str, value: &Value) -> bool {
     let name = name.to_ascii_lowercase();
-    let positive = ["success", "accepted", "ok"];
+    let is_good_news = ["success", "accepted", "ok"].contains(&name.as_str());
+    if !is_good_news && !["error", "errors", "code", "message", "status"].contains(&name.as_str()) {
+        return false;
+    }
     let is_fine = match value {
         Value::Null => true,
-        Value::Bool(value) => *value == positive.contains(&name.as_str()),
+        Value::Bool(value) => *value == is_good_news,
         Value::Number(number) if name == "accepted" => number.as_f64() != Some(0.0),
         Value::Number(number) => matches!(number.as_u64(), Some(0 | 200)),
         Value::String(text) => {
@@ -226,8 +246,7 @@ fn says_error(name: &str, value: &Value) -> bool {
         Value::Array(items) => items.is_empty(),
         Value::Object(members) => members.is_empty(),
     };
-    (positive.contains(&name.as_str()) || ["error", "errors", "code", "message", "status"].contains(&name.as_str()))
-        && !is_fine
+    !is_fine
 }
 
 /// Whether a JSON body is a `google.rpc.Status`.

@@ -9,7 +9,7 @@
 //! | [`cursor`] | the position that a page leads on to |
 //! | [`listed`], [`text`], [`texts`] | a list of names, and the texts of its items |
 //! | [`check_endpoint`], [`stream_name`] | the `endpoint` option, and the ledger's name for it |
-//! | [`ascending`], [`certain`] | the order of a page, whatever a few of its records say, and where to go on from |
+//! | [`ascending`], [`is_unsorted`], [`certain`] | the order of a page, whatever a few of its records say, and where to go on from |
 //! | [`Pace`] | how often and how far back to read where each page read is recorded |
 //! | [`Rescans`] | when re-scans were last done, and where the next begin |
 //! | [`Strays`] | records whose times lie outside the range that was asked for |
@@ -33,7 +33,7 @@ pub use empties::Empties;
 pub use endpoint::{check_endpoint, stream_name};
 pub use json::{count, counted, cursor, envelope, object, part};
 pub use listed::{listed, text, texts};
-pub use order::{ODD, ascending, certain};
+pub use order::{ascending, certain, is_unsorted};
 pub use pace::Pace;
 pub use query::same_query;
 pub use raw::Raw;

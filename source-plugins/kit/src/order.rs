@@ -1,7 +1,7 @@
 //! The order of a page whose records are sorted by time, but for a few that bear another time than the one they are sorted by.
 
 /// One in so many records of a page may be in the wrong place.
-pub const ODD: usize = 10;
+const ODD: usize = 10;
 /// Fewer have no end that could be spared.
 const SMALL: usize = 4;
 
@@ -22,6 +22,11 @@ pub fn ascending<T: Ord>(times: &[T]) -> Vec<usize> {
     let mut positions: Vec<usize> = std::iter::successors(ends.last().copied(), |at| before[*at]).collect();
     positions.reverse();
     positions
+}
+
+/// Whether a page of `all` records, of which `odd` are not in order, is not sorted at all.
+pub fn is_unsorted(odd: usize, all: usize) -> bool {
+    odd * ODD > all
 }
 
 /// Of times in order, the one to go on from: the last that has some behind it. Nothing is behind the last ones that could prove

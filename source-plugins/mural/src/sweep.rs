@@ -12,7 +12,7 @@ use chrono::{SecondsFormat, TimeDelta};
 use headwater_contracts::{
     Echo, Next, OwnRequests, PageEnd, ReadError, Record, Rejection, Request, Scan, Span, Timestamp, Unreadable,
 };
-use headwater_source_kit::{Empties, ODD, StrayPage, Strays, Visited, ascending, certain, cursor, envelope};
+use headwater_source_kit::{Empties, StrayPage, Strays, Visited, ascending, certain, cursor, envelope, is_unsorted};
 use serde_json::Value;
 use std::{
     cmp::Reverse,
@@ -76,6 +76,15 @@ struct Pieces {
     end: Timestamp,
 }
 
+/// What is behind a full page without a token, asked for by time.
+#[derive(Debug, Clone, Copy)]
+struct Behind {
+    /// From here on backwards.
+    asked: Timestamp,
+    /// What is not older was on that page.
+    shown: Timestamp,
+}
+
 /// See the module.
 pub(crate) struct Sweep {
     settings: Arc<Settings>,
@@ -99,10 +108,8 @@ pub(crate) struct Sweep {
     oldest: Option<Timestamp>,
     /// Times of the page at hand, as they stand there.
     times: Vec<Timestamp>,
-    /// A full page without a token ended the chain here: what is behind it is asked for by time.
-    behind: Option<Timestamp>,
-    /// What is not older was on that page.
-    shown: Option<Timestamp>,
+    /// Where a full page without a token ended the chain.
+    behind: Option<Behind>,
     /// Larger than `page_size`, where so many records are of one time that time leads no further.
     ample: Option<u32>,
     /// There was more behind a full page without a token.
@@ -148,7 +155,6 @@ impl Sweep {
             oldest: None,
             times: Vec::new(),
             behind: None,
-            shown: None,
             ample: None,
             lost_token: false,
             remarks: Vec::new(),
@@ -163,7 +169,7 @@ impl Sweep {
         let since = whole_second(self.job.low - overlap);
         let mut until = whole_second(self.job.high + overlap + TimeDelta::milliseconds(999));
         if let Some(behind) = self.behind {
-            until = until.min(just_after(behind));
+            until = until.min(just_after(behind.asked));
         }
         // What was planned to be read by now must not become a question about the future.
         (since, until.min(whole_second(self.job.planned)))
@@ -175,11 +181,12 @@ impl Sweep {
         // Newest first. One record may bear another time than its neighbours, and what lies between must not be passed over.
         let descending: Vec<_> = self.times.iter().map(|time| Reverse(*time)).collect();
         let ordered: Vec<_> = ascending(&descending).into_iter().map(|at| descending[at]).collect();
-        let is_sorted = (descending.len() - ordered.len()) * ODD <= descending.len();
-        let next = certain(&ordered).filter(|Reverse(reached)| is_sorted && just_after(*reached) < self.window().1);
-        if let Some(Reverse(reached)) = next {
-            self.shown = ordered.last().map(|Reverse(last)| *last);
-            (self.behind, self.ample) = (Some(reached), None);
+        let is_sorted = !is_unsorted(descending.len() - ordered.len(), descending.len());
+        let ends = certain(&ordered).zip(ordered.last()).filter(|_| is_sorted);
+        let behind = ends.map(|(Reverse(asked), Reverse(shown))| Behind { asked, shown: *shown });
+        let behind = behind.filter(|behind| just_after(behind.asked) < self.window().1);
+        if behind.is_some() {
+            (self.behind, self.ample) = (behind, None);
         } else if size < LARGEST_PAGE {
             self.ample = Some(size.saturating_mul(2).min(LARGEST_PAGE));
         } else {
@@ -198,7 +205,7 @@ impl Sweep {
 
     fn restart_chain(&mut self) {
         (self.token, self.met) = (None, 0);
-        (self.shown, self.behind, self.ample, self.lost_token) = (None, None, None, false);
+        (self.behind, self.ample, self.lost_token) = (None, None, false);
         self.used.clear();
         self.empties.restart();
         self.server_errors = 0;
@@ -352,8 +359,8 @@ impl Scan for Sweep {
             self.times.push(time);
         }
         // What lies at the border was met before, and must not count as another one of the newest.
-        let further = self.shown.is_none_or(|shown| time.is_some_and(|time| time < shown));
-        self.lost_token |= self.shown.is_some() && further;
+        let further = self.behind.is_none_or(|behind| time.is_some_and(|time| time < behind.shown));
+        self.lost_token |= self.behind.is_some() && further;
         // Neighbours belong to the sweeps of their own partitions. What has no readable date belongs to whoever meets it
         // first.
         let wanted = time.is_none_or(|time| self.job.low <= time && time < self.job.high);

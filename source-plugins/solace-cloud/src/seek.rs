@@ -16,7 +16,7 @@
 use crate::page::Pagination;
 use chrono::{SubsecRound, TimeDelta};
 use headwater_contracts::Timestamp;
-use headwater_source_kit::{Empties, ODD, ascending, certain};
+use headwater_source_kit::{Empties, ascending, certain, is_unsorted};
 use std::collections::{HashMap, HashSet};
 
 /// How far before the last start the next page begins, if possible: servers that compare by the second lose nothing.
@@ -55,7 +55,8 @@ pub(crate) struct Seek {
     attempts: u32,
     count_attempts: u32,
     empties: Empties,
-    current: Current,
+    /// The page being read: ids and starts.
+    current: Vec<(String, Option<Timestamp>)>,
     /// Up to where the last page has certainly read.
     passed: Option<Timestamp>,
     remark: Option<String>,
@@ -69,12 +70,6 @@ struct Counted {
     next: Option<Timestamp>,
 }
 
-/// The page being read.
-#[derive(Debug, Default)]
-struct Current {
-    records: Vec<(String, Option<Timestamp>)>,
-}
-
 /// A page whose records have places.
 #[derive(Debug, Default)]
 struct Placed {
@@ -86,16 +81,16 @@ struct Placed {
     odd: Option<(Timestamp, usize)>,
 }
 
-impl Current {
+impl Placed {
     /// Finds the order that most records are in. The others, and those without a start, have the place that they have.
-    fn place(self, bound: Timestamp) -> Placed {
+    fn of(records: Vec<(String, Option<Timestamp>)>, bound: Timestamp) -> Self {
         let starts: Vec<(usize, Timestamp)> =
-            self.records.iter().enumerate().filter_map(|(at, (_, start))| Some((at, (*start)?))).collect();
+            records.iter().enumerate().filter_map(|(at, (_, start))| Some((at, (*start)?))).collect();
         let in_order = ascending(&starts.iter().map(|(_, start)| *start).collect::<Vec<_>>());
         let mut ordered = in_order.iter().map(|at| starts[*at]).peekable();
-        let mut placed = Placed::default();
+        let mut placed = Self::default();
         let (mut met, mut place) = (HashSet::new(), bound);
-        for (at, (id, start)) in self.records.into_iter().enumerate() {
+        for (at, (id, start)) in records.into_iter().enumerate() {
             if let Some((_, start)) = ordered.next_if(|(next, _)| *next == at) {
                 place = start;
                 placed.ordered.push(start);
@@ -122,7 +117,7 @@ impl Seek {
             attempts: 0,
             count_attempts: 0,
             empties: Empties::default(),
-            current: Current::default(),
+            current: Vec::new(),
             passed: None,
             remark: None,
         }
@@ -156,25 +151,25 @@ impl Seek {
 
     /// A page begins, perhaps the same one again.
     pub(crate) fn begin_page(&mut self) {
-        self.current = Current::default();
+        self.current.clear();
     }
 
     /// A record of the page.
     pub(crate) fn record(&mut self, id: &str, start: Option<Timestamp>) {
         // Some servers sort by the second: of one second, any order is right.
-        self.current.records.push((id.to_owned(), start.map(|start| start.trunc_subsecs(0))));
+        self.current.push((id.to_owned(), start.map(|start| start.trunc_subsecs(0))));
     }
 
     /// The page has been read to its end; `size` records had been asked for.
     pub(crate) fn end_page(&mut self, page: &Pagination, size: u32) -> Step {
         let current = std::mem::take(&mut self.current);
-        let records = current.records.len();
+        let records = current.len();
         let last_page = page.is_last(self.page, records as u64, u64::from(size));
-        let placed = current.place(self.bound);
+        let placed = Placed::of(current, self.bound);
         // What is all there needs no order, and a few odd records have the places that they have.
         if let Some((start, count)) = placed.odd
             && !last_page
-            && count * ODD > records
+            && is_unsorted(count, records)
         {
             return Step::Stuck(format!(
                 "the server does not sort by start as it was asked to: `{start}` is not where it belongs, nor are {} others of {records}",
@@ -472,7 +467,7 @@ mod tests {
     fn the_order_of_a_page_is_what_most_records_agree_on() {
         let place = |starts: &[i64]| {
             let records = starts.iter().map(|start| (start.to_string(), Some(at(*start)))).collect();
-            Current { records }.place(at(0))
+            Placed::of(records, at(0))
         };
         let placed = place(&[1, 2, 900, 3, 4, 5]);
         assert_eq!(placed.odd, Some((at(900), 1)));

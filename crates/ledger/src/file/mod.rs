@@ -164,7 +164,7 @@ impl Commits for FileLedger {
         if self.has_arrived(stream, commit)? {
             return Ok(());
         }
-        self.store.is_in_place()?;
+        self.store.check_place()?;
         if self.commits.fetch_add(1, Ordering::Relaxed) % EXAMINED_EVERY == EXAMINED_EVERY - 1 {
             self.store.examine()?;
         }

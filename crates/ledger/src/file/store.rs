@@ -152,8 +152,8 @@ impl Store {
         })
     }
 
-    /// Fails if the file is not at its path any more: nobody would find what is written to it.
-    pub(crate) fn is_in_place(&self) -> Result<(), LedgerError> {
+    /// Fails if the file is no longer at its path. What is written to it would not be found by the next run.
+    pub(crate) fn check_place(&self) -> Result<(), LedgerError> {
         let Some(ours) = self.lock.as_ref().and_then(|lock| lock.metadata().ok()) else { return Ok(()) };
         let same = match fs::metadata(&self.path) {
             Ok(there) => (there.dev(), there.ino()) == (ours.dev(), ours.ino()),
