@@ -17,7 +17,10 @@ use headwater_testkit::{
     source_suite::{Case, Verdict},
     wrong_clocks::WrongClocks,
 };
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 const TEN_DAYS: TimeDelta = TimeDelta::days(10);
 
@@ -409,4 +412,63 @@ fn a_driver_that_forgets_by_any_clock_or_does_not_note_what_it_forgot_is_caught(
     assert!(!passes(support::anypoint, Broken::ForgetsByAnyClock, true));
     // Nine days later, reading begins anew a week back: two days are missing.
     assert!(!passes(support::anypoint, Broken::NotesNothing, false));
+}
+
+/// A ledger that takes its time where a stream begins, as on a full disk: the first answer has come, and its page is not read yet.
+struct Slow {
+    inner: MemoryLedger,
+    clock: TestClock,
+    /// Where the clock stood then, until a range is marked.
+    begun: Mutex<BTreeMap<StreamKey, Timestamp>>,
+    /// How far beyond that each first range reached.
+    beyond: Mutex<Vec<(StreamKey, TimeDelta)>>,
+}
+
+impl Ledger for Slow {
+    fn load(&self, stream: &StreamKey, start: Timestamp) -> Result<StreamRecord, LedgerError> {
+        self.inner.load(stream, start)
+    }
+
+    fn known(&self, stream: &StreamKey, identities: &[Filed]) -> Result<Vec<bool>, LedgerError> {
+        self.inner.known(stream, identities)
+    }
+
+    fn record_request(&self, stream: &StreamKey, request: &OwnRequest) -> Result<(), LedgerError> {
+        self.inner.record_request(stream, request)
+    }
+
+    fn streams(&self) -> Result<Vec<(StreamKey, StreamRecord, u64)>, LedgerError> {
+        self.inner.streams()
+    }
+}
+
+impl Commits for Slow {
+    fn commit(&self, stream: &StreamKey, commit: &Commit) -> Result<(), LedgerError> {
+        let mut begun = self.begun.lock().unwrap();
+        if commit.anew.is_some() {
+            begun.insert(stream.clone(), self.clock.now());
+            self.clock.advance(TimeDelta::minutes(5));
+        }
+        if let Some(covered) = commit.covered
+            && let Some(begun) = begun.remove(stream)
+        {
+            let beyond = TimeDelta::milliseconds(covered.to - begun.timestamp_millis());
+            self.beyond.lock().unwrap().push((stream.clone(), beyond));
+        }
+        self.inner.commit(stream, commit)
+    }
+}
+
+#[test]
+fn what_happens_after_a_request_was_sent_is_not_called_read() {
+    each(None, async |play| {
+        let (begun, beyond) = Default::default();
+        let slow = Slow { inner: MemoryLedger::new(), clock: play.clock.clone(), begun, beyond };
+        let slow = Arc::new(slow);
+        play.rig.ledger = slow.clone();
+        play.once().await.unwrap();
+        let beyond = std::mem::take(&mut *slow.beyond.lock().unwrap());
+        assert!(!beyond.is_empty(), "{}", play.case.provider);
+        assert!(beyond.iter().all(|(_, beyond)| *beyond <= TimeDelta::seconds(1)), "{beyond:?}");
+    });
 }

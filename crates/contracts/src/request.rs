@@ -69,8 +69,8 @@ pub struct PageEnd<'a> {
     pub envelope: &'a [u8],
     /// Number of elements.
     pub records: u64,
-    /// The server's clock when it answered (`Date`), or our best estimate where it sent none; as far ahead of it as
-    /// [`crate::StreamView::now`] was.
+    /// The server's clock when the request was sent, as the `Date` of its answer shows it, or our best estimate where it has none;
+    /// as far ahead of it as [`crate::StreamView::now`] was. What happens later need not be on the page.
     pub server_time: Timestamp,
 }
 

@@ -160,11 +160,26 @@ pub struct Record {
     pub identity: Identity,
     /// When it happened, if it says so readably.
     pub time: Option<Timestamp>,
+    /// The time that it shows where that lies outside of what was asked for, so that it has no `time` here. Another page may show
+    /// it in its place, as the same event.
+    pub stray: Option<Timestamp>,
     /// Whether our own reading caused it.
     pub echo: Echo,
     /// `false` for a record that another scan is responsible for (outside this scan's range): it counts as read and
     /// suppressed.
     pub wanted: bool,
+}
+
+impl Record {
+    /// One that is wanted, and that our own reading did not cause.
+    pub fn foreign(id: impl Into<String>, identity: Identity, time: Option<Timestamp>) -> Self {
+        Self { id: id.into(), identity, time, stray: None, echo: Echo::Foreign, wanted: true }
+    }
+
+    /// One whose time lies outside of what was asked for.
+    pub fn stray(id: impl Into<String>, identity: Identity, time: Timestamp, wanted: bool) -> Self {
+        Self { stray: Some(time), wanted, ..Self::foreign(id, identity, None) }
+    }
 }
 
 /// An element that is not a record. It goes to the dead letters, identified by its bytes; the page goes on.

@@ -340,7 +340,8 @@ impl Driver {
                     }
                     Ok(Next::Split(pieces)) => {
                         reading.backoff.reset();
-                        (reading.restarts, reading.in_vain) = (0, 0);
+                        // Only a scan that completes has got somewhere: each of the next plan may split, and fail.
+                        reading.restarts = 0;
                         stack.extend(pieces.into_iter().rev());
                         break;
                     }

@@ -325,7 +325,7 @@ impl Read for Counted {
 mod tests {
     use super::*;
     use flate2::{Compression, write::GzEncoder};
-    use headwater_contracts::{Cell, Column, Columns, Echo, Identity, Need, Record, Unreadable};
+    use headwater_contracts::{Cell, Column, Columns, Identity, Need, Record, Unreadable};
     use proptest::prelude::*;
     use std::{fs, io::Write};
 
@@ -362,7 +362,7 @@ mod tests {
             let id = value["id"].as_str().ok_or(Unreadable { reason: "no `id`".into() })?.to_owned();
             let time = value["time"].as_i64().and_then(headwater_contracts::Timestamp::from_timestamp_millis);
             let identity = Identity::of(&[id.as_bytes()]);
-            Ok(Record { id, identity, time, echo: Echo::Foreign, wanted: true })
+            Ok(Record::foreign(id, identity, time))
         }
     }
 

@@ -247,6 +247,12 @@ pub(crate) fn filed(event: &Event) -> Filed {
     filed_under(event.identity, event.time)
 }
 
+/// Where else an event may be filed that has this time here, or none and this time in its place: a page that is not asked for its
+/// time shows it as a stray, which has none.
+pub(crate) fn filed_elsewhere(identity: Identity, time: Option<Timestamp>, stray: Option<Timestamp>) -> Filed {
+    filed_under(identity, if time.is_some() { None } else { stray })
+}
+
 /// Where an event of this identity and time is filed.
 pub(crate) fn filed_under(identity: Identity, time: Option<Timestamp>) -> Filed {
     Filed { time: time.map_or(0, |time| time.timestamp_millis()), identity }

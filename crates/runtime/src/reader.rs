@@ -77,9 +77,9 @@ impl Oversized {
         let opening = json::opening(&self.head);
         let read = read_record(opening.as_deref().unwrap_or(&self.head), record).ok();
         let identity = Identity::of(&[b"oversized", self.sha256.as_bytes()]);
-        let (id, time, wanted) = match read {
-            Some(record) => (record.id, record.time, record.wanted),
-            None => (self.sha256.clone(), None, true),
+        let record = match read {
+            Some(record) => Record { identity, echo: Echo::Foreign, ..record },
+            None => Record::foreign(self.sha256.clone(), identity, None),
         };
         let kept = match &self.file {
             Some(file) => format!("all of it is kept in `{file}` beside the dead letters"),
@@ -89,7 +89,7 @@ impl Oversized {
             "the record has {} bytes, more than the {limit} of `max_event_bytes`; {kept} (SHA-256 {})",
             self.bytes, self.sha256
         );
-        (Record { id, identity, time, echo: Echo::Foreign, wanted }, reason)
+        (record, reason)
     }
 
     /// How it begins.
@@ -215,7 +215,7 @@ mod tests {
         let value: serde_json::Value = serde_json::from_slice(raw).expect("a plugin is given JSON that it can read");
         let id = value["id"].as_str().ok_or(Unreadable { reason: "no id".into() })?.to_owned();
         let identity = Identity::of(&[id.as_bytes()]);
-        Ok(Record { id, identity, time: None, echo: Echo::Foreign, wanted: true })
+        Ok(Record::foreign(id, identity, None))
     }
 
     #[test]

@@ -291,6 +291,7 @@ impl Scenario {
         // From dice of their own: the other choices of a seed stay what they were.
         scenario.roll_complaints(&mut Dice::new(&[seed, 0xe1]));
         scenario.poison_per_mille = Dice::new(&[seed, 0x9015]).pick([0, 0, 8, 40]);
+        scenario.odd_times_per_mille = Dice::new(&[seed, 0x0dd7]).pick([0, 0, 3, 8]);
         scenario
     }
 

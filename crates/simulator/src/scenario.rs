@@ -153,6 +153,8 @@ pub struct Scenario {
     pub odd_per_mille: u16,
     /// Of 1000 events, those that are hard to read: [`crate::Poison`].
     pub poison_per_mille: u16,
+    /// Of 1000 events, those that show another time than the one they are listed and asked for by.
+    pub odd_times_per_mille: u16,
     /// Of 1000 events, those that become visible late, by up to `late_max_s`.
     pub late_per_mille: u16,
     /// Upper bound of that lateness, in seconds, in addition to the provider's usual delay.
@@ -200,6 +202,7 @@ impl Default for Scenario {
             ties_per_mille: 0,
             odd_per_mille: 0,
             poison_per_mille: 0,
+            odd_times_per_mille: 0,
             late_per_mille: 0,
             late_max_s: 0,
             late: Vec::new(),

@@ -1,7 +1,7 @@
 //! One tenant: its log, its clock, everybody who writes into it, and the request that arrives.
 
 use crate::api::{Api, Call, Reply};
-use crate::dice::Dice;
+use crate::dice::{Dice, halves};
 use crate::faults::{Fault, http_date};
 use crate::ledger::Seen;
 use crate::log::{Body, Entry, Kind, Log, Reading, Who};
@@ -260,10 +260,24 @@ impl World {
         Poison::of(entry, self.scenario.poison_per_mille)
     }
 
+    /// The time that the event shows, if that is not the one it is listed by.
+    pub(crate) fn odd_time(&self, entry: &Entry) -> Option<i64> {
+        if entry.kind != Kind::Foreign || !matches!(entry.body, Body::Sample(_)) {
+            return None;
+        }
+        let [high, low] = halves(entry.key);
+        let mut dice = Dice::new(&[high, low, 0x0dd7]);
+        let off = [-3650 * DAY, -3 * DAY, -6 * HOUR, -HOUR, -HOUR / 12, HOUR / 12, HOUR, 6 * HOUR, DAY];
+        dice.chance(self.scenario.odd_times_per_mille).then(|| entry.time + dice.pick(off))
+    }
+
     /// Appends the JSON of an event, as it is shown at `as_of`.
     pub(crate) fn render(&self, entry: &Entry, as_of: i64, out: &mut Vec<u8>) {
         let from = out.len();
-        self.api.render(entry, as_of, out);
+        match self.odd_time(entry) {
+            Some(time) => self.api.render(&Entry { time, ..entry.clone() }, as_of, out),
+            None => self.api.render(entry, as_of, out),
+        }
         if let Some(poison) = self.poison(entry) {
             poison.spoil(entry, out, from);
         }

@@ -43,6 +43,7 @@ pub const TROUBLES: &[&str] = &[
     "no Date",
     "poison",
     "poison set aside",
+    "odd times",
     "ledger in a file",
 ];
 
@@ -465,6 +466,7 @@ fn take_census(
         ("no Date", !scenario.date_header),
         ("poison", truths.iter().filter(shown).any(|truth| truth.poison.is_some())),
         ("poison set aside", verdict.set_aside > 0),
+        ("odd times", scenario.odd_times_per_mille > 0),
         (CHANGED, arrived.values().any(|copies| copies.iter().any(|copy| copy.raw != copies[0].raw))),
     ];
     verdict.census.extend(occurred.into_iter().filter(|(_, occurred)| *occurred).map(|(trouble, _)| (trouble, 1)));

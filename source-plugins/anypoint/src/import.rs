@@ -90,7 +90,7 @@ impl Import for Exported {
         let place = self.place(entry.time);
         let identity = numbered(&entry, &self.organization, place, &mut self.occurrences);
         let echo = self.settings.recognizer.judge(&entry, sent);
-        Ok(Record { id: identity.to_string(), identity, time: entry.time, echo, wanted: true })
+        Ok(Record { echo, ..Record::foreign(identity.to_string(), identity, entry.time) })
     }
 
     fn in_order(&mut self) -> bool {

@@ -253,7 +253,7 @@ impl Scan for Window {
         let id = identity.to_string();
         let wanted = stray.is_none_or(|stray| self.strays.meet(identity, &id, stray));
         let echo = if wanted { self.settings.recognizer.judge(&entry, sent) } else { Echo::Foreign };
-        Ok(Record { id, identity, time, echo, wanted })
+        Ok(Record { stray, echo, wanted, ..Record::foreign(id, identity, time) })
     }
 
     fn page(&mut self, end: &PageEnd<'_>) -> Result<Next, ReadError> {

@@ -71,7 +71,7 @@ impl Import for Exported {
             None => recognizer.foreign(&entry, self.owner.as_ref()),
         };
         let (id, identity, time) = (entry.id().to_owned(), entry.identity(), entry.time());
-        Ok(Record { id, identity, time, echo, wanted: true })
+        Ok(Record { echo, ..Record::foreign(id, identity, time) })
     }
 
     fn trimmed(&self, raw: &[u8]) -> Option<Vec<u8>> {

@@ -9,8 +9,7 @@ use crate::{
     window::{DENIED, list},
 };
 use headwater_contracts::{
-    Echo, Identity, Next, OwnRequests, PageEnd, ReadError, Record, Rejection, Request, Scan, Span, Timestamp,
-    Unreadable,
+    Identity, Next, OwnRequests, PageEnd, ReadError, Record, Rejection, Request, Scan, Span, Timestamp, Unreadable,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -22,7 +21,7 @@ const ENTRIES: u32 = 10;
 /// An element that another scan is responsible for.
 fn passed_over(raw: &[u8]) -> Record {
     let identity = Identity::of(&[raw]);
-    Record { id: identity.to_string(), identity, time: None, echo: Echo::Foreign, wanted: false }
+    Record { wanted: false, ..Record::foreign(identity.to_string(), identity, None) }
 }
 
 /// Reads the log's oldest entries, for the unit of their times and for how far back the log goes. Not filtered: any entry

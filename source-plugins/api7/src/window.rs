@@ -438,13 +438,13 @@ impl Scan for Window {
         // Others' entries count in `total` and prove pages as any do.
         let by_operator = self.settings.is_by_operator(&entry);
         self.shown.identities.push(identity);
-        match time.map(|time| self.job.unit.floor(time)) {
-            Some(unit) if unit < self.since || unit > self.until => {
+        match time.map(|time| (time, self.job.unit.floor(time))) {
+            Some((time, unit)) if unit < self.since || unit > self.until => {
                 self.shown.unsorted = true;
                 let wanted = self.strays.meet(identity, entry.id(), unit) && by_operator;
-                return Ok(Record { id: entry.id().to_owned(), identity, time: None, echo: Echo::Foreign, wanted });
+                return Ok(Record::stray(entry.id(), identity, time, wanted));
             }
-            Some(unit) => {
+            Some((_, unit)) => {
                 self.shown.unsorted |= self.shown.units.last().is_some_and(|last| unit < *last);
                 self.shown.units.push(unit);
             }
@@ -464,7 +464,7 @@ impl Scan for Window {
             }
             None => recognizer.foreign(&entry, self.shared().state.owner.as_ref()),
         };
-        Ok(Record { id: entry.id().to_owned(), identity, time, echo, wanted })
+        Ok(Record { echo, wanted, ..Record::foreign(entry.id(), identity, time) })
     }
 
     fn page(&mut self, end: &PageEnd<'_>) -> Result<Next, ReadError> {

@@ -351,8 +351,7 @@ impl Scan for Sweep {
         let (since, until) = self.window();
         if let Some(stray) = time.filter(|time| *time < since - TOLERANCE || *time > until + TOLERANCE) {
             let wanted = self.strays.meet(entry.identity(), entry.id(), stray);
-            let (id, identity) = (entry.id().to_owned(), entry.identity());
-            return Ok(Record { id, identity, time: None, echo: Echo::Foreign, wanted });
+            return Ok(Record::stray(entry.id(), entry.identity(), stray, wanted));
         }
         if let Some(time) = time {
             self.oldest = Some(self.oldest.map_or(time, |oldest| oldest.min(time)));
@@ -369,7 +368,7 @@ impl Scan for Sweep {
             Some(own) if wanted => own.judge(&entry, sent),
             _ => Echo::Foreign,
         };
-        Ok(Record { id: entry.id().to_owned(), identity: entry.identity(), time, echo, wanted })
+        Ok(Record { echo, wanted, ..Record::foreign(entry.id(), entry.identity(), time) })
     }
 
     fn page(&mut self, end: &PageEnd<'_>) -> Result<Next, ReadError> {

@@ -31,6 +31,6 @@ impl Import for Exported {
             None => recognizer.foreign(&entry),
         };
         let (id, identity, time) = (entry.uuid().to_owned(), entry.identity(), entry.time);
-        Ok(Record { id, identity, time, echo, wanted: true })
+        Ok(Record { echo, ..Record::foreign(id, identity, time) })
     }
 }

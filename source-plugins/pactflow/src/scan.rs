@@ -5,6 +5,7 @@ use crate::{
     page::{self, Link},
     record::Entry,
     source::Settings,
+    source::horizon,
     state::{Milestone, Open, State},
 };
 use chrono::{SecondsFormat, TimeDelta};
@@ -66,6 +67,17 @@ struct Seen {
     ourselves: bool,
 }
 
+/// What a page before has shown.
+#[derive(Debug)]
+struct Before {
+    /// Its last event.
+    last: String,
+    /// How many new events it had.
+    fresh: u64,
+    /// The latest time up to its end that is in order.
+    time: Option<Timestamp>,
+}
+
 /// So many events in a row that bear the present show that the log has been read up to it. One may bear a wrong time.
 const PRESENT: u32 = 3;
 
@@ -89,8 +101,8 @@ pub(crate) struct AuditScan {
     present: u32,
     /// The time of the event after which the log went back to one read before, with more events than lie between two such pages.
     led_back: Option<Timestamp>,
-    /// Last event, and number of new events, of the page before in this chain.
-    before: Option<(String, u64)>,
+    /// The page before in this chain.
+    before: Option<Before>,
     /// Time of the latest event known when the scan was planned, and of the latest read by it.
     base: Option<Timestamp>,
     reached: Option<Timestamp>,
@@ -237,7 +249,7 @@ impl AuditScan {
     /// The page leads to one that was read before.
     fn circle(&mut self, next: &str, records: u64, began: Timestamp, end: Timestamp) -> Result<Next, ReadError> {
         let last = self.seen.last.unwrap_or(self.from).min(began);
-        let advanced = self.before.as_ref().is_none_or(|(uuid, _)| *uuid != self.seen.last_uuid);
+        let advanced = self.before.as_ref().is_none_or(|before| before.last != self.seen.last_uuid);
         // Some servers' last page leads to itself, or to its last event, which then comes back alone or not at all.
         if records <= 1 || (advanced && self.asked.as_deref() == Some(next)) {
             self.complete(if records == 0 { began } else { last }, began, end);
@@ -305,10 +317,10 @@ impl Scan for AuditScan {
     fn record(&mut self, raw: &[u8], sent: &OwnRequests) -> Result<Record, Unreadable> {
         let entry = Entry::read(raw)?;
         // The log is sorted: what is older than it should be, behind one that is not, has no time that can be believed.
-        let early = |time: Timestamp| time < self.job.wanted_from;
-        if entry.time.is_some_and(early) && self.seen.last.is_some_and(|last| !early(last)) {
-            let (id, identity) = (entry.uuid().to_owned(), entry.identity());
-            return Ok(Record { id, identity, time: None, echo: Echo::Foreign, wanted: true });
+        let oldest = self.job.wanted_from.max(horizon(self.job.planned));
+        let place = self.seen.last.or(self.before.as_ref().and_then(|before| before.time));
+        if let Some(stray) = entry.time.filter(|time| *time < oldest && place.is_some_and(|place| oldest <= place)) {
+            return Ok(Record::stray(entry.uuid(), entry.identity(), stray, true));
         }
         if let Some(time) = entry.time {
             self.seen.first.get_or_insert(time);
@@ -330,13 +342,8 @@ impl Scan for AuditScan {
             }
             None => self.settings.recognizer.foreign(&entry),
         };
-        Ok(Record {
-            id: entry.uuid().to_owned(),
-            identity: entry.identity(),
-            time: entry.time,
-            echo,
-            wanted: entry.time.is_none_or(|time| time >= self.job.wanted_from),
-        })
+        let wanted = entry.time.is_none_or(|time| time >= self.job.wanted_from);
+        Ok(Record { echo, wanted, ..Record::foreign(entry.uuid(), entry.identity(), entry.time) })
     }
 
     fn page(&mut self, end: &PageEnd<'_>) -> Result<Next, ReadError> {
@@ -355,9 +362,9 @@ impl Scan for AuditScan {
         };
         self.advance(end.server_time, began);
         self.led_nowhere |= end.records == 0 && link == Link::Unnamed;
-        let repeats = self.before.as_ref().is_some_and(|(last, _)| *last == self.seen.first_uuid);
+        let repeats = self.before.as_ref().is_some_and(|before| before.last == self.seen.first_uuid);
         let fresh = end.records.saturating_sub(u64::from(repeats));
-        let before = self.before.as_ref().map(|(_, fresh)| *fresh);
+        let before = self.before.as_ref().map(|before| before.fresh);
         if let Some(to) = self.end(&link, end.records, began, end.server_time) {
             self.state.learn_page(fresh, before, false);
             self.complete(to, began, end.server_time);
@@ -382,7 +389,8 @@ impl Scan for AuditScan {
             return Err(ReadError::Malformed(why));
         }
         self.state.learn_page(fresh, before, true);
-        self.before = Some((self.seen.last_uuid.clone(), fresh));
+        let time = self.seen.last.or(self.before.take().and_then(|before| before.time));
+        self.before = Some(Before { last: self.seen.last_uuid.clone(), fresh, time });
         self.next = Some(next);
         Ok(Next::More)
     }

@@ -26,6 +26,6 @@ impl Import for Exported {
         let entry = Entry::read(raw)?;
         let echo = self.settings.recognizer.as_ref().map_or(Echo::Foreign, |own| own.judge(&entry, sent));
         let (id, identity, time) = (entry.id().to_owned(), entry.identity(), entry.time());
-        Ok(Record { id, identity, time, echo, wanted: true })
+        Ok(Record { echo, ..Record::foreign(id, identity, time) })
     }
 }

@@ -227,9 +227,9 @@ impl Scan for AuditScan {
         if let Some(latest) = entry.latest().filter(|latest| *latest < self.seek.bound() - TOLERANCE) {
             // It has the place that it has.
             self.seek.record(entry.id(), None);
-            let (id, identity) = (entry.id().to_owned(), entry.identity());
-            let wanted = self.strays.meet(identity, &id, latest);
-            return Ok(Record { id, identity, time: None, echo: Echo::Foreign, wanted });
+            let wanted = self.strays.meet(entry.identity(), entry.id(), latest);
+            let stray = entry.time().unwrap_or(latest);
+            return Ok(Record::stray(entry.id(), entry.identity(), stray, wanted));
         }
         self.seek.record(entry.id(), entry.start);
         self.newest = self.newest.max(entry.start);
@@ -244,7 +244,7 @@ impl Scan for AuditScan {
             Some(own) if wanted => own.judge(&entry, sent),
             _ => Echo::Foreign,
         };
-        Ok(Record { id: entry.id().to_owned(), identity: entry.identity(), time, echo, wanted })
+        Ok(Record { echo, wanted, ..Record::foreign(entry.id(), entry.identity(), time) })
     }
 
     fn page(&mut self, end: &PageEnd<'_>) -> Result<Next, ReadError> {

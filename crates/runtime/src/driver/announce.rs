@@ -1,7 +1,7 @@
 //! Own requests: written down before they are sent, dated by the server's clock, used up by their echoes.
 
 use super::{Driver, Halt, Reading};
-use crate::lane::filed_under;
+use crate::lane::{filed_elsewhere, filed_under};
 use headwater_contracts::{Identity, OwnRequest, Request, Timestamp};
 use std::time::Duration;
 
@@ -92,8 +92,8 @@ impl Driver {
     /// Whether an echo is seen for the first time, and so uses up its request. Echoes are few: one look each is cheap.
     /// If the ledger cannot answer now, `sort_out` fails on it in a moment.
     pub(super) fn is_new(&self, identity: Identity, time: Option<Timestamp>) -> bool {
-        let filed = filed_under(identity, time);
+        let filed = [filed_under(identity, time), filed_elsewhere(identity, time, None)];
         !self.in_flight.contains(&identity)
-            && self.ledger.known(&self.key, &[filed]).is_ok_and(|known| known == [false])
+            && self.ledger.known(&self.key, &filed).is_ok_and(|known| known == [false, false])
     }
 }

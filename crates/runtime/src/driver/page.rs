@@ -69,8 +69,9 @@ impl Driver {
         {
             return Ok(Err(error));
         }
-        // By the clock that the scan was planned by: what it notes is compared with the time of the next plan.
-        let server_time = self.server_now() + reading.times.lead;
+        // What happens after the request is sent need not be on the page, however long the answer and the ledger take. By the clock
+        // that the scan was planned by: what it notes is compared with the time of the next plan.
+        let server_time = self.server.at(sent) + reading.times.lead;
         if status != 200 {
             trace.failed(&status);
             let body = self.unless_halted(answer.error_body(self.clock.as_ref())).await?;

@@ -3,12 +3,12 @@
 use super::{BATCH_BYTES, BATCH_EVENTS, Driver, Halt, Reading};
 use crate::{
     dead_letter::DeadLetter,
-    lane::{Work, filed, filed_under},
+    lane::{Work, filed, filed_elsewhere, filed_under},
     reader::Oversized,
 };
 use bytes::Bytes;
 use headwater_contracts::{Coverage, Echo, Event, Identity, OwnQueryPolicy, Record, Tally, Timestamp, Unreadable};
-use headwater_ledger::Filed;
+use headwater_ledger::{Filed, Ledger, StreamKey};
 use serde_json::Value;
 use std::collections::VecDeque;
 
@@ -57,7 +57,7 @@ impl Pending {
     pub(super) fn suppress(&mut self) {
         let (filed, time) = (self.filed(), self.record.as_ref().map_or(None, |record| record.time));
         let identity = filed.identity;
-        self.record = Ok(Record { id: identity.to_string(), identity, time, echo: Echo::Foreign, wanted: false });
+        self.record = Ok(Record { wanted: false, ..Record::foreign(identity.to_string(), identity, time) });
     }
 }
 
@@ -129,7 +129,9 @@ impl Driver {
         let observed = self.server_now();
         let mut work = Work { tally: Tally { read: pending.len() as u64, ..Tally::default() }, ..Work::default() };
         let mut candidates = Vec::with_capacity(pending.len());
+        let mut elsewhere = Vec::with_capacity(pending.len());
         for Pending { raw, record, oversized } in pending {
+            let stray = record.as_ref().map_or(None, |record| record.stray);
             let (event, echo, problem) = self.event(raw, record, observed, &reading.coverage);
             let problem = match oversized {
                 Some((reason, kept)) => Some((reason, Some(kept))),
@@ -141,15 +143,19 @@ impl Driver {
             };
             // Before asking the ledger: a commit between the two questions moves an identity from one to the other.
             if self.in_flight.insert(event.identity) {
+                elsewhere.push(filed_elsewhere(event.identity, event.time, stray));
                 candidates.push((event, echo, problem));
             } else {
                 work.tally.suppressed += 1;
             }
         }
         let filed: Vec<Filed> = candidates.iter().map(|(event, ..)| filed(event)).collect();
-        let known = self.with_ledger(move |ledger, key| ledger.known(key, &filed)).await?;
-        for ((event, echo, problem), known) in candidates.into_iter().zip(known) {
-            if known {
+        let known = move |ledger: &dyn Ledger, key: &StreamKey| {
+            Ok((ledger.known(key, &filed)?, ledger.known(key, &elsewhere)?))
+        };
+        let (here, elsewhere) = self.with_ledger(known).await?;
+        for ((event, echo, problem), known) in candidates.into_iter().zip(here.into_iter().zip(elsewhere)) {
+            if known.0 || known.1 {
                 work.tally.suppressed += 1;
                 self.in_flight.remove([&event.identity]);
                 continue;
@@ -192,9 +198,7 @@ impl Driver {
             Ok(record) => (record, None),
             Err(Unreadable { reason }) => {
                 let identity = unreadable(&raw);
-                let record =
-                    Record { id: identity.to_string(), identity, time: None, echo: Echo::Foreign, wanted: true };
-                (record, Some(reason))
+                (Record::foreign(identity.to_string(), identity, None), Some(reason))
             }
         };
         let late = record.time.filter(|time| coverage.contains(*time)).map(|time| observed - time);
