@@ -33,6 +33,9 @@ const NAMED: &[&str] = &["sources", "transforms", "sinks", "enrichment_tables"];
 /// Keys of a reference to a credential.
 const REFERENCES: &[&str] = &["env", "file", "exec"];
 
+/// Shorter words may be names.
+const RANDOM_MIN: usize = 16;
+
 /// Keys of VRL programs.
 const PROGRAMS: &[&str] = &["source", "condition", "conditions", "route"];
 
@@ -75,7 +78,7 @@ fn walk(node: &Node, name: &str, secret: bool) {
             }
         }
         Content::Sequence(items) => items.iter().for_each(|item| walk(item, name, secret)),
-        Content::Mapping(_) if is_reference(node) => {}
+        Content::Mapping(entries) if is_reference(node) => entries.iter().for_each(|entry| learn_words(&entry.value)),
         Content::Mapping(entries) => {
             for entry in entries.iter().filter(|entry| !matches!(entry.key.as_str(), "transforms" | "tests")) {
                 let is_named = is_sensitive(&entry.key) || contains_credentials(&entry.key);
@@ -88,6 +91,22 @@ fn walk(node: &Node, name: &str, secret: bool) {
             }
         }
     }
+}
+
+/// Makes what looks like a credential known where a reference to one should be: in the arguments of a command, or by mistake in place of
+/// a variable's or a file's name.
+fn learn_words(node: &Node) {
+    if let Some(scalar) = node.scalar() {
+        let words = scalar.text.split(|c: char| !c.is_ascii_alphanumeric() && !"-_+=~".contains(c));
+        words.filter(|word| is_random(word)).for_each(headwater_contracts::mask::learn);
+    }
+    node.items().iter().for_each(learn_words);
+}
+
+/// Whether a word looks like a token: nobody gives a variable or a file such a name.
+fn is_random(word: &str) -> bool {
+    let digits = word.bytes().filter(u8::is_ascii_digit).count();
+    word.len() >= RANDOM_MIN && digits >= 3 && word.bytes().any(|byte| byte.is_ascii_lowercase())
 }
 
 /// Where a credential begins in a key that holds name and value: they were put into the same quotes.
@@ -175,6 +194,8 @@ struct Open {
     name: String,
     /// The key that waits for its value.
     key: Option<String>,
+    /// How many items of a sequence have been read.
+    items: usize,
     holds: Holds,
 }
 
@@ -272,7 +293,13 @@ impl<'a> Walk<'a> {
     fn close_value(&mut self) {
         if let Some(open) = self.stack.last_mut() {
             open.key = None;
+            open.items += 1;
         }
+    }
+
+    /// Whether the scalar at hand is an argument of a command: it may hold a credential.
+    fn is_argument(&self) -> bool {
+        self.stack.last().is_some_and(|open| !open.is_mapping && open.name == "exec" && open.items > 0)
     }
 
     fn scalar(
@@ -322,6 +349,7 @@ impl<'a> Walk<'a> {
             Holds::Secret if !only_references(written) => hidden.push(inside),
             Holds::Secret => {}
             Holds::Program => hidden.extend(within(program(written))),
+            Holds::Reference if self.is_argument() => hidden.push(inside),
             Holds::Plain | Holds::Reference => hidden.extend(within(in_urls(written))),
         }
         self.close_value();

@@ -10,6 +10,9 @@ const EXCERPT: usize = 100;
 /// Members of a page that describe the page. An error may stand there as well as beside the records.
 const ABOUT_THE_PAGE: [&str; 5] = ["meta", "metadata", "response", "result", "status"];
 
+/// Members of a page that say where the next one is, beside those.
+const ABOUT_PAGES: [&str; 4] = ["pagination", "paging", "page", "pageInfo"];
+
 /// The text of a peer as it may be shown: at most `most` characters, on one line, and without characters that steer a terminal
 /// or hide what is written.
 pub fn shown(text: &str, most: usize) -> String {
@@ -70,11 +73,38 @@ pub fn instead_of_json(content_type: &str, body: &[u8]) -> Option<&'static str> 
 /// `records`. A page that says so may be empty because of the error, so it proves nothing.
 pub fn complaint(envelope: &[u8], records: u64) -> Option<String> {
     let Ok(Value::Object(page)) = serde_json::from_slice(envelope) else { return None };
+    let said = |name: &str, value: &Value| format!("{name}: {}", excerpt(value.to_string().as_bytes()));
+    if let Some(failed) = page.get("_shards").and_then(|shards| shards.get("failed")).filter(|failed| !is_fine(failed))
+    {
+        return Some(said("_shards.failed", failed));
+    }
     let about = ABOUT_THE_PAGE.iter().filter_map(|key| page.get(*key)?.as_object());
     std::iter::once(&page).chain(about).find_map(|members| {
         let (name, value) = members.iter().find(|(name, value)| complains(name, value, records == 0))?;
-        Some(json_message(members).unwrap_or_else(|| format!("{name}: {}", excerpt(value.to_string().as_bytes()))))
+        Some(json_message(members).unwrap_or_else(|| said(name, value)))
     })
+}
+
+/// The member of a page that says that another follows, in none of the ways that the APIs have: `hasMore: true` and the like.
+pub fn promises_more(envelope: &[u8]) -> Option<String> {
+    let Ok(Value::Object(page)) = serde_json::from_slice(envelope) else { return None };
+    let about: Vec<_> = ABOUT_THE_PAGE.iter().filter_map(|key| page.get(*key)?.as_object()).collect();
+    let objects = || std::iter::once(&page).chain(about.iter().copied());
+    let pages = objects().flat_map(|members| ABOUT_PAGES.iter().filter_map(|key| members.get(*key)?.as_object()));
+    let promises = |members: &Map<String, Value>| {
+        let is_true = |value: &Value| *value == Value::Bool(true) || *value == "true";
+        let promising = ["more", "hasmore", "moreavailable", "hasnext", "hasnextpage"];
+        members
+            .iter()
+            .find(|(name, value)| promising.contains(&&*plain(name)) && is_true(value))
+            .map(|(name, _)| name.clone())
+    };
+    objects().chain(pages).find_map(promises)
+}
+
+/// The letters and digits of a name, in lower case: one spelling of all.
+fn plain(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
 
 /// The warnings of a page, in its own words. They may be of anything, a parameter that is to go among it, so they are no reason
@@ -91,12 +121,13 @@ pub fn warnings(envelope: &[u8]) -> Option<String> {
 
 /// Whether a member says that its object is an error, or not all of the answer.
 fn complains(name: &str, value: &Value, beside_no_data: bool) -> bool {
-    let name: String = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    let name = plain(name);
     let refused = value.as_u64().is_some_and(|status| status >= 400);
     match name.as_str() {
-        "ok" | "success" | "succeeded" => *value == Value::Bool(false) || *value == "false",
+        "ok" | "success" | "succeeded" | "complete" | "iscomplete" => *value == Value::Bool(false) || *value == "false",
         "status" | "result" => {
-            refused || value.as_str().is_some_and(|word| is_one_of(word, &["error", "fail", "failed", "failure"]))
+            let bad = ["error", "fail", "failed", "failure", "partial", "incomplete"];
+            refused || value.as_str().is_some_and(|word| is_one_of(word, &bad))
         }
         "statuscode" | "httpstatus" => refused,
         "code" | "message" | "msg" | "detail" => refused || (beside_no_data && !is_fine(value)),
@@ -206,6 +237,9 @@ mod tests {
             (r#""incomplete":"true""#, r#"incomplete: `"true"`"#),
             (r#""incomplete_results":true"#, "incomplete_results: `true`"),
             (r#""meta":{"isPartial":true}"#, "isPartial: `true`"),
+            (r#""status":"partial""#, "status: `\"partial\"`"),
+            (r#""complete":false"#, "complete: `false`"),
+            (r#""_shards":{"total":5,"failed":2}"#, "_shards.failed: `2`"),
             (r#""partial":true,"message":"a shard is away""#, "a shard is away"),
         ] {
             let page = format!(r#"{{"data":[],{member}}}"#);
@@ -213,8 +247,29 @@ mod tests {
                 assert_eq!(complaint(page.as_bytes(), records).as_deref(), Some(said), "{page}");
             }
         }
-        for fine in [r#""partial":false,"timed_out":false,"incomplete":null"#, r#""partial":"no""#, r#""partial":3"#] {
+        for fine in [
+            r#""_shards":{"failed":0}"#,
+            r#""complete":true,"failed":3"#,
+            r#""partial":false,"timed_out":false,"incomplete":null"#,
+            r#""partial":"no""#,
+            r#""partial":3"#,
+        ] {
             assert_eq!(complaint(format!(r#"{{"data":[],{fine}}}"#).as_bytes(), 0), None, "{fine}");
+        }
+    }
+
+    #[test]
+    fn a_page_that_promises_another_says_so() {
+        for (member, said) in [
+            (r#""hasMore":true"#, Some("hasMore")),
+            (r#""meta":{"has_more":"true"}"#, Some("has_more")),
+            (r#""meta":{"pagination":{"hasNext":true}}"#, Some("hasNext")),
+            (r#""pageInfo":{"hasNextPage":true}"#, Some("hasNextPage")),
+            (r#""hasMore":false"#, None),
+            (r#""more":3,"mores":true"#, None),
+        ] {
+            let page = format!(r#"{{"data":[],{member}}}"#);
+            assert_eq!(promises_more(page.as_bytes()).as_deref(), said, "{page}");
         }
     }
 

@@ -41,7 +41,7 @@ mod transform;
 mod visible;
 mod vocabulary;
 
-pub use answer::{complaint, excerpt, instead_of_json, shown, warnings};
+pub use answer::{complaint, excerpt, instead_of_json, promises_more, shown, warnings};
 pub use batch::{Batch, Outcome, Tally};
 pub use clock::Clock;
 pub use coverage::{Coverage, Covered, Span};

@@ -14,7 +14,12 @@ fn plain_credentials_are_hidden_and_references_are_not() {
     check("token: ${TOKEN}", "token: ${TOKEN}");
     check("token: ${TOKEN:-abc}", "token: ***");
     check("token: { env: X }", "token: { env: X }");
-    check("token: { exec: [cat, x] }", "token: { exec: [cat, x] }");
+    check("token: { exec: [cat, x] }", "token: { exec: [cat, ***] }");
+    check(
+        "token:\n  exec:\n    - sh\n    - -c\n    - \"echo a\"\nb: c",
+        "token:\n  exec:\n    - sh\n    - ***\n    - \"***\"\nb: c",
+    );
+    check("a: { exec: [cat, x] }", "a: { exec: [cat, x] }");
     check("key_file: a.pem", "key_file: a.pem");
     check("é_token: x", "é_token: ***");
     check("a: { token: x }", "a: { token: *** }");
@@ -102,4 +107,21 @@ fn columns_follow_what_is_shown() {
     let line = shown(&SourceFile::new("a.yaml", "", "p: { token: abcdef, é: 1 }"), 1, &[]);
     assert_eq!(line.text, "p: { token: ***, é: 1 }");
     assert_eq!((line.column(5), line.column(12), line.column(20), line.column(99)), (5, 12, 17, 23));
+}
+
+#[test]
+fn what_looks_like_a_token_is_none_of_the_usual_names() {
+    for token in ["pat-0123456789abcdef", "hwT0k3n5ecretXyZ", "c2VjcmV0MTIzNDU2Nzg5"] {
+        assert!(is_random(token), "{token}");
+    }
+    for name in [
+        "PACTFLOW_TOKEN_2024_11",
+        "http_proxy",
+        "pactflow-audit-token-v2",
+        "ANYPOINT_CLIENT_SECRET",
+        "token-2024",
+        "s3cr3t1",
+    ] {
+        assert!(!is_random(name), "{name}");
+    }
 }

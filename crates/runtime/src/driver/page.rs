@@ -10,7 +10,8 @@ use crate::{
 };
 use bytes::Bytes;
 use headwater_contracts::{
-    Echo, Next, PageEnd, ReadError, Record, Rejection, Scan, complaint, excerpt, instead_of_json, shown, warnings,
+    Echo, Next, PageEnd, ReadError, Record, Rejection, Scan, complaint, excerpt, instead_of_json, promises_more, shown,
+    warnings,
 };
 
 /// How often a page that has records and calls itself an error is asked for again before the scan goes on without counting as
@@ -99,7 +100,13 @@ impl Driver {
                     self.note(format!("the provider warns, beside a page of the log: {}", shown(&said, 300)), reading);
                     reading.warnings += u32::from(reading.notes.len() > known);
                 }
-                Ok(scan.page(&PageEnd { envelope: &page.envelope, records: page.records, server_time }))
+                let next = scan.page(&PageEnd { envelope: &page.envelope, records: page.records, server_time });
+                if matches!(next, Ok(Next::Complete))
+                    && let Some(name) = promises_more(&page.envelope)
+                {
+                    self.note(format!("a page is the last by all that is known of the API, and says `{name}`: if records are missing, tell the vendor"), reading);
+                }
+                Ok(next)
             }
             Err(error) => {
                 trace.failed(&error);
