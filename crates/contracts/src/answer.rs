@@ -74,15 +74,13 @@ pub fn instead_of_json(content_type: &str, body: &[u8]) -> Option<&'static str> 
 pub fn complaint(envelope: &[u8], records: u64) -> Option<String> {
     let Ok(Value::Object(page)) = serde_json::from_slice(envelope) else { return None };
     let said = |name: &str, value: &Value| format!("{name}: {}", excerpt(value.to_string().as_bytes()));
-    if let Some(failed) = page.get("_shards").and_then(|shards| shards.get("failed")).filter(|failed| !is_fine(failed))
-    {
-        return Some(said("_shards.failed", failed));
-    }
     let about = ABOUT_THE_PAGE.iter().filter_map(|key| page.get(*key)?.as_object());
-    std::iter::once(&page).chain(about).find_map(|members| {
+    let complaint = std::iter::once(&page).chain(about).find_map(|members| {
         let (name, value) = members.iter().find(|(name, value)| complains(name, value, records == 0))?;
         Some(json_message(members).unwrap_or_else(|| said(name, value)))
-    })
+    });
+    let failed = || page.get("_shards")?.get("failed").filter(|failed| !is_fine(failed));
+    complaint.or_else(|| Some(said("_shards.failed", failed()?)))
 }
 
 /// The member of a page that says that another follows, in none of the ways that the APIs have: `hasMore: true` and the like.
