@@ -73,6 +73,13 @@ impl FileLedger {
     fn on(store: Store, journal: Arc<dyn StorageBackend>) -> Result<Self, LedgerError> {
         let taken = store.run("read", tables::taken)?;
         let journal = Journal::open(journal, taken).map_err(|error| from_io(error, &store.journal_path(), "read"))?;
+        if journal.lost() > 0 {
+            tracing::warn!(
+                "`{}` is damaged: {} of headwater's own requests cannot be read; their records in the logs, if they come, are delivered as somebody else's",
+                store.journal_path().display(),
+                journal.lost()
+            );
+        }
         Ok(Self {
             store,
             journal: journal.into(),
