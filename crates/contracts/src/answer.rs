@@ -124,16 +124,16 @@ fn complains(name: &str, value: &Value, beside_no_data: bool) -> bool {
     match name.as_str() {
         "ok" | "success" | "succeeded" | "complete" | "iscomplete" => *value == Value::Bool(false) || *value == "false",
         "status" | "result" => {
-            let bad = ["error", "fail", "failed", "failure", "partial", "incomplete"];
+            let bad =
+                ["error", "fail", "failed", "failure", "partial", "incomplete", "timeout", "timed_out", "degraded"];
             refused || value.as_str().is_some_and(|word| is_one_of(word, &bad))
         }
         "statuscode" | "httpstatus" => refused,
         "code" | "message" | "msg" | "detail" => refused || (beside_no_data && !is_fine(value)),
         "fault" | "faultstring" | "exception" | "failures" => !is_fine(value),
         "partial" | "ispartial" | "partialresult" | "partialresults" | "incomplete" | "isincomplete"
-        | "incompleteresult" | "incompleteresults" | "timedout" | "truncated" | "istruncated" => {
-            *value == Value::Bool(true) || *value == "true"
-        }
+        | "incompleteresult" | "incompleteresults" | "timedout" | "truncated" | "istruncated" | "terminatedearly"
+        | "stale" | "degraded" => *value == Value::Bool(true) || *value == "true",
         name => name.starts_with("error") && !is_fine(value),
     }
 }
@@ -236,6 +236,7 @@ mod tests {
             (r#""incomplete_results":true"#, "incomplete_results: `true`"),
             (r#""meta":{"isPartial":true}"#, "isPartial: `true`"),
             (r#""status":"partial""#, "status: `\"partial\"`"),
+            (r#""terminated_early":true"#, "terminated_early: `true`"),
             (r#""complete":false"#, "complete: `false`"),
             (r#""_shards":{"total":5,"failed":2}"#, "_shards.failed: `2`"),
             (r#""partial":true,"message":"a shard is away""#, "a shard is away"),

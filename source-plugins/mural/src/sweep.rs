@@ -112,6 +112,8 @@ pub(crate) struct Sweep {
     behind: Option<Behind>,
     /// Larger than `page_size`, where so many records are of one time that time leads no further.
     ample: Option<u32>,
+    /// How many records the page had that led to it.
+    filled: u64,
     /// There was more behind a full page without a token.
     lost_token: bool,
     remarks: Vec<String>,
@@ -156,6 +158,7 @@ impl Sweep {
             times: Vec::new(),
             behind: None,
             ample: None,
+            filled: 0,
             lost_token: false,
             remarks: Vec::new(),
             met: 0,
@@ -177,7 +180,7 @@ impl Sweep {
 
     /// A page as large as was asked for came without a token: that proves nothing of what is behind it. Asks for the rest
     /// by time, or, where it is all of one time, for a larger page. `None`: there is no larger one.
-    fn look_behind(&mut self, size: u32) -> Option<Next> {
+    fn look_behind(&mut self, size: u32, records: u64) -> Option<Next> {
         // Newest first. One record may bear another time than its neighbours, and what lies between must not be passed over.
         let descending: Vec<_> = self.times.iter().map(|time| Reverse(*time)).collect();
         let ordered: Vec<_> = ascending(&descending).into_iter().map(|at| descending[at]).collect();
@@ -188,7 +191,7 @@ impl Sweep {
         if behind.is_some() {
             (self.behind, self.ample) = (behind, None);
         } else if size < LARGEST_PAGE {
-            self.ample = Some(size.saturating_mul(2).min(LARGEST_PAGE));
+            (self.ample, self.filled) = (Some(size.saturating_mul(2).min(LARGEST_PAGE)), records);
         } else {
             return None;
         }
@@ -219,9 +222,14 @@ impl Sweep {
             return Ok(Next::Restart(why));
         }
         self.failures = 0;
+        self.halves(&format!("{why}; {FAILURES} times in a row"))
+    }
+
+    /// Reads the range in halves.
+    fn halves(&self, why: &str) -> Result<Next, ReadError> {
         if self.job.length() < SHORTEST * 2 {
             return Err(ReadError::Malformed(format!(
-                "{why}; {FAILURES} times in a row for {}, which is too short to be read in halves",
+                "{why} for {}, which is too short to be read in halves",
                 self.range()
             )));
         }
@@ -424,8 +432,16 @@ impl Scan for Sweep {
                 "a page as full as was asked for came without a `nextToken`, and there was more behind it: it is read by time; tell the vendor".to_owned(),
             );
         }
+        // A server may give no more than it gave, whatever is asked for; the range may have no more, too.
+        if next.is_none() && self.ample.is_some() && end.records <= self.filled {
+            self.rewind();
+            return self.halves(&format!(
+                "a page of {} events came without a `nextToken`, in an order that does not tell what is behind it, and a larger page has as many",
+                end.records
+            ));
+        }
         if let Some(size) = asked.filter(|size| next.is_none() && end.records >= u64::from(*size)) {
-            if let Some(next) = self.look_behind(size) {
+            if let Some(next) = self.look_behind(size, end.records) {
                 return Ok(next);
             }
             let range = self.range();

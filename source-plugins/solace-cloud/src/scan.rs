@@ -121,7 +121,7 @@ impl AuditScan {
                 // What a narrow scan has read says nothing of what a wide one must still read.
                 if self.job.wide {
                     let since = self.since(began);
-                    let reached = self.seek.bound().min(since - self.settings.cadence.settle.0);
+                    let reached = self.seek.reached().min(since - self.settings.cadence.settle.0);
                     let before = self.state.open.map(|open| open.reached);
                     self.state.open =
                         Some(Open { began: since, reached: before.map_or(reached, |old| old.max(reached)) });
@@ -133,7 +133,7 @@ impl AuditScan {
                 Ok(Next::Complete)
             }
             Step::Stuck(why) => {
-                self.seek = Seek::new(self.seek.bound());
+                self.seek = Seek::new(self.seek.reached());
                 Err(ReadError::Malformed(why))
             }
         }

@@ -6,8 +6,11 @@
 //! holds one instant alone, does it ask for the next page; then it counts places: as many different records must have
 //! been seen as there are places before the start it goes on from. If not, it reads those pages again.
 //!
-//! One record may show another start than the one it is sorted by. So a page's order is what most of its records agree on,
-//! and the walk goes on from a record with some behind it: the last ones have nothing behind them that could prove them wrong.
+//! Records may show another start than the one they are sorted by: one, those of a host whose clock is wrong, or most. So the order
+//! of what has been read at a bound is what most of it agrees on, and the walk goes on from a record with some behind it. Where it
+//! arrives, some of those behind must be there, and as many records as the page before has counted: else it was led astray, goes
+//! back, and reads a page more before it tries again. Where too much is in no order, it reads page by page, as if all were of one
+//! start.
 //!
 //! As many is not yet the same: one record may have gone and another not been seen. So pages after the first are read
 //! twice, until all that was counted has been seen again since. Had a record been missed that was there all the time,
@@ -28,9 +31,6 @@ const TICK: TimeDelta = TimeDelta::milliseconds(1);
 const ATTEMPTS: u32 = 60;
 /// Times a last page is read again because `count` promises more. It may be wrong, so it is no reason to wait for ever.
 const COUNT_ATTEMPTS: u32 = 3;
-/// Times the pages at one bound are read again because too many starts are not in order. With other borders, and other neighbours
-/// in a tie, the few odd records that a log has are not together on one page.
-const ORDER_ATTEMPTS: u32 = 4;
 
 /// Where a page leads.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,69 +43,109 @@ pub(crate) enum Step {
     Stuck(String),
 }
 
+/// A record of a page: id and start.
+type Listed = (String, Option<Timestamp>);
+
 /// A place in the log.
 #[derive(Debug)]
 pub(crate) struct Seek {
     /// Everything that started at or before this has been read.
     bound: Timestamp,
     page: u64,
-    /// The places of the pages before this one.
-    before: Vec<Timestamp>,
+    /// The pages read at this bound, up to the one before.
+    pages: Vec<Vec<Listed>>,
+    /// How many pages must be read at this bound before it is left for another.
+    least: u64,
+    /// Where the walk came from, until this bound is known to be right.
+    origin: Option<Origin>,
     /// What has been seen at this bound, by id, with the start that its place stands for.
     seen: HashMap<String, Timestamp>,
     /// What was counted, and where it leads: has to be seen again.
     counted: Option<Counted>,
     attempts: u32,
     count_attempts: u32,
-    order_attempts: u32,
     empties: Empties,
-    /// The page being read: ids and starts.
-    current: Vec<(String, Option<Timestamp>)>,
+    /// The page being read.
+    current: Vec<Listed>,
     /// Up to where the last page has certainly read.
     passed: Option<Timestamp>,
     remark: Option<String>,
+}
+
+/// Where a bound was found.
+#[derive(Debug)]
+struct Origin {
+    bound: Timestamp,
+    /// The page of that bound that led on.
+    page: u64,
+    ahead: Ahead,
+}
+
+/// What is ahead of a page.
+#[derive(Debug)]
+struct Ahead {
+    /// The next bound.
+    bound: Timestamp,
+    /// Records behind it, by id, and the last of their starts.
+    behind: HashSet<String>,
+    latest: Timestamp,
+    /// How many records are behind it at least.
+    count: Option<u64>,
 }
 
 /// As many records as there were places.
 #[derive(Debug)]
 struct Counted {
     ids: HashSet<String>,
-    /// The next bound; `None` for the end.
-    next: Option<Timestamp>,
+    /// What is next; `None` for the end.
+    next: Option<Ahead>,
 }
 
-/// A page whose records have places.
+/// Pages whose records have places.
 #[derive(Debug, Default)]
 struct Placed {
-    /// Different records, with the start that their place stands for.
+    /// The different records of each page, with the start that their place stands for.
     places: Vec<(String, Timestamp)>,
     /// The starts that are in order, ascending.
     ordered: Vec<Timestamp>,
-    /// The first start that is not, and how many there are.
-    odd: Option<(Timestamp, usize)>,
+    /// How many are not.
+    odd: usize,
+    records: usize,
 }
 
 impl Placed {
     /// Finds the order that most records are in. The others, and those without a start, have the place that they have.
-    fn of(records: Vec<(String, Option<Timestamp>)>, bound: Timestamp) -> Self {
-        let starts: Vec<(usize, Timestamp)> =
-            records.iter().enumerate().filter_map(|(at, (_, start))| Some((at, (*start)?))).collect();
+    fn of(pages: &[Vec<Listed>], bound: Timestamp) -> Self {
+        let all = || pages.iter().flatten().enumerate();
+        let starts: Vec<(usize, Timestamp)> = all().filter_map(|(at, (_, start))| Some((at, (*start)?))).collect();
         let in_order = ascending(&starts.iter().map(|(_, start)| *start).collect::<Vec<_>>());
         let mut ordered = in_order.iter().map(|at| starts[*at]).peekable();
-        let mut placed = Self::default();
-        let (mut met, mut place) = (HashSet::new(), bound);
-        for (at, (id, start)) in records.into_iter().enumerate() {
-            if let Some((_, start)) = ordered.next_if(|(next, _)| *next == at) {
-                place = start;
-                placed.ordered.push(start);
-            } else if let Some(start) = start {
-                placed.odd.get_or_insert((start, 0)).1 += 1;
-            }
-            if met.insert(id.clone()) {
-                placed.places.push((id, place));
+        let mut placed = Self { odd: starts.len() - in_order.len(), ..Self::default() };
+        let mut place = bound;
+        for page in pages {
+            let mut met = HashSet::new();
+            for (id, _) in page {
+                if let Some((_, start)) = ordered.next_if(|(next, _)| *next == placed.records) {
+                    place = start;
+                    placed.ordered.push(start);
+                }
+                placed.records += 1;
+                if met.insert(id) {
+                    placed.places.push((id.clone(), place));
+                }
             }
         }
         placed
+    }
+
+    /// What is ahead of the last record that has some behind it.
+    fn ahead(&self, bound: Timestamp, count: Option<u64>) -> Option<(Timestamp, Ahead)> {
+        let last = certain(&self.ordered).filter(|_| !is_unsorted(self.odd, self.records))?;
+        let next = [last - MARGIN, last - TICK].into_iter().find(|next| *next > bound)?;
+        let before = self.places.iter().filter(|(_, place)| *place < last).count() as u64;
+        let behind = self.places.iter().filter(|(_, place)| *place >= last).map(|(id, _)| id.clone()).collect();
+        let latest = self.ordered.last().copied().unwrap_or(last);
+        Some((last, Ahead { bound: next, behind, latest, count: count.map(|count| count.saturating_sub(before)) }))
     }
 }
 
@@ -115,12 +155,13 @@ impl Seek {
         Self {
             bound,
             page: 1,
-            before: Vec::new(),
+            pages: Vec::new(),
+            least: 1,
+            origin: None,
             seen: HashMap::new(),
             counted: None,
             attempts: 0,
             count_attempts: 0,
-            order_attempts: 0,
             empties: Empties::default(),
             current: Vec::new(),
             passed: None,
@@ -138,9 +179,14 @@ impl Seek {
         self.remark.take()
     }
 
-    /// Everything that started at or before this has been read.
+    /// The bound to ask with.
     pub(crate) fn bound(&self) -> Timestamp {
         self.bound
+    }
+
+    /// Everything that started at or before this has been read.
+    pub(crate) fn reached(&self) -> Timestamp {
+        self.origin.as_ref().map_or(self.bound, |origin| origin.bound)
     }
 
     /// Number of the page to ask for, from 1.
@@ -167,31 +213,22 @@ impl Seek {
 
     /// The page has been read to its end; `size` records had been asked for.
     pub(crate) fn end_page(&mut self, page: &Pagination, size: u32) -> Step {
-        let current = std::mem::take(&mut self.current);
-        let records = current.len();
-        let last_page = page.is_last(self.page, records as u64, u64::from(size));
-        let placed = Placed::of(current, self.bound);
-        // What is all there needs no order, and a few odd records have the places that they have.
-        if let Some((start, count)) = placed.odd
-            && !last_page
-            && is_unsorted(count, records)
-        {
-            if self.order_attempts < ORDER_ATTEMPTS {
-                self.order_attempts += 1;
-                return self.again("the server does not sort by start as it was asked to");
-            }
-            self.order_attempts = 0;
-            return Step::Stuck(format!(
-                "the server does not sort by start as it was asked to: `{start}` is not where it belongs, nor are {} others of {records}",
-                count - 1
-            ));
+        let records = self.current.len() as u64;
+        let last_page = page.is_last(self.page, records, u64::from(size));
+        self.pages.push(std::mem::take(&mut self.current));
+        if self.page < self.least && !last_page {
+            return self.turn(records);
         }
-        let last = if last_page { placed.ordered.last().copied() } else { certain(&placed.ordered) };
-        self.passed = last;
-        self.before.extend(placed.places.iter().map(|(_, place)| *place));
-        let places = self.before.len() as u64;
-        self.seen.extend(placed.places);
+        let placed = Placed::of(&self.pages, self.bound);
+        self.seen.extend(placed.places.iter().cloned());
+        let ahead = placed.ahead(self.bound, page.count).filter(|_| !last_page);
+        let last = ahead.as_ref().map(|(last, _)| *last);
+        if self.is_astray(page.count, if last_page { None } else { Some(last) }) {
+            return self.go_back();
+        }
+        self.passed = if last_page { placed.ordered.last().copied() } else { last.or(self.passed) };
         if last_page {
+            let places = placed.places.len() as u64;
             if (self.seen.len() as u64) < places {
                 return self.again("records of equal start changed places between two pages");
             }
@@ -204,32 +241,69 @@ impl Seek {
                     "the server counts {count} records after `{}` and shows {places}, {COUNT_ATTEMPTS} times in a row: what it shows counts as all; if records are missing, tell the vendor",
                     self.bound
                 ));
+            } else if self.pages.len() > 1 && is_unsorted(placed.odd, placed.records) {
+                self.remark = Some(format!(
+                    "of {} records after `{}` {} are not in the order of their starts, which was asked for: the log is read page by page; tell the vendor",
+                    placed.records, self.bound, placed.odd
+                ));
             }
-            return self.settle(None, None);
+            return self.settle(None);
         }
-        let ahead = last.and_then(|last| {
-            let next = [last - MARGIN, last - TICK].into_iter().find(|next| *next > self.bound)?;
-            Some((last, next))
-        });
-        let Some((last, next)) = ahead else {
-            if let Err(why) = self.empties.page(records as u64) {
-                return Step::Stuck(why);
+        // From a bound that is not known to be right, nothing leads on.
+        let Some((last, ahead)) = ahead.filter(|_| self.origin.is_none()) else {
+            if is_unsorted(placed.odd, placed.records) {
+                // To look for an order costs more, the more has been read.
+                self.least = self.page * 2;
             }
-            self.page += 1;
-            return Step::More;
+            return self.turn(records);
         };
         // Places that all answers agree on: those before the start that is gone on from.
         let seen = self.seen.values().filter(|place| **place < last).count();
-        if seen < self.before.iter().filter(|place| **place < last).count() {
+        if seen < placed.places.iter().filter(|(_, place)| *place < last).count() {
             return self.again("records of equal start changed places between two pages");
         }
-        self.settle(Some(last), Some(next))
+        self.settle(Some((last, ahead)))
     }
 
-    /// All places before `last` are accounted for. One page is proof by itself, several have to be seen again.
-    fn settle(&mut self, last: Option<Timestamp>, next: Option<Timestamp>) -> Step {
+    /// Asks for the next page at this bound.
+    fn turn(&mut self, records: u64) -> Step {
+        if let Err(why) = self.empties.page(records) {
+            return Step::Stuck(why);
+        }
+        self.page += 1;
+        Step::More
+    }
+
+    /// Whether what has been read at this bound shows that it is the wrong one. `passed` is how far that has certainly come, if the
+    /// order tells; it is none if all has been read.
+    fn is_astray(&mut self, count: Option<u64>, passed: Option<Option<Timestamp>>) -> bool {
+        let Some(origin) = &self.origin else { return false };
+        let ahead = &origin.ahead;
+        if self.page == 1 && ahead.count.zip(count).is_some_and(|(least, count)| count < least) {
+            return true;
+        }
+        if self.pages.iter().flatten().any(|(id, _)| ahead.behind.contains(id)) {
+            self.origin = None;
+            return false;
+        }
+        passed.is_none_or(|passed| passed.is_some_and(|passed| passed > ahead.latest))
+    }
+
+    /// Back to where the walk came from, which is left again after one page more.
+    fn go_back(&mut self) -> Step {
+        if let Some(origin) = self.origin.take() {
+            let least = origin.page + 1;
+            *self = Self { passed: self.passed, least, ..Self::new(origin.bound) };
+        }
+        Step::More
+    }
+
+    /// All places before the start that is gone on from are accounted for. One page is proof by itself, several have to be seen
+    /// again.
+    fn settle(&mut self, next: Option<(Timestamp, Ahead)>) -> Step {
         let again =
             self.counted.as_ref().is_some_and(|counted| counted.ids.iter().all(|id| self.seen.contains_key(id)));
+        let (last, next) = next.map_or((None, None), |(last, ahead)| (Some(last), Some(ahead)));
         let next = match self.counted.take() {
             Some(counted) if again => counted.next,
             _ if self.page == 1 => next,
@@ -241,8 +315,10 @@ impl Seek {
             }
         };
         match next {
-            Some(next) => {
-                *self = Self { passed: self.passed, ..Self::new(next) };
+            Some(ahead) => {
+                let next = Self::new(ahead.bound);
+                let origin = Some(Origin { bound: self.bound, page: self.page, ahead });
+                *self = Self { passed: self.passed, origin, ..next };
                 Step::More
             }
             None => Step::End,
@@ -252,7 +328,7 @@ impl Seek {
     /// Back to the first page at this bound. What has been seen of it stays seen.
     fn again(&mut self, why: &str) -> Step {
         self.page = 1;
-        self.before.clear();
+        self.pages.clear();
         self.attempts += 1;
         if self.attempts < ATTEMPTS {
             return Step::More;
@@ -431,21 +507,6 @@ mod tests {
         assert!(matches!(steps.by_ref().take(100).find(|step| *step != Step::More), Some(Step::Stuck(_))));
     }
 
-    #[test]
-    fn a_server_that_does_not_sort_is_found_out() {
-        let mut seek = Seek::new(at(0));
-        let steps: Vec<Step> = std::iter::repeat_with(|| {
-            seek.begin_page();
-            seek.record("a", Some(at(9000)));
-            seek.record("b", None);
-            seek.record("c", Some(at(8000)));
-            seek.end_page(&Pagination::default(), 3)
-        })
-        .take(5)
-        .collect();
-        assert!(matches!(&steps[..], [Step::More, Step::More, Step::More, Step::More, Step::Stuck(_)]), "{steps:?}");
-    }
-
     proptest! {
         /// Records that show another start than the one they are sorted by, by seconds to years, wherever they stand: nothing is lost.
         #[test]
@@ -457,35 +518,75 @@ mod tests {
             let shown: HashMap<String, i64> =
                 odd.iter().map(|(n, by)| (format!("r{}", n % starts.len()), starts[n % starts.len()] + by)).collect();
             let mut server = server(&starts, 25);
-            let mut seek = Seek::new(at(-1));
-            let mut read = HashSet::new();
-            for requests in 0.. {
-                prop_assert!(requests < 1_000, "the walk does not end");
-                seek.begin_page();
-                let size = seek.size(25);
-                let (page, pagination) = server.answer(seek.bound(), seek.page_number(), size);
-                for (id, start) in page {
-                    seek.record(&id, Some(at(*shown.get(&id).unwrap_or(&start))));
-                    read.insert(id);
-                }
-                match seek.end_page(&pagination, size) {
-                    Step::More => {}
-                    Step::End => break,
-                    Step::Stuck(why) => prop_assert!(false, "{why}"),
+            prop_assert_eq!(read_shown(&mut server, &shown, 25), Ok(starts.len()));
+        }
+    }
+
+    /// What is read of a server whose records show other starts, by id, than those they are sorted by.
+    fn read_shown(server: &mut Server, shown: &HashMap<String, i64>, size: u32) -> Result<usize, String> {
+        let mut seek = Seek::new(at(-1));
+        let mut read = HashSet::new();
+        for _ in 0..3_000 {
+            seek.begin_page();
+            let size = seek.size(size);
+            let (page, pagination) = server.answer(seek.bound(), seek.page_number(), size);
+            for (id, start) in page {
+                seek.record(&id, Some(at(*shown.get(&id).unwrap_or(&start))));
+                read.insert(id);
+            }
+            match seek.end_page(&pagination, size) {
+                Step::More => {}
+                Step::End => return Ok(read.len()),
+                Step::Stuck(why) => return Err(why),
+            }
+        }
+        Err("the walk does not end".into())
+    }
+
+    proptest! {
+        /// However many records show another start, in blocks or everywhere: nothing is lost, and nothing stops the walk.
+        #[test]
+        fn a_log_that_is_in_little_order_is_read_whole(
+            gaps in prop::collection::vec(prop_oneof![Just(0i64), 1i64..3_000, 10_000i64..100_000], 60..300),
+            blocks in prop::collection::vec((0usize..300, 1usize..120, -40_000_000i64..40_000_000), 0..3),
+            every in prop_oneof![Just(0usize), 2usize..9],
+            by in -10_000_000i64..10_000_000,
+            size in prop_oneof![Just(5u32), Just(9), Just(25), Just(100)],
+        ) {
+            let starts: Vec<i64> = gaps.iter().scan(0, |at, gap| { *at += gap; Some(*at) }).collect();
+            let mut shown = HashMap::new();
+            for (from, length, by) in blocks {
+                for n in from..(from + length).min(starts.len()) {
+                    shown.insert(format!("r{n}"), starts[n] + by);
                 }
             }
-            prop_assert_eq!(read.len(), starts.len());
+            if every > 0 {
+                for n in (0..starts.len()).step_by(every) {
+                    shown.insert(format!("r{n}"), starts[n] + by);
+                }
+            }
+            let mut server = server(&starts, size as usize);
+            prop_assert_eq!(read_shown(&mut server, &shown, size), Ok(starts.len()));
+        }
+    }
+
+    #[test]
+    fn a_block_of_a_host_whose_clock_is_wrong_leads_nowhere_and_costs_little() {
+        let starts: Vec<i64> = (0..320).map(|n| n * 36_000).collect();
+        for (from, length) in [(80, 20), (50, 45), (30, 60), (0, 100), (299, 21)] {
+            let shown = (from..from + length).map(|n| (format!("r{n}"), starts[n] + 20_000_000)).collect();
+            let mut server = server(&starts, 100);
+            assert_eq!(read_shown(&mut server, &shown, 100), Ok(320), "{length} from {from}");
+            assert!(server.answers < 16, "{length} from {from}: {}", server.answers);
         }
     }
 
     #[test]
     fn the_order_of_a_page_is_what_most_records_agree_on() {
-        let place = |starts: &[i64]| {
-            let records = starts.iter().map(|start| (start.to_string(), Some(at(*start)))).collect();
-            Placed::of(records, at(0))
-        };
-        let placed = place(&[1, 2, 900, 3, 4, 5]);
-        assert_eq!(placed.odd, Some((at(900), 1)));
+        let listed = |start: &i64| (start.to_string(), Some(at(*start)));
+        let pages = [[1, 2, 900], [3, 4, 5]].map(|page| page.iter().map(listed).collect());
+        let placed = Placed::of(&pages, at(0));
+        assert_eq!((placed.odd, placed.records), (1, 6));
         assert_eq!(placed.places[2], ("900".to_owned(), at(2)));
         assert_eq!(placed.ordered, [1, 2, 3, 4, 5].map(at));
     }

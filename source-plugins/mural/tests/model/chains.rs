@@ -196,6 +196,21 @@ fn behind_a_full_page_without_a_token_is_looked_by_time() {
 }
 
 #[test]
+fn where_neither_order_nor_larger_pages_lead_behind_a_full_page_halves_do() {
+    for (count, every) in [(400, 3), (400, 5), (250, 4), (100, 3)] {
+        let events: Vec<_> = (0..count).map(|n| (-5 * DAY + n * 40_000, DAY)).collect();
+        let mut stored = stored(&events);
+        stored.iter_mut().step_by(every).for_each(|event| event.shown += 5_000_000);
+        // It gives no more than a hundred, whatever it is asked for.
+        let mut server = Server::new(Habits { served: 100, loses_tokens: true, ..plain() }, stored);
+        let options = SourceOptions { page_size: Some(100), ..SourceOptions::default() };
+        let mut reader = Reader::new(json!({ "mode": "settled" }), &options, BEGIN - 6 * DAY);
+        reader.catch_up(&mut server, || false);
+        assert_eq!(i64::try_from(reader.delivered.len()).unwrap(), count, "every {every}");
+    }
+}
+
+#[test]
 fn a_full_page_at_the_end_costs_one_more_request_and_no_word() {
     let calls = |count: i64| {
         let events: Vec<_> = (0..count).map(|n| (-5 * DAY + n * 10_000, DAY)).collect();

@@ -52,6 +52,8 @@ struct Stored {
     id: String,
     action: String,
     time: i64,
+    /// The time that it shows.
+    shown: i64,
     visible: i64,
 }
 
@@ -149,7 +151,7 @@ impl Server {
         }
         let pattern = if self.habits.legacy_dates { "%Y-%m-%d %H:%M:%S%.3f" } else { "%Y-%m-%dT%H:%M:%S%.3fZ" };
         let element = |e: &Stored| {
-            json!({ "id": e.id, "action": e.action, "date": at(e.time).format(pattern).to_string(), "snapshotDate": self.now })
+            json!({ "id": e.id, "action": e.action, "date": at(e.shown).format(pattern).to_string(), "snapshotDate": self.now })
                 .to_string()
                 .into_bytes()
         };
@@ -307,6 +309,7 @@ fn stored(events: &[(i64, i64)]) -> Vec<Stored> {
         id: format!("node-{n}"),
         action: format!("ACTION_{}", n % 13),
         time: BEGIN + time,
+        shown: BEGIN + time,
         visible: BEGIN + time + late,
     };
     events.iter().enumerate().map(one).collect()
