@@ -344,7 +344,7 @@ impl WrongScan {
 
     /// Tells the right client that there is nothing more, but for a record.
     fn last_page(&mut self, record: Option<String>) -> Result<Next, ReadError> {
-        let envelope = br#"{"data":[],"list":[],"total":0}"#;
+        let envelope = br#"{"data":[],"list":[],"total":0,"meta":{"pagination":{"totalPages":1}}}"#;
         let _ = self.inner.request();
         if let Some(record) = record {
             let _ = self.inner.record(record.as_bytes(), &OwnRequests::default());

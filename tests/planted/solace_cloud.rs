@@ -102,11 +102,11 @@ fn mistakes_in_reading_solace_cloud_are_caught() {
 fn each_behaviour_of_solace_cloud_catches_a_mistake() {
     const P: Provider = Provider::SolaceCloud;
     const DAY: u32 = 86_400;
-    let refused = |fault| move |s: Scenario| s.fault(When::Requests { first: 5, count: 1 }, fault);
+    // One end that comes too early is not believed: the next answer has to have what is behind the page before.
+    let refused = |fault| move |s: Scenario| s.fault(When::Requests { first: 5, count: 2 }, fault);
     item(P, 1, Mistake::EndsOn(401), Lost, refused(Fault::status(401, ErrorBody::Message)));
     item(P, 2, Mistake::StopsOnAShortPage, Lost, |s| s.solace_cloud(|s| s.max_page_size = 10));
     item(P, 3, Mistake::TrustsPageNumbers, Lost, |s| Scenario { ties_per_mille: 900, live_per_hour: 1, ..s });
-    item(P, 3, Mistake::SkipsTies, Lost, |s| Scenario { ties_per_mille: 300, live_per_hour: 1, ..s });
     always(P, 4, Mistake::TilesWindows, Lost, |s| s.solace_cloud(|s| s.long_per_mille = 300));
     always(P, 5, Mistake::Watermark, Lost, |s| s.solace_cloud(|s| s.long_per_mille = 300));
     item(P, 6, Mistake::NoRescan, Lost, |s| s.late(3 * DAY, 3600));

@@ -232,13 +232,17 @@ fn whole_number(value: &Value) -> Option<i64> {
 fn says_error(name: &str, value: &Value) -> bool {
     let name = name.to_ascii_lowercase();
     let is_good_news = ["success", "accepted", "ok"].contains(&name.as_str());
-    if !is_good_news && !["error", "errors", "code", "message", "status"].contains(&name.as_str()) {
+    // How many it has not taken.
+    let is_bad_news = ["reject", "refus", "drop", "discard", "fail"].iter().any(|part| name.contains(part));
+    let is_verdict = ["error", "errors", "code", "message", "status", "result"].contains(&name.as_str());
+    if !is_good_news && !is_bad_news && !is_verdict {
         return false;
     }
     let is_fine = match value {
         Value::Null => true,
         Value::Bool(value) => *value == is_good_news,
-        Value::Number(number) if name == "accepted" => number.as_f64() != Some(0.0),
+        Value::Number(number) if is_good_news => number.as_f64() != Some(0.0),
+        Value::Number(number) if is_bad_news => number.as_f64() == Some(0.0),
         Value::Number(number) => matches!(number.as_u64(), Some(0 | 200)),
         Value::String(text) => {
             ["", "0", "200", "ok", "success", "true"].iter().any(|fine| text.eq_ignore_ascii_case(fine))
@@ -426,6 +430,12 @@ mod tests {
             r#"{"success":false}"#,
             r#"{"accepted":false}"#,
             r#"{"accepted":0}"#,
+            r#"{"result":"error","reason":"quota"}"#,
+            r#"{"accepted":10,"rejected":50}"#,
+            r#"{"acceptedLogRecords":10,"droppedLogRecords":50}"#,
+            r#"{"failed":60,"ok":0}"#,
+            r#"{"ok":0}"#,
+            r#"{"failures":["quota"]}"#,
             r#"{"message":"Service Unavailable"}"#,
             r#"{"errors":[{"detail":"no"}],"partialSuccess":{}}"#,
             r#"{"Status":"failed"}"#,
@@ -449,6 +459,7 @@ mod tests {
             r#"{"partialSuccess":{},"traceId":"t"}"#,
             r#"{"success":true,"error":null,"errors":[],"code":200,"message":"OK"}"#,
             r#"{"accepted":60}"#,
+            r#"{"accepted":60,"rejected":0,"failures":[],"dropped":false}"#,
         ] {
             assert_eq!(http(200, &[JSON], body.as_bytes()), Answer::Taken, "{body}");
         }

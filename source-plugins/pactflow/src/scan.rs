@@ -80,6 +80,8 @@ struct Before {
 
 /// So many events in a row that bear the present show that the log has been read up to it. One may bear a wrong time.
 const PRESENT: u32 = 3;
+/// So many pages of them where pages are full: a host whose clock is ahead may have written many into a backlog.
+const PRESENT_PAGES: u64 = 20;
 
 /// See the module.
 pub(crate) struct AuditScan {
@@ -232,13 +234,17 @@ impl AuditScan {
     /// Whether the log has been read up to the present, and if so, up to which instant for certain.
     fn end(&self, link: &Link, records: u64, began: Timestamp, server_time: Timestamp) -> Option<Timestamp> {
         let last = self.seen.last;
+        let is_full = self.state.page_records.or(self.page_size.map(u64::from)).is_some_and(|full| records >= full);
+        let present = if is_full { records * PRESENT_PAGES } else { u64::from(PRESENT) };
         match link {
             Link::End => Some(began),
             // There is more, or an odd way to say that there is not: no claim on what comes after the last event.
             Link::Unnamed if records == 0 => Some(self.reached.unwrap_or(self.from).min(began)),
             // The log is ascending: what follows is at or after this scan's beginning, and the next scan's. An event from
             // the future says nothing about the present.
-            _ if self.present >= PRESENT && last.is_some_and(|last| began <= last && last <= server_time + AHEAD) => {
+            _ if u64::from(self.present) >= present
+                && last.is_some_and(|last| began <= last && last <= server_time + AHEAD) =>
+            {
                 Some(began)
             }
             _ if self.seen.ourselves => last.map(|last| last.min(began)),

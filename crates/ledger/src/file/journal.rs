@@ -36,6 +36,8 @@ pub(crate) struct Journal {
     pending: Vec<Entry>,
     /// Numbers between those of other entries that no line has: it was damaged.
     lost: u64,
+    /// The first line is of a later time than the database, which is an older copy.
+    is_ahead: bool,
 }
 
 impl Journal {
@@ -43,7 +45,7 @@ impl Journal {
     pub(crate) fn open(backend: Arc<dyn StorageBackend>, taken: u64) -> io::Result<Self> {
         let mut text = vec![0; usize::try_from(backend.len()?).map_err(io::Error::other)?];
         backend.read(0, &mut text)?;
-        let mut journal = Self { backend, end: 0, next: taken + 1, pending: Vec::new(), lost: 0 };
+        let mut journal = Self { backend, end: 0, next: taken + 1, pending: Vec::new(), lost: 0, is_ahead: false };
         let mut end = 0;
         for line in text.split_inclusive(|byte| *byte == b'\n') {
             end += line.len() as u64;
@@ -51,6 +53,7 @@ impl Journal {
             let Some(entry) = read(line) else { continue };
             // What was taken over is left from an earlier round, and so is all behind it.
             let Some(lost) = entry.number.checked_sub(journal.next) else { break };
+            journal.is_ahead |= lost > 0 && end == line.len() as u64;
             journal.lost += lost;
             journal.end = end;
             journal.next = entry.number + 1;
@@ -62,6 +65,11 @@ impl Journal {
     /// How many requests were written down, and cannot be read: what the file has before and after them shows it.
     pub(crate) fn lost(&self) -> u64 {
         self.lost
+    }
+
+    /// Whether the database is older than the journal: it does not know what was committed in between.
+    pub(crate) fn is_ahead(&self) -> bool {
+        self.is_ahead
     }
 
     /// Writes a request down: durable when this returns. If it fails, the request may be there after a crash.
@@ -151,9 +159,13 @@ mod tests {
         let reopened = |taken| Journal::open(again(&*backend), taken).unwrap();
         assert_eq!(ids(&reopened(0)), ["a", "b", "a long one", "d"]);
         assert_eq!(ids(&reopened(4)), [""; 0]);
+        assert!(!reopened(0).is_ahead());
         journal.taken();
         // One whole line, and lines of the first round behind it.
         journal.append(&stream(), &request("e")).unwrap();
+        // An older copy of the database.
+        let older = Journal::open(again(&*backend), 2).unwrap();
+        assert!(older.is_ahead() && older.lost() == 2);
         let mut journal = Journal::open(again(&*backend), 4).unwrap();
         assert_eq!(ids(&journal), ["e"]);
         journal.append(&stream(), &request("f")).unwrap();

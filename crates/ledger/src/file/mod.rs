@@ -73,7 +73,13 @@ impl FileLedger {
     fn on(store: Store, journal: Arc<dyn StorageBackend>) -> Result<Self, LedgerError> {
         let taken = store.run("read", tables::taken)?;
         let journal = Journal::open(journal, taken).map_err(|error| from_io(error, &store.journal_path(), "read"))?;
-        if journal.lost() > 0 {
+        if journal.is_ahead() {
+            tracing::warn!(
+                "`{}` is older than `{}` beside it: it is a copy of an earlier time. What was delivered since then is not known, and is delivered again. If you have the newer file, stop headwater and put it back",
+                store.path().display(),
+                store.journal_path().display()
+            );
+        } else if journal.lost() > 0 {
             tracing::warn!(
                 "`{}` is damaged: {} of headwater's own requests cannot be read; their records in the logs, if they come, are delivered as somebody else's",
                 store.journal_path().display(),

@@ -82,7 +82,12 @@ fn an_event_from_the_future_or_one_from_the_present_does_not_end_a_scan() {
     assert!(matches!(fed(scan.as_mut(), &[("a", BEGIN + DAY)], Some("b"), BEGIN), Ok(Next::More)));
     // One that bears the present may lie anywhere; three in a row do not.
     assert!(matches!(fed(scan.as_mut(), &[("b", BEGIN + MINUTE)], Some("c"), BEGIN + MINUTE), Ok(Next::More)));
-    assert!(matches!(fed(scan.as_mut(), &[("c", BEGIN - HOUR)], Some("d"), BEGIN + MINUTE), Ok(Next::More)));
+    let backlog = [("c0", BEGIN - HOUR), ("c", BEGIN - HOUR)];
+    assert!(matches!(fed(scan.as_mut(), &backlog, Some("d"), BEGIN + MINUTE), Ok(Next::More)));
+    // Nor does a page of them that is full.
+    let ids: Vec<String> = (0..100).map(|n| format!("d{n}")).collect();
+    let full: Vec<_> = ids.iter().map(|id| (id.as_str(), BEGIN + MINUTE)).collect();
+    assert!(matches!(fed(scan.as_mut(), &full, Some("d100"), BEGIN + MINUTE), Ok(Next::More)));
     let present = [("d", BEGIN + MINUTE), ("e", BEGIN + MINUTE), ("f", BEGIN + MINUTE)];
     assert!(matches!(fed(scan.as_mut(), &present, Some("g"), BEGIN + MINUTE), Ok(Next::Complete)));
     assert_eq!(scan.span().to, BEGIN);
