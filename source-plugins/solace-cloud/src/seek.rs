@@ -223,7 +223,8 @@ impl Seek {
         self.seen.extend(placed.places.iter().cloned());
         let ahead = placed.ahead(self.bound, page.count).filter(|_| !last_page);
         let last = ahead.as_ref().map(|(last, _)| *last);
-        if self.is_astray(page.count, if last_page { None } else { Some(last) }) {
+        let come = if last_page { Some(Timestamp::MAX_UTC) } else { last };
+        if self.is_astray(page.count, come) {
             return self.go_back();
         }
         self.passed = if last_page { placed.ordered.last().copied() } else { last.or(self.passed) };
@@ -274,9 +275,9 @@ impl Seek {
         Step::More
     }
 
-    /// Whether what has been read at this bound shows that it is the wrong one. `passed` is how far that has certainly come, if the
-    /// order tells; it is none if all has been read.
-    fn is_astray(&mut self, count: Option<u64>, passed: Option<Option<Timestamp>>) -> bool {
+    /// Whether what has been read at this bound shows that it is the wrong one. `come` is how far that has certainly come, if the order
+    /// tells.
+    fn is_astray(&mut self, count: Option<u64>, come: Option<Timestamp>) -> bool {
         let Some(origin) = &self.origin else { return false };
         let ahead = &origin.ahead;
         if self.page == 1 && ahead.count.zip(count).is_some_and(|(least, count)| count < least) {
@@ -286,7 +287,7 @@ impl Seek {
             self.origin = None;
             return false;
         }
-        passed.is_none_or(|passed| passed.is_some_and(|passed| passed > ahead.latest))
+        come.is_some_and(|come| come > ahead.latest)
     }
 
     /// Back to where the walk came from, which is left again after twice as many pages: a log that never proves a step is read in
@@ -557,14 +558,12 @@ mod tests {
             let starts: Vec<i64> = gaps.iter().scan(0, |at, gap| { *at += gap; Some(*at) }).collect();
             let mut shown = HashMap::new();
             for (from, length, by) in blocks {
-                for n in from..(from + length).min(starts.len()) {
-                    shown.insert(format!("r{n}"), starts[n] + by);
-                }
+                let block = starts.iter().enumerate().skip(from).take(length);
+                shown.extend(block.map(|(n, start)| (format!("r{n}"), start + by)));
             }
             if every > 0 {
-                for n in (0..starts.len()).step_by(every) {
-                    shown.insert(format!("r{n}"), starts[n] + by);
-                }
+                let some = starts.iter().enumerate().step_by(every);
+                shown.extend(some.map(|(n, start)| (format!("r{n}"), start + by)));
             }
             let mut server = server(&starts, size as usize);
             prop_assert_eq!(read_shown(&mut server, &shown, size), Ok(starts.len()));
