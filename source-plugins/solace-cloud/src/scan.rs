@@ -108,7 +108,7 @@ impl AuditScan {
         self.throttled = 0;
         self.committed = true;
         let step = self.seek.end_page(pagination, self.asked);
-        self.in_pursuit += u32::from(self.seek.passed() >= Some(began));
+        self.in_pursuit += u32::from(self.seek.reached() >= began);
         match step {
             Step::More | Step::Stuck(_) if self.in_pursuit > IN_PURSUIT => {
                 self.complete(began, server_time);

@@ -67,8 +67,6 @@ pub(crate) struct Seek {
     empties: Empties,
     /// The page being read.
     current: Vec<Listed>,
-    /// Up to where the last page has certainly read.
-    passed: Option<Timestamp>,
     remark: Option<String>,
 }
 
@@ -164,14 +162,8 @@ impl Seek {
             count_attempts: 0,
             empties: Empties::default(),
             current: Vec::new(),
-            passed: None,
             remark: None,
         }
-    }
-
-    /// Up to which start the last page has certainly read.
-    pub(crate) fn passed(&self) -> Option<Timestamp> {
-        self.passed
     }
 
     /// What a person should know of the last page.
@@ -227,7 +219,6 @@ impl Seek {
         if self.is_astray(page.count, come) {
             return self.go_back();
         }
-        self.passed = if last_page { placed.ordered.last().copied() } else { last.or(self.passed) };
         if last_page {
             let places = placed.places.len() as u64;
             if (self.seen.len() as u64) < places {
@@ -295,7 +286,7 @@ impl Seek {
     fn go_back(&mut self) -> Step {
         if let Some(origin) = self.origin.take() {
             let least = origin.page * 2;
-            *self = Self { passed: self.passed, least, ..Self::new(origin.bound) };
+            *self = Self { least, ..Self::new(origin.bound) };
         }
         Step::More
     }
@@ -320,7 +311,7 @@ impl Seek {
             Some(ahead) => {
                 let next = Self::new(ahead.bound);
                 let origin = Some(Origin { bound: self.bound, page: self.page, ahead });
-                *self = Self { passed: self.passed, origin, ..next };
+                *self = Self { origin, ..next };
                 Step::More
             }
             None => Step::End,
@@ -579,6 +570,28 @@ mod tests {
             assert_eq!(read_shown(&mut server, &shown, 100), Ok(320), "{length} from {from}");
             assert!(server.answers < 16, "{length} from {from}: {}", server.answers);
         }
+    }
+
+    #[test]
+    fn a_block_from_the_future_is_not_taken_for_the_present() {
+        let starts: Vec<i64> = (0..4000).map(|n| n * 36_000).collect();
+        let shown: HashMap<String, i64> = (40..2000).map(|n| (format!("r{n}"), starts[n] + 500_000_000)).collect();
+        let mut server = server(&starts, 100);
+        let (mut seek, mut in_pursuit) = (Seek::new(at(-1)), 0);
+        loop {
+            seek.begin_page();
+            let (page, pagination) = server.answer(seek.bound(), seek.page_number(), 100);
+            for (id, start) in &page {
+                seek.record(id, Some(at(*shown.get(id).unwrap_or(start))));
+            }
+            let step = seek.end_page(&pagination, 100);
+            in_pursuit += u32::from(seek.reached() > at(starts[3999]));
+            match step {
+                Step::More => {}
+                other => break assert_eq!(other, Step::End),
+            }
+        }
+        assert!(in_pursuit == 0 && server.answers > 20, "{in_pursuit} of {}", server.answers);
     }
 
     #[test]
