@@ -103,7 +103,7 @@ fn learn_words(node: &Node) {
     node.items().iter().for_each(learn_words);
 }
 
-/// Whether a word looks like a token: nobody gives a variable or a file such a name.
+/// Whether a word looks like a token, and not like the name of a variable or a file.
 fn is_random(word: &str) -> bool {
     let digits = word.bytes().filter(u8::is_ascii_digit).count();
     word.len() >= RANDOM_MIN && digits >= 3 && word.bytes().any(|byte| byte.is_ascii_lowercase())

@@ -10,7 +10,7 @@ const EXCERPT: usize = 100;
 /// Members of a page that describe the page. An error may stand there as well as beside the records.
 const ABOUT_THE_PAGE: [&str; 5] = ["meta", "metadata", "response", "result", "status"];
 
-/// Members of a page that say where the next one is, beside those.
+/// Members that say which page this is and whether another follows. They stand in the page or in one of [`ABOUT_THE_PAGE`].
 const ABOUT_PAGES: [&str; 4] = ["pagination", "paging", "page", "pageInfo"];
 
 /// The text of a peer as it may be shown: at most `most` characters, on one line, and without characters that steer a terminal

@@ -4,8 +4,7 @@ use crate::{
     config::OnCursorLost,
     page::{self, Link},
     record::Entry,
-    source::Settings,
-    source::horizon,
+    source::{Settings, horizon},
     state::{Milestone, Open, State},
 };
 use chrono::{SecondsFormat, TimeDelta};

@@ -49,7 +49,7 @@ type Listed = (String, Option<Timestamp>);
 /// A place in the log.
 #[derive(Debug)]
 pub(crate) struct Seek {
-    /// Everything that started at or before this has been read.
+    /// The bound to ask with. Once it is known to be right, everything that started at or before it has been read.
     bound: Timestamp,
     page: u64,
     /// The pages read at this bound, up to the one before.
