@@ -337,13 +337,15 @@ fn the_suite_catches_a_driver_that_marks_by_any_clock() {
     }
 }
 
-/// A ledger for a driver that breaks a rule of clocks.
-struct Wrong {
+/// A ledger that does something of its own before each commit.
+struct Watched<F> {
     inner: MemoryLedger,
-    clock: TestClock,
-    rule: Broken,
+    /// Whether it notes how far it has forgotten.
+    notes: bool,
+    before: F,
 }
 
+/// The rule of clocks that a driver breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Broken {
     /// None: everything is delivered, once.
@@ -354,10 +356,10 @@ enum Broken {
     NotesNothing,
 }
 
-impl Ledger for Wrong {
+impl<F: Fn(&StreamKey, &mut Commit) + Send + Sync + 'static> Ledger for Watched<F> {
     fn load(&self, stream: &StreamKey, start: Timestamp) -> Result<StreamRecord, LedgerError> {
         let record = self.inner.load(stream, start)?;
-        let forgotten = record.forgotten.filter(|_| self.rule != Broken::NotesNothing);
+        let forgotten = record.forgotten.filter(|_| self.notes);
         Ok(StreamRecord { forgotten, ..record })
     }
 
@@ -374,12 +376,10 @@ impl Ledger for Wrong {
     }
 }
 
-impl Commits for Wrong {
+impl<F: Fn(&StreamKey, &mut Commit) + Send + Sync + 'static> Commits for Watched<F> {
     fn commit(&self, stream: &StreamKey, commit: &Commit) -> Result<(), LedgerError> {
         let mut commit = commit.clone();
-        if self.rule == Broken::ForgetsByAnyClock {
-            commit.forget_before = Some(self.clock.now() - TimeDelta::days(7));
-        }
+        (self.before)(stream, &mut commit);
         self.inner.commit(stream, &commit)
     }
 }
@@ -389,7 +389,14 @@ fn passes(case: fn() -> Case<'static>, rule: Broken, date_header: bool) -> bool 
     let scenario = Scenario { date_header, ..Scenario::new().seed(7).history(14, 200).live(30) };
     let run = async {
         let mut play = Play::of(case(), scenario, Arc::new(MemoryLedger::new()));
-        play.rig.ledger = Arc::new(Wrong { inner: MemoryLedger::new(), clock: play.clock.clone(), rule });
+        let clock = play.clock.clone();
+        let before = move |_: &StreamKey, commit: &mut Commit| {
+            if rule == Broken::ForgetsByAnyClock {
+                commit.forget_before = Some(clock.now() - TimeDelta::days(7));
+            }
+        };
+        let notes = rule != Broken::NotesNothing;
+        play.rig.ledger = Arc::new(Watched { inner: MemoryLedger::new(), notes, before });
         play.rig.options.start_at = Some(StartAt::Ago(Period::days(14)));
         play.once().await.unwrap();
         play.clock.advance(TimeDelta::minutes(30));
@@ -414,61 +421,30 @@ fn a_driver_that_forgets_by_any_clock_or_does_not_note_what_it_forgot_is_caught(
     assert!(!passes(support::anypoint, Broken::NotesNothing, false));
 }
 
-/// A ledger that takes its time where a stream begins, as on a full disk: the first answer has come, and its page is not read yet.
-struct Slow {
-    inner: MemoryLedger,
-    clock: TestClock,
-    /// Where the clock stood then, until a range is marked.
-    begun: Mutex<BTreeMap<StreamKey, Timestamp>>,
-    /// How far beyond that each first range reached.
-    beyond: Mutex<Vec<(StreamKey, TimeDelta)>>,
-}
-
-impl Ledger for Slow {
-    fn load(&self, stream: &StreamKey, start: Timestamp) -> Result<StreamRecord, LedgerError> {
-        self.inner.load(stream, start)
-    }
-
-    fn known(&self, stream: &StreamKey, identities: &[Filed]) -> Result<Vec<bool>, LedgerError> {
-        self.inner.known(stream, identities)
-    }
-
-    fn record_request(&self, stream: &StreamKey, request: &OwnRequest) -> Result<(), LedgerError> {
-        self.inner.record_request(stream, request)
-    }
-
-    fn streams(&self) -> Result<Vec<(StreamKey, StreamRecord, u64)>, LedgerError> {
-        self.inner.streams()
-    }
-}
-
-impl Commits for Slow {
-    fn commit(&self, stream: &StreamKey, commit: &Commit) -> Result<(), LedgerError> {
-        let mut begun = self.begun.lock().unwrap();
-        if commit.anew.is_some() {
-            begun.insert(stream.clone(), self.clock.now());
-            self.clock.advance(TimeDelta::minutes(5));
-        }
-        if let Some(covered) = commit.covered
-            && let Some(begun) = begun.remove(stream)
-        {
-            let beyond = TimeDelta::milliseconds(covered.to - begun.timestamp_millis());
-            self.beyond.lock().unwrap().push((stream.clone(), beyond));
-        }
-        self.inner.commit(stream, commit)
-    }
-}
-
 #[test]
 fn what_happens_after_a_request_was_sent_is_not_called_read() {
     each(None, async |play| {
-        let (begun, beyond) = Default::default();
-        let slow = Slow { inner: MemoryLedger::new(), clock: play.clock.clone(), begun, beyond };
-        let slow = Arc::new(slow);
-        play.rig.ledger = slow.clone();
+        // Where the clock stood when a stream began, until a range is marked; how far beyond that each first range reached.
+        let begun = Mutex::new(BTreeMap::<StreamKey, Timestamp>::new());
+        let beyond = Arc::new(Mutex::new(Vec::new()));
+        let (clock, found) = (play.clock.clone(), Arc::clone(&beyond));
+        let before = move |stream: &StreamKey, commit: &mut Commit| {
+            let mut begun = begun.lock().unwrap();
+            if commit.anew.is_some() {
+                begun.insert(stream.clone(), clock.now());
+                // As on a full disk: the first answer has come, and its page is not read yet.
+                clock.advance(TimeDelta::minutes(5));
+            }
+            if let Some(covered) = commit.covered
+                && let Some(begun) = begun.remove(stream)
+            {
+                found.lock().unwrap().push(TimeDelta::milliseconds(covered.to - begun.timestamp_millis()));
+            }
+        };
+        play.rig.ledger = Arc::new(Watched { inner: MemoryLedger::new(), notes: true, before });
         play.once().await.unwrap();
-        let beyond = std::mem::take(&mut *slow.beyond.lock().unwrap());
+        let beyond = std::mem::take(&mut *beyond.lock().unwrap());
         assert!(!beyond.is_empty(), "{}", play.case.provider);
-        assert!(beyond.iter().all(|(_, beyond)| *beyond <= TimeDelta::seconds(1)), "{beyond:?}");
+        assert!(beyond.iter().all(|beyond| *beyond <= TimeDelta::seconds(1)), "{beyond:?}");
     });
 }
